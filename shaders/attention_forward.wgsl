@@ -1,7 +1,7 @@
-// Causal attention within the sequences of a packed batch, behind a prefix that all of them see, by an online softmax:
-// no score matrix is kept.
+// Attention, causal or not, within the sequences of a packed batch, behind a prefix that all of them see, by an online
+// softmax: no score matrix is kept.
 //
-//   s_j = scale * q[n, h] . k[j, g] for start(n) <= j <= n, and for the prefix's rows j;  g = floor(h / (NH / KV))
+//   s_j = scale * q[n, h] . k[j, g] for start(n) <= j < end(n), if causal j <= n, and for the prefix's rows j;  g = floor(h / (NH / KV))
 //   out[n, h] = sum_j exp(s_j - max) v[j, g] / sum_j exp(s_j - max);  lse[n, h] = max + log(sum_j exp(s_j - max))
 //
 //   out    (write)  [tokens, C]
@@ -38,12 +38,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var first = top; first < bottom; first = next) {
     let start = bounds[first].x;
     next = min(bounds[first].y, bottom);
+    let end = keys_end(next, bounds[first].y);
+    let last = last_keys(n, end);
     var sums = array<mat4x4f, 4>();
     var largest = vec4f(LOWEST);
     var total = vec4f();
-    for (var at = start; at < next + prefix; at += TILE) {
+    for (var at = start; at < end; at += TILE) {
       // Lanes whose queries are all in another sequence, or before these keys, only help to load.
-      let busy = n.x < next && n.w + prefix >= max(first + prefix, at);
+      let busy = n.x < next && n.w >= first && last.w >= at;
       var s = mat4x4f();
       for (var c = 0u; c < size; c += DEPTH) {
         workgroupBarrier();
@@ -53,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
           let source = min(c + column, size - 1u);
           let n = clamp(top + row, first, next - 1u);
           left[row % 4u][place(row, column)] = qkv[n * qkv_width() + head + source];
-          let key = key_row(min(at + row, next + prefix - 1u), start);
+          let key = key_row(min(at + row, end - 1u), start);
           right[row % 4u][place(row, column)] = qkv[key * qkv_width() + keys + source];
         }
         workgroupBarrier();
@@ -65,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       }
       let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
       @unroll for (var i = 0u; i < 4u; i++) {
-        s[i] = select(vec4f(LOWEST), s[i] * dims.scale, key <= vec4u(n[i] + prefix));
+        s[i] = select(vec4f(LOWEST), s[i] * dims.scale, key <= vec4u(last[i]));
       }
       let by_key = transpose(s);
       workgroupBarrier();
@@ -86,7 +88,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       @unroll for (var i = 0u; i < 4u; i++) {
         left[i][place(4u * down, along)] = p[i];
       }
-      add_keyvalues(&sums, 1u, busy, lane, kv_head, at, start, next);
+      add_keyvalues(&sums, 1u, busy, lane, kv_head, at, start, end);
     }
     workgroupBarrier();
     right[0][lane] = total;

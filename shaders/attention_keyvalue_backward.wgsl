@@ -1,7 +1,7 @@
 // Gradient of attention with respect to the keys and the values.
 //
-//   p_ih = exp(s_ijh - lse[i, h]);  ds_ih = p_ih * (dout[i, h] . v[j, g] - D[i, h])  for j <= i < end(j), of the
-//     prefix's rows j for all i, and for the heads h that g serves
+//   p_ih = exp(s_ijh - lse[i, h]);  ds_ih = p_ih * (dout[i, h] . v[j, g] - D[i, h])  for start(j) <= i < end(j), if
+//     causal j <= i, of the prefix's rows j for all i, and for the heads h that g serves
 //   dk[j, g] = scale * sum_h sum_i ds_ih q[i, h];  dv[j, g] = sum_h sum_i p_ih dout[i, h]
 //
 //   dqkv   (updates)  [room, width]: columns of keys and values, in the rows of the tokens and of the prefix
@@ -13,7 +13,7 @@
 //
 // Grid: (ceil(prefix / 32) + ceil(tokens / 32), KV), one workgroup for 32 keys of a key-value head; the prefix's, which
 // take longest, come first. It takes the sequences in its rows one by one, and head by head their queries in tiles of
-// 32 from the first key on; p and ds are 0 for the queries before a key, so that its sums do not depend on where a tile
+// 32, if causal from the first key on; p and ds are 0 for the queries before a key, so that its sums do not depend on where a tile
 // begins. For the prefix's keys the whole batch is one sequence behind them. Lanes are those of attention_forward, with
 // keys and queries exchanged.
 // Reference: Dao et al. 2022 (FlashAttention), algorithm 4.
@@ -84,17 +84,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let top = select((group.x - prefix_groups) * TILE, dims.prefix_row + group.x * TILE, is_prefix);
   let bottom = min(top + TILE, select(dims.tokens, dims.prefix_row + prefix, is_prefix));
   // What makes a query's number at least its keys'.
-  let behind = select(0u, bottom, is_prefix);
+  let behind = select(0u, bottom, is_prefix || causal == 0u);
   let key = vec4u(top + 4u * down) + vec4u(0u, 1u, 2u, 3u);
 
   var next = top;
   for (var first = top; first < bottom; first = next) {
     let end = select(bounds[select(first, 0u, is_prefix)].y, dims.tokens, is_prefix);
     next = select(min(end, bottom), bottom, is_prefix);
+    let begin = select(select(bounds[select(first, 0u, is_prefix)].x, first, causal == 1u), 0u, is_prefix);
     var dk = array<mat4x4f, 4>();
     var dv = array<mat4x4f, 4>();
     for (var head = kv_head * shared_by; head < (kv_head + 1u) * shared_by; head++) {
-      for (var at = select(first, 0u, is_prefix); at < end; at += TILE) {
+      for (var at = begin; at < end; at += TILE) {
         // Lanes whose keys are all in another sequence, or behind these queries, only help to load.
         let busy = key.w >= first && key.x < min(next, at + TILE + behind);
         let s = products(0u, busy, lane, head, kv_head, top, first, next, at, end);

@@ -18,7 +18,7 @@
 
 // Part 0: the scores of the lane's four queries and four keys; part 1: the products of dout and values.
 fn products(
-  part: u32, busy: bool, lane: u32, head: u32, kv_head: u32, top: u32, first: u32, next: u32, start: u32, at: u32,
+  part: u32, busy: bool, lane: u32, head: u32, kv_head: u32, top: u32, first: u32, next: u32, start: u32, at: u32, end: u32,
 ) -> mat4x4f {
   let size = head_size / 4u;
   let keys = keyvalue_column(part, kv_head);
@@ -31,7 +31,7 @@ fn products(
       let source = min(c + column, size - 1u);
       let n = clamp(top + row, first, next - 1u);
       left[row % 4u][place(row, column)] = query_row(part, n, head * size + source);
-      let key = key_row(min(at + row, next + prefix - 1u), start);
+      let key = key_row(min(at + row, end - 1u), start);
       right[row % 4u][place(row, column)] = qkv[key * qkv_width() + keys + source];
     }
     workgroupBarrier();
@@ -81,23 +81,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   for (var first = top; first < bottom; first = next) {
     let start = bounds[first].x;
     next = min(bounds[first].y, bottom);
+    let end = keys_end(next, bounds[first].y);
+    let last = last_keys(n, end);
     var sums = array<mat4x4f, 4>();
-    for (var at = start; at < next + prefix; at += TILE) {
+    for (var at = start; at < end; at += TILE) {
       // Lanes whose queries are all in another sequence, or before these keys, only help to load.
-      let busy = n.x < next && n.w + prefix >= max(first + prefix, at);
-      let s = products(0u, busy, lane, head, kv_head, top, first, next, start, at);
-      let dp = products(1u, busy, lane, head, kv_head, top, first, next, start, at);
+      let busy = n.x < next && n.w >= first && last.w >= at;
+      let s = products(0u, busy, lane, head, kv_head, top, first, next, start, at, end);
+      let dp = products(1u, busy, lane, head, kv_head, top, first, next, start, at, end);
       let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
       var ds: mat4x4f;
       @unroll for (var i = 0u; i < 4u; i++) {
         let slope = exp(s[i] * dims.scale - log_sum[i]) * (dp[i] - sum_d[i]) * dims.scale;
-        ds[i] = select(vec4f(), slope, key <= vec4u(n[i] + prefix));
+        ds[i] = select(vec4f(), slope, key <= vec4u(last[i]));
       }
       workgroupBarrier();
       @unroll for (var i = 0u; i < 4u; i++) {
         left[i][place(4u * down, along)] = ds[i];
       }
-      add_keyvalues(&sums, 0u, busy, lane, kv_head, at, start, next);
+      add_keyvalues(&sums, 0u, busy, lane, kv_head, at, start, end);
     }
     @unroll for (var i = 0u; i < 4u; i++) {
       if (n[i] >= first && n[i] < next) {

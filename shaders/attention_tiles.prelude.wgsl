@@ -23,6 +23,16 @@ fn key_row(key: u32, start: u32) -> u32 {
   return key - prefix;
 }
 
+// The end of the keys that the queries before `next` of a sequence see, which ends at `end`.
+fn keys_end(next: u32, end: u32) -> u32 {
+  return select(end, next, causal == 1u) + prefix;
+}
+
+// The last key that each of these queries sees.
+fn last_keys(n: vec4u, end: u32) -> vec4u {
+  return select(vec4u(end - 1u), n + vec4u(prefix), causal == 1u);
+}
+
 // A row of qkv, in vec4: queries of all heads, keys of the key-value heads, their values. Each of them serves
 // heads / kv_heads consecutive heads.
 fn qkv_width() -> u32 {
@@ -72,14 +82,14 @@ fn add_held(sums: ptr<function, array<mat4x4f, 4>>, lane: u32, j: u32) {
 
 // Adds the products of the rows of `left` and the keys (part 0) or values (part 1) of the tile that begins at key `at`.
 fn add_keyvalues(
-  sums: ptr<function, array<mat4x4f, 4>>, part: u32, busy: bool, lane: u32, kv_head: u32, at: u32, start: u32, next: u32,
+  sums: ptr<function, array<mat4x4f, 4>>, part: u32, busy: bool, lane: u32, kv_head: u32, at: u32, start: u32, end: u32,
 ) {
   let size = head_size / 4u;
   for (var j = 0u; j < TILE; j += held_rows()) {
     workgroupBarrier();
     for (var i = lane; i < held_rows() * size; i += LANES) {
       let row = i / size;
-      let n = key_row(min(at + j + row, next + prefix - 1u), start);
+      let n = key_row(min(at + j + row, end - 1u), start);
       right[row % 4u][row / 4u * size + i % size] = qkv[n * qkv_width() + keyvalue_column(part, kv_head) + i % size];
     }
     workgroupBarrier();

@@ -1,4 +1,4 @@
-// Causal attention within the sequences of a packed batch. A thread processes consecutive pairs of head and token; for
+// Attention, causal or not, within the sequences of a packed batch. A thread processes consecutive pairs of head and token; for
 // the gradients of keys and values, of key-value head and token. The keys and values of a head's sequence are first
 // copied to contiguous memory, so that they stay in cache for all its tokens; a prefix's are read where they lie.
 // References: llm.c attention_forward; Dao et al. 2022 (FlashAttention), algorithm 4, for the backward pass.
@@ -124,7 +124,7 @@ function store_or_add(to: usize, x: v128, adds: bool): void {
  * out [tokens, NH HS], lse [tokens, NH] = log of the sum of exponentials, from qkv [room, (NH + 2 KV) HS]: the queries
  * of NH heads, then the keys and the values of KV heads, each for NH / KV consecutive heads of queries. HS is a
  * multiple of 4. A token attends to the keys of the prefix, whose rows follow the tokens' rows, and to those of its own
- * sequence up to itself.
+ * sequence, if it is causal up to itself.
  */
 export function attention_forward(p: AttentionForward): void {
   const out = p.out;
@@ -141,6 +141,7 @@ export function attention_forward(p: AttentionForward): void {
   const stride = width + 2 * kv_width;
   const prefix_keys = qkv + p.prefix_row * stride + width;
   const scale = p.scale;
+  const causal = p.causal != 0;
   const list = scratch_memory();
   const own = list + (prefix << 2);
   const end = slice_end(heads * tokens, 1);
@@ -151,16 +152,17 @@ export function attention_forward(p: AttentionForward): void {
     const n = pair % tokens;
     const column: usize = (head * head_size) << 2;
     const start = load<u32>(bounds + (n << 3));
+    const last = load<u32>(bounds + (n << 3), 4);
     const q = qkv + n * stride + column;
     if (pair >= ready) {
       // The rest of the sequence or of the slice, whichever ends first.
-      const stop = min<u32>(load<u32>(bounds + (n << 3), 4), n + (end - pair));
+      const stop = min<u32>(last, n + (end - pair));
       kv_column = ((head / shared_by) * head_size) << 2;
       const k = qkv + start * stride + width + kv_column;
-      use_rows(k, stride, k + kv_width, stride, stop - start, head_size);
+      use_rows(k, stride, k + kv_width, stride, (causal ? stop : last) - start, head_size);
       ready = pair + (stop - n);
     }
-    const count = n + 1 - start;
+    const count = (causal ? n + 1 : last) - start;
     const to = out + n * width + column;
     const k = prefix_keys + kv_column;
     if (prefix) scores(list, q, k, stride, prefix, head_size, scale);
@@ -250,6 +252,7 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
   const prefix = p.prefix;
   const prefix_keys = qkv + p.prefix_row * stride + width;
   const scale = p.scale;
+  const causal = p.causal != 0;
   const list = scratch_memory();
   const slopes = list + SCORES_BYTES;
   const own = list + (prefix << 2);
@@ -261,15 +264,16 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
     const n = pair % tokens;
     const column: usize = (head * head_size) << 2;
     const start = load<u32>(bounds + (n << 3));
+    const last = load<u32>(bounds + (n << 3), 4);
     const q = qkv + n * stride + column;
     if (pair >= ready) {
-      const stop = min<u32>(load<u32>(bounds + (n << 3), 4), n + (end - pair));
+      const stop = min<u32>(last, n + (end - pair));
       kv_column = ((head / shared_by) * head_size) << 2;
       const k = qkv + start * stride + width + kv_column;
-      use_rows(k, stride, k + kv_width, stride, stop - start, head_size);
+      use_rows(k, stride, k + kv_width, stride, (causal ? stop : last) - start, head_size);
       ready = pair + (stop - n);
     }
-    const count = n + 1 - start;
+    const count = (causal ? n + 1 : last) - start;
     const g = dout + n * width + column;
     const d = dot(g, out + n * width + column, head_size);
     store<f32>(delta + ((n * heads + head) << 2), d);
@@ -294,7 +298,7 @@ export function attention_query_backward(p: AttentionQueryBackward): void {
 
 /**
  * The keys and values of dqkv [room, (NH + 2 KV) HS]: dk[j] = scale * sum_i ds_i q[i], dv[j] = sum_i p_i dout[i] over
- * the heads that they serve and the queries j <= i < end of the sequence, for the prefix's rows j over all,
+ * the heads that they serve and the queries of the sequence, if it is causal from j on, for the prefix's rows j over all,
  * p_i = exp(s_i - lse[i]), ds_i = p_i * (dout[i] . v[j] - delta[i]).
  */
 export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void {
@@ -309,7 +313,8 @@ export function attention_keyvalue_backward(p: AttentionKeyvalueBackward): void 
     const stop = load<u32>(bounds + (j << 3), 4);
     // The rest of the sequence or of the slice, whichever ends first.
     count = min<u32>(stop - j, end - pair);
-    group_gradients(p, pair / tokens, j, count, j, 1, stop);
+    const first = p.causal ? j : load<u32>(bounds + (j << 3));
+    group_gradients(p, pair / tokens, j, count, first, p.causal, stop);
   }
   // All keys of the prefix take the same time: they are divided among the threads on their own.
   end = slice_end(kv_heads * prefix, 1);

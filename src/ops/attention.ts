@@ -10,6 +10,7 @@ const DIMS = {
   scale: "f32",
   head_size: "override",
   prefix: "override",
+  causal: "override",
 } as const;
 type Dims = Record<keyof typeof DIMS, number>;
 const grid = ({ tokens, heads }: Dims) => [ceilDiv(tokens, 32), heads, 1] as const;
@@ -62,12 +63,14 @@ export const MAX_HEAD_SIZE = 128;
 
 /**
  * NH heads of queries and KV of keys and values, each of which serves NH / KV consecutive heads of queries (in GPT-2
- * one), and the factor of the scores: 1 / sqrt(HS) in GPT-2.
+ * one), and the factor of the scores: 1 / sqrt(HS) in GPT-2. `isCausal`: whether a
+ * token attends to none behind it; absent: it is.
  */
 export interface Heads {
   count: number;
   kvCount: number;
   scale: number;
+  isCausal?: boolean;
 }
 
 /** Rows of qkv after the tokens': keys and values that every token attends to, in addition to those of its sequence. */
@@ -110,12 +113,13 @@ function dims(out: Tensor, qkv: Tensor, heads: Heads, prefix?: Prefix) {
       expected: `at least ${tokens}, behind the tokens' rows`,
       found: String(row),
     });
-  return { ...headScalars(out, qkv, row + count, heads), prefix_row: count > 0 ? row : 0, prefix: count } as const;
+  const placed = { prefix_row: count > 0 ? row : 0, prefix: count, causal: Number(heads.isCausal ?? true) };
+  return { ...headScalars(out, qkv, row + count, heads), ...placed } as const;
 }
 
 /**
- * out [N, NH HS], lse [N, NH] from qkv [N, (NH + 2 KV) HS], causal within the sequences given by `bounds` [N, 2]. With
- * a prefix, qkv ends with its rows.
+ * out [N, NH HS], lse [N, NH] from qkv [N, (NH + 2 KV) HS], within the sequences given by `bounds` [N, 2]. With a
+ * prefix, qkv ends with its rows.
  */
 export function attentionForward(
   out: Tensor,

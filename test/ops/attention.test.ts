@@ -32,6 +32,8 @@ interface Shape {
   /** What scores are multiplied by. */
   factor?: number;
   prefix?: Prefix | undefined;
+  /** Whether a token sees none behind it: by default. */
+  isCausal?: boolean;
 }
 
 const scoreFactor = ({ size, factor = 1 / Math.sqrt(size) }: Pick<Shape, "size" | "factor">) => factor;
@@ -47,9 +49,11 @@ function rowLayout({ heads, kvHeads = heads, size }: Pick<Shape, "heads" | "kvHe
   };
 }
 
-/** The rows whose keys token n of a sequence from `start` sees: the prefix's, then start .. n. */
-function visibleKeys(n: number, start: number, { count, row } = { count: 0, row: 0 }): number[] {
-  return Array.from({ length: count + n + 1 - start }, (_, j) => (j < count ? row : start - count) + j);
+/** The rows whose keys token n of a sequence from `start` to `end` sees: the prefix's, then start .. n, or all. */
+function visibleKeys(n: number, start: number, end: number, { prefix, isCausal = true }: Shape): number[] {
+  const { count, row } = prefix ?? { count: 0, row: 0 };
+  const length = count + (isCausal ? n + 1 : end) - start;
+  return Array.from({ length }, (_, j) => (j < count ? row : start - count) + j);
 }
 
 /** Weights of query n on the keys in these rows, and what they were divided by. */
@@ -78,7 +82,7 @@ function attention(qkv: Float64Array, shape: Shape, only = -1) {
   for (let b = 0; b < lengths.length; b++)
     for (let n = only < 0 ? starts[b]! : only; n < starts[b + 1]!; n++)
       for (let h = 0; h < heads; h++) {
-        const keys = visibleKeys(n, starts[b]!, shape.prefix);
+        const keys = visibleKeys(n, starts[b]!, starts[b + 1]!, shape);
         const row = weights(qkv, n, keys, h, shape);
         lse[n * heads + h] = row.lse;
         row.p.forEach((p, j) => {
@@ -97,7 +101,7 @@ function attentionGradient(dout: Float64Array, qkv: Float64Array, shape: Shape) 
   for (let b = 0; b < lengths.length; b++)
     for (let n = starts[b]!; n < starts[b + 1]!; n++)
       for (let h = 0; h < heads; h++) {
-        const keys = visibleKeys(n, starts[b]!, shape.prefix);
+        const keys = visibleKeys(n, starts[b]!, starts[b + 1]!, shape);
         const { p } = weights(qkv, n, keys, h, shape);
         const q = n * layout.columns + layout.q(h);
         const d = n * C + h * size;
@@ -144,7 +148,7 @@ function build(
   const N = starts.at(-1)!;
   const prefix = { count, row: N + 1 };
   const shape = { ...given, prefix };
-  const scaled = { count: heads, kvCount: kvHeads, scale: scoreFactor(given) };
+  const scaled = { count: heads, kvCount: kvHeads, scale: scoreFactor(given), isCausal: given.isCausal ?? true };
   const rows = prefix.row + count;
   /** Fills what is not used: a row behind the tokens', and the queries of the prefix. */
   const withoutUse = (all: Float64Array) => {
@@ -211,6 +215,11 @@ for (const { count = 0, tolerances = [FORWARD, BACKWARD], isDear, ...shape } of 
   { lengths: [1, 70, 5], heads: 1, size: 128, count: 3 },
   // More tokens than are copied to scratch memory.
   { lengths: Array<number>(108).fill(20), heads: 1, size: 128, count: 3, tolerances: MANY },
+  { lengths: [7, 1, 5, 70, 2], heads: 6, kvHeads: 2, size: 36, count: 33, isCausal: false },
+  { lengths: [64, 1, 65], heads: 3, size: 32, isCausal: false },
+  { lengths: [5, 1, 11], heads: 3, size: 4, isCausal: false },
+  { lengths: [1, 130], heads: 2, size: 128, isCausal: false },
+  { lengths: Array<number>(108).fill(20), heads: 1, size: 128, count: 3, tolerances: MANY, isCausal: false },
   { lengths: [5, 1, 11], heads: 4, kvHeads: 1, size: 4 },
   { lengths: [31, 32, 33], heads: 4, kvHeads: 2, size: 36 },
   { lengths: [64, 1, 65], heads: 9, kvHeads: 3, size: 64, isDear: true },
@@ -218,9 +227,9 @@ for (const { count = 0, tolerances = [FORWARD, BACKWARD], isDear, ...shape } of 
   { lengths: [33, 2], heads: 4, kvHeads: 2, size: 128, count: 3 },
   { lengths: Array<number>(108).fill(20), heads: 2, kvHeads: 1, size: 128, count: 3, tolerances: MANY, isDear: true },
 ] as readonly (Shape & Options)[]) {
-  const { lengths, heads, kvHeads = heads, size } = shape;
+  const { lengths, heads, kvHeads = heads, size, isCausal = true } = shape;
   const sequences = lengths.length > 9 ? `${lengths.length} sequences` : `sequences of ${lengths}`;
-  const name = `${sequences}, a prefix of ${count}, ${heads} heads of ${size}, ${kvHeads} of keys and values`;
+  const name = `${isCausal ? "" : "not causal, "}${sequences}, a prefix of ${count}, ${heads} heads of ${size}, ${kvHeads} of keys and values`;
   testOp(name, (c) => build(c, shape, { count, tolerances }), undefined, isDear);
 }
 
@@ -239,12 +248,13 @@ for (const lengths of [
     build(c, { lengths, heads: 1, size: 8 }, { spoil: 1 }),
   );
 
-for (const { count, heads, kvHeads } of [
-  { count: 0, heads: 2, kvHeads: 2 },
-  { count: 33, heads: 6, kvHeads: 2 },
+for (const { count, heads, kvHeads, isCausal } of [
+  { count: 0, heads: 2, kvHeads: 2, isCausal: true },
+  { count: 33, heads: 6, kvHeads: 2, isCausal: true },
+  { count: 33, heads: 6, kvHeads: 2, isCausal: false },
 ])
-  testAlone(`sequences behind a prefix of ${count}`, [31, 1, 70, 3, 33], (c, lengths) =>
-    build(c, { lengths, heads, kvHeads, size: 36 }, { count }),
+  testAlone(`sequences behind a prefix of ${count}, causal: ${isCausal}`, [31, 1, 70, 3, 33], (c, lengths) =>
+    build(c, { lengths, heads, kvHeads, size: 36, isCausal }, { count }),
   );
 
 test("heads that the kernels can't hold, or that the key-value heads don't divide, are refused", () => {
