@@ -5,7 +5,7 @@ import { ConfigError } from "./errors.ts";
 /** What sets an architecture apart from others. */
 interface Traits {
   /** Those of one family have the same block, and the same names in files. */
-  family: "gpt2" | "llama" | "gpt_neox";
+  family: "gpt2" | "llama" | "gpt_neox" | "bert";
   /** Which of its layers have a bias; its norms have one only where all of them do. */
   biases: "all" | "qkv" | "none";
 }
@@ -16,13 +16,24 @@ export const MODEL_TYPES = {
   llama: { family: "llama", biases: "none" },
   qwen2: { family: "llama", biases: "qkv" },
   gpt_neox: { family: "gpt_neox", biases: "all" },
+  bert: { family: "bert", biases: "all" },
+  roberta: { family: "bert", biases: "all" },
+  "xlm-roberta": { family: "bert", biases: "all" },
 } as const satisfies Record<string, Traits>;
 
 /** An architecture other than GPT-2. */
 export type ModelType = Exclude<keyof typeof MODEL_TYPES, "gpt2">;
 
 export function architectureName({ model_type }: Pick<ModelConfig, "model_type">): string {
-  return { gpt2: "GPT-2", llama: "Llama", qwen2: "Qwen2", gpt_neox: "GPT-NeoX" }[model_type ?? "gpt2"];
+  return {
+    gpt2: "GPT-2",
+    llama: "Llama",
+    qwen2: "Qwen2",
+    gpt_neox: "GPT-NeoX",
+    bert: "BERT",
+    roberta: "RoBERTa",
+    "xlm-roberta": "XLM-RoBERTa",
+  }[model_type ?? "gpt2"];
 }
 
 /** What sets a model's architecture apart. */
@@ -30,9 +41,17 @@ export const traits = ({ model_type }: Pick<ModelConfig, "model_type">): Traits 
 
 /**
  * Whether a model is of Llama's family: its MLP is down(silu(gate(x)) * up(x)), with gate and up side by side, its norms
- * are RMS norms, and its files have queries, keys and values apart.
+ * are RMS norms.
  */
 export const isLlama = (config: Pick<ModelConfig, "model_type">): boolean => traits(config).family === "llama";
+
+/**
+ * Whether a model is an encoder: a token attends to those behind it, too, so that it represents texts and writes none.
+ */
+export const isEncoder = (config: Pick<ModelConfig, "model_type">): boolean => traits(config).family === "bert";
+
+/** Whether its files have queries, keys and values apart. */
+export const isSplit = (config: Pick<ModelConfig, "model_type">): boolean => isLlama(config) || isEncoder(config);
 
 /** How the frequencies of rotary positions are stretched for a longer context: `rope_scaling` of a config.json. */
 export type RopeScaling =
@@ -47,7 +66,7 @@ export type RopeScaling =
 
 /**
  * The dimensions of a model, by the keys of a GPT-2's config.json on the hub. Those of other models have other names
- * there: see io/rotary-config.ts.
+ * there: see io/hf-config.ts.
  */
 export interface ModelConfig {
   /** Absent: GPT-2. */
@@ -76,10 +95,12 @@ export interface ModelConfig {
   /** Number of heads of keys and values, which n_head is a multiple of; absent: n_head. */
   n_kv_head?: number;
   /**
-   * Rotary positions, which all but GPT-2 have instead of a table of positions; `dims`: how many numbers of a head are
+   * Rotary positions, which decoders but GPT-2 have instead of a table of positions; `dims`: how many numbers of a head are
    * rotated, a multiple of 4; absent: all.
    */
   rope?: { theta: number; dims?: number; scaling?: RopeScaling };
+  /** Of an encoder: the rows of its table of token types, of which the first is part of the table of positions here. */
+  type_vocab_size?: number;
   /** Of a GPT-NeoX: whether the MLP reads what the attention reads, not its sum with that; absent: true. */
   use_parallel_residual?: boolean;
 }

@@ -1,5 +1,5 @@
 /** What the tensors of a model are, their shapes, and their names, which are for files and for people. */
-import { innerWidth, isLlama, type ModelConfig, qkvWidth, traits } from "./config.ts";
+import { innerWidth, isLlama, isSplit, type ModelConfig, qkvWidth, traits } from "./config.ts";
 import type { Rng } from "./rng.ts";
 import { numel, type Shape } from "./tensor.ts";
 
@@ -205,9 +205,10 @@ export const isInBlocks = (target: Target) => target !== "head" && target !== "w
 
 export function modelTargets(config: Pick<ModelConfig, "model_type">): Target[] {
   const kind = isLlama(config) ? "gated" : "plain";
-  return (Object.keys(ADAPTED) as Target[]).filter(
-    (target) => ADAPTED[target].of === "all" || ADAPTED[target].of === kind,
-  );
+  return (Object.keys(ADAPTED) as Target[]).filter((target) => {
+    const { of } = ADAPTED[target];
+    return of === "all" || (of === kind && !(target === "c_attn" && isSplit(config)));
+  });
 }
 
 /** The matrices of a block, in forward order. */
@@ -261,12 +262,12 @@ export function columnsIn(layer: LayerName, config: ModelConfig): (Columns & { t
 
 /**
  * The columns of a layer's matrix that have DoRA's magnitudes where these sites have adapters: as in PEFT those of whole
- * modules, of which a Llama-type model has one for each of q, k, v, gate and up.
+ * modules, of which a model with separate queries, keys and values has one for each.
  */
 export function scaledColumns({ block, layer }: Place, adapted: readonly Site[], config: ModelConfig): Columns[] {
   const ranges: Columns[] = [];
   for (const { target, first, width } of columnsIn(layer, config)) {
-    if (isLlama(config) && !adapted.some((site) => site.block === block && site.target === target)) continue;
+    if (isSplit(config) && !adapted.some((site) => site.block === block && site.target === target)) continue;
     const last = ranges.at(-1);
     if (last && last.first + last.width === first) last.width += width;
     else ranges.push({ first, width });

@@ -5,9 +5,9 @@ import { isObject, lookUp } from "../checks.ts";
 import { MODEL_TYPES, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { filePieces } from "../platform/reader.ts";
+import { parseHfConfig } from "./hf-config.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import { parseConfig } from "./model-config.ts";
-import { parseRotaryConfig } from "./rotary-config.ts";
 
 /** The file with a model's tensors, and the index of several. */
 export const WEIGHTS = "model.safetensors";
@@ -46,7 +46,7 @@ export function refuseQuantized(where: string, found: string): never {
 /** Reads the parsed text of a config.json, and loads what a plan of such a model needs: see `parseConfig`. */
 export async function parseModelConfig(json: unknown, where: string): Promise<ModelConfig> {
   if (isObject(json) && (json.quantization_config ?? null) !== null) refuseQuantized(where, "quantization_config");
-  const isRotary = isObject(json) && json.model_type !== "gpt2" && lookUp(MODEL_TYPES, json.model_type);
-  const config = isRotary ? parseRotaryConfig(json, where) : parseConfig(json, where);
+  const isOther = isObject(json) && json.model_type !== "gpt2" && lookUp(MODEL_TYPES, json.model_type);
+  const config = isOther ? parseHfConfig(json, where) : parseConfig(json, where);
   return config;
 }

@@ -251,14 +251,18 @@ const LM_HEAD = "lm_head.weight";
 /** Its name in the files of a GPT-NeoX. */
 const NEOX_HEAD = "embed_out.weight";
 /** What names in files begin with: see layouts.ts. */
-const PREFIX = /^(transformer|model|gpt_neox)\./;
+const PREFIX = /^(transformer|model|gpt_neox|bert|roberta)\./;
+/** Old names of the parameters of a norm. */
+const OLD_NORM = { gamma: "weight", beta: "bias" } as const;
 const HEAD = "score.weight";
 
 /** Every tensor by its canonical name. Throws FormatError. */
 function namedTensors({ files, where }: TensorFiles): Map<string, Stored> {
   const found = new Map<string, Stored>();
   for (const [key, file] of files) {
-    const name = key.replace(PREFIX, "");
+    const name = key
+      .replace(PREFIX, "")
+      .replace(/(?<=LayerNorm\.)(gamma|beta)$/, (old) => OLD_NORM[old as keyof typeof OLD_NORM]);
     const other = found.get(name);
     if (other !== undefined)
       throw new FormatError("duplicate-tensor", `duplicate tensor ${name}`, {

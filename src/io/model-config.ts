@@ -1,6 +1,14 @@
 /** Reads and checks the config.json of a GPT-2, or a model's description by the same keys. */
 import { checkKinds, type Fields, inRange, type Kind, lookUp, show, withoutNulls } from "../checks.ts";
-import { ACTIVATIONS, innerWidth, MAX_LAYERS, MODEL_TYPES, type ModelConfig, type RopeScaling } from "../config.ts";
+import {
+  ACTIVATIONS,
+  innerWidth,
+  isEncoder,
+  MAX_LAYERS,
+  MODEL_TYPES,
+  type ModelConfig,
+  type RopeScaling,
+} from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 
 /** Keys that change the computation, with their defaults. */
@@ -61,7 +69,7 @@ export function parseConfig(json: unknown, where: string, named: Source["named"]
     throw new ConfigError("unsupported-architecture", `the architecture ${show(architecture)} is not supported`, {
       where,
       expected: `a model_type of ${Object.keys(MODEL_TYPES).join(", ")}`,
-      hint: "use a GPT-2, SmolLM2, Llama 3.2, Qwen2.5 or Pythia",
+      hint: "use a GPT-2, SmolLM2, Llama 3.2, Qwen2.5, Pythia, or a BERT or RoBERTa such as multilingual-e5-small",
     });
   const required = Object.keys(REQUIRED);
   const missing = required.filter((key) => values[key] === undefined).map(named);
@@ -79,7 +87,7 @@ export function parseConfig(json: unknown, where: string, named: Source["named"]
   const config = {
     ...Object.fromEntries(required.map((key) => [key, values[key]])),
     ...readOptionalKeys(checked, source),
-    ...(architecture === "gpt2" ? {} : readRotaryKeys(checked, source)),
+    ...(architecture === "gpt2" ? {} : (isEncoder(checked) ? readEncoderKeys : readRotaryKeys)(checked, source)),
   } as ModelConfig;
   checkWidths(config, source);
   return config;
@@ -105,6 +113,12 @@ function readOptionalKeys(values: ModelConfig, { where, named }: Source): Partia
     );
   if (known !== "gelu_new") options.activation_function = known;
   return options;
+}
+
+/** The keys that only encoders have. Throws FormatError. */
+function readEncoderKeys({ model_type, type_vocab_size }: ModelConfig, { where, named }: Source): Partial<ModelConfig> {
+  checkKinds({ type_vocab_size }, { type_vocab_size: "size" }, where, { code: "invalid-model-config", named });
+  return { model_type: model_type!, type_vocab_size: type_vocab_size! };
 }
 
 /** The keys that only models with rotary positions have. Throws FormatError. */

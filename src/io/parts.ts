@@ -2,9 +2,9 @@
  * Reads and writes the tensors of models other than GPT-2 as files have them: see layouts.ts. Loaded only for such a
  * model.
  */
-import { type ModelConfig, traits } from "../config.ts";
+import { isEncoder, type ModelConfig } from "../config.ts";
 import type { Shape } from "../tensor.ts";
-import { type FilePart, type InFiles, LAYOUTS, tensorsInFiles } from "./layouts.ts";
+import { type FilePart, type InFiles, layoutOf, tensorsInFiles } from "./layouts.ts";
 import { collect } from "./safetensors/collect.ts";
 import type { ComputedTensor } from "./safetensors/safetensors-write.ts";
 import {
@@ -23,7 +23,7 @@ import {
  */
 export function splitParts(config: ModelConfig, merged: readonly ComputedTensor[]): ComputedTensor[] {
   const ours = new Map(merged.map((tensor) => [tensor.name, tensor]));
-  const { prefix } = LAYOUTS[traits(config).family];
+  const { prefix } = layoutOf(config);
   // A tied head that has an adapter becomes a tensor of its own.
   const tie_word_embeddings = !ours.has("lm_head.weight");
   return tensorsInFiles({ ...config, tie_word_embeddings }).flatMap((place) => {
@@ -41,7 +41,12 @@ export function splitParts(config: ModelConfig, merged: readonly ComputedTensor[
           values ??= collect(tensor);
           const all = await values;
           if (i === parts.length - 1) values = null;
-          const data = isTurned ? turned(all, whole, first, shape[0]!) : all.slice(first, first + shape[0]!);
+          const isPart = !isTurned && whole.length === 1;
+          const data = isTurned
+            ? turned(all, whole, first, shape[0]!)
+            : isPart
+              ? all.slice(first, first + shape[0]!)
+              : all;
           yield order ? order.theirs({ shape, data }).data : data;
         },
       }),
@@ -55,6 +60,8 @@ const isAsItIs = ({ isTurned, parts: [first, ...others] }: InFiles) =>
 
 /** Redundant tensors of old checkpoints: frequencies, and the causal mask. */
 const REDUNDANT = /^layers\.\d+\.(self_attn|attention)\.(rotary_emb\.inv_freq|bias|masked_bias)$/;
+/** Of encoders: the numbers of positions, and heads, which belong to what a checkpoint was trained for. */
+const OF_ENCODERS = /^(embeddings\.(position|token_type)_ids$|(pooler|cls|classifier|lm_head|qa_outputs)\.)/;
 
 /**
  * The tensors of such a model under our names, from `found`, which has those of its files. A tensor that is no
@@ -85,7 +92,8 @@ export function joinParts(
       joined.set(name, { file: new JoinedTensor(shape, parts, stored, isTurned, where), key: name, info });
     }
   }
-  for (const [key, stored] of rest) if (!REDUNDANT.test(key)) joined.set(key, stored);
+  const redundant = isEncoder(config) ? OF_ENCODERS : REDUNDANT;
+  for (const [key, stored] of rest) if (!redundant.test(key)) joined.set(key, stored);
   return joined;
 }
 
@@ -118,11 +126,12 @@ class JoinedTensor implements TensorSource {
   private async readAll(): Promise<Float32Array<ArrayBuffer>> {
     const [rows, columns] = this.shape.length === 2 ? (this.shape as [number, number]) : [1, this.shape[0]!];
     const values = new Float32Array(rows * columns);
-    for (const [i, { first, shape, order }] of this.parts.entries()) {
+    for (const [i, { first, shape, order, isAdded }] of this.parts.entries()) {
       const { file, key } = this.stored[i]!;
       const data = await file.readF32(key);
       const part = order ? order.ours({ shape, data }).data : data;
       if (this.isTurned) turn(part, rows, values.subarray(first), columns, shape[0]!, rows);
+      else if (isAdded) for (let at = 0; at < part.length; at++) values[at]! += part[at]!;
       else values.set(part, first);
     }
     return values;

@@ -1,7 +1,7 @@
 /** Whether a model's head is its token table, where a file has both. Loaded on demand: few files do. */
-import { type ModelConfig, traits } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { sameShape } from "../tensor.ts";
-import { LAYOUTS } from "./layouts.ts";
+import { layoutOf } from "./layouts.ts";
 import type { TensorFile } from "./safetensors/tensor-file.ts";
 
 interface TensorInFile {
@@ -33,7 +33,7 @@ export async function sameValues(one: TensorInFile, other: TensorInFile): Promis
  * tied if they differ. `named`: the tensors by their names without the first part.
  */
 export async function untieOther(config: ModelConfig, named: ReadonlyMap<string, TensorInFile>): Promise<ModelConfig> {
-  const { table, head } = LAYOUTS[traits(config).family];
+  const { table, head } = layoutOf(config);
   const rows = named.get(`${table}.weight`);
   const isTied = !rows || (await sameValues(named.get(`${head}.weight`)!, rows));
   return isTied ? config : { ...config, tie_word_embeddings: false };

@@ -1,5 +1,6 @@
 /** The architectures by their families. */
 import { type ModelConfig, traits } from "../config.ts";
+import { bert } from "./bert.ts";
 import { gpt2 } from "./gpt2.ts";
 import type { Architecture } from "./graph.ts";
 import { llama } from "./llama.ts";
@@ -9,6 +10,7 @@ const ARCHITECTURES: Readonly<Record<ReturnType<typeof traits>["family"], Archit
   gpt2,
   llama,
   gpt_neox: neox,
+  bert,
 };
 
 export const architecture = (config: Pick<ModelConfig, "model_type">): Architecture =>

@@ -1,5 +1,5 @@
 /** Lowers the layers of a model to dispatches. Letters: C n_embd, R rank. */
-import { attentionScale, type ModelConfig } from "../config.ts";
+import { attentionScale, isEncoder, type ModelConfig } from "../config.ts";
 import { layerName, loraName, magnitudeName, type Place, type Site, tensorName } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
 import { type AdapterGroup, loraDown } from "../ops/adapters.ts";
@@ -90,7 +90,7 @@ const TOKENS: Site = { target: "wte", block: null };
 /** The heads of block l. */
 export function attentionHeads(config: ModelConfig, l: number): Heads {
   const { n_head: count, n_kv_head: kvCount = count } = config;
-  return { count, kvCount, scale: attentionScale(config, l) };
+  return { count, kvCount, scale: attentionScale(config, l), isCausal: !isEncoder(config) };
 }
 
 export class Lowering {

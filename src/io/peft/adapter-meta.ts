@@ -1,7 +1,7 @@
 /** lowrank.json: the settings of an adapter that PEFT's adapter_config.json cannot express. */
 
 import { checkKinds, describeRange, isObject, isWithin, parseChoice, show } from "../../checks.ts";
-import { isLlama, type ModelConfig, textContext } from "../../config.ts";
+import { isSplit, type ModelConfig, textContext } from "../../config.ts";
 import { ConfigError, FormatError } from "../../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../../methods/index.ts";
 import { type LoraConfig, loraScale, RANKS, validateLora } from "../../methods/lora.ts";
@@ -191,7 +191,7 @@ function checkSites(
     if (!isWithin(r, RANKS)) refuse(`the rank of ${site} is invalid`, describeRange(RANKS), r);
     if (!Number.isFinite(scale) || !Number.isFinite(Math.fround(scale)))
       refuse(`the scale of ${site} is invalid`, "a finite float32", scale);
-    if (use_dora && !isLlama(model) && (target === "q" || target === "k" || target === "v"))
+    if (use_dora && !isSplit(model) && (target === "q" || target === "k" || target === "v"))
       refuse(`DoRA with a rank of its own for ${site}`, "one adapter for q, k and v: c_attn", site);
   }
   const shapes = new Map([...baseShapes(model), ...lmHeadShapes(model)]);

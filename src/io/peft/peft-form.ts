@@ -1,7 +1,7 @@
 /** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
 
 import { checkKinds } from "../../checks.ts";
-import { isLlama, type ModelConfig } from "../../config.ts";
+import { isEncoder, isLlama, type ModelConfig } from "../../config.ts";
 import { METHODS } from "../../methods/index.ts";
 import { type LoraAdapter, loraName, type Site } from "../../names.ts";
 import { hasHead, isMean, type Objective, TASKS } from "../../tasks/index.ts";
@@ -168,16 +168,25 @@ export function eachRow(
   }
 }
 
+/** transformers' module that is a task's own head; none of a language model. */
+export function headModule(objective: Objective, model: ModelConfig): { name: string; hasBias: boolean } | undefined {
+  const { module } = TASKS[objective];
+  if (!module || !isEncoder(model))
+    return module && { ...module, name: (isLlama(model) && module.llama) || module.name };
+  const isInside = model.model_type !== "bert" && objective !== "tokens";
+  return { name: isInside ? "classifier.out_proj" : "classifier", hasBias: true };
+}
+
 /** A task's own head by the names of its tensors in transformers, the weight first; none of a language model. */
 export function headEntries(
   objective: Objective,
   classes: number,
   model: ModelConfig,
 ): [key: string, entry: ImportEntry][] {
-  const { module } = TASKS[objective];
+  const module = headModule(objective, model);
   const parts = !module ? [] : module.hasBias ? ["weight", "bias"] : ["weight"];
   return parts.map((part, i) => [
-    `${(isLlama(model) && module!.llama) || module!.name}.${part}`,
+    `${module!.name}.${part}`,
     { name: `head.${part}`, ...(classes > 0 && { shape: i > 0 ? [classes] : [classes, model.n_embd] }) },
   ]);
 }

@@ -3,7 +3,7 @@
  * [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same. Modules that differ
  * in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
-import { isLlama, type ModelConfig, traits } from "../../config.ts";
+import { isSplit, type ModelConfig, traits } from "../../config.ts";
 import { FormatError } from "../../errors.ts";
 import { type LoraConfig, loraAdapters, loraScale } from "../../methods/lora.ts";
 import {
@@ -22,7 +22,7 @@ import {
 } from "../../names.ts";
 import { hasHead } from "../../tasks/index.ts";
 import type { Shape } from "../../tensor.ts";
-import { type InFiles, LAYOUTS, modulesIn, rowOrder, tensorsInFiles } from "../layouts.ts";
+import { type InFiles, layoutOf, modulesIn, rowOrder, tensorsInFiles } from "../layouts.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import {
   commonConfig,
@@ -48,7 +48,7 @@ export const WRAPPER = "base_model.model.";
  * `lm_head`.
  */
 export function moduleName({ target, block }: Site, config: ModelConfig): string {
-  const { prefix, table, head } = LAYOUTS[traits(config).family];
+  const { prefix, table, head } = layoutOf(config);
   if (block === null) return target === "head" ? head : `${prefix}.${table}`;
   const { layer } = ADAPTED[target];
   const modules = modulesIn(layer, block, config);
@@ -58,7 +58,7 @@ export function moduleName({ target, block }: Site, config: ModelConfig): string
 
 /** The tensors of a base model in transformers, by ours. */
 export function baseInFiles(config: ModelConfig): Pick<InFiles, "name" | "parts" | "isTurned">[] {
-  const { prefix } = LAYOUTS[traits(config).family];
+  const { prefix } = layoutOf(config);
   return tensorsInFiles(config).map(({ name, layer, parts, isTurned }) => {
     const named = parts.map((part) => ({ ...part, key: layer === "lm_head" ? part.key : `${prefix}.${part.key}` }));
     return { name, parts: named, isTurned };
@@ -137,7 +137,7 @@ function loraModules({ model, lora, task }: LoraModel): Module[] {
     const { target, block, r, scale } = adapter;
     const name = moduleName(adapter, model);
     // A Llama-type model has q, k and v in modules of their own.
-    const isWhole = isLlama(model) || !isInBlocks(target);
+    const isWhole = isSplit(model) || !isInBlocks(target);
     const { in: input, out } = loraDims(target, model, model.vocab_size);
     const module: Module = modules.get(name) ?? {
       name,
@@ -195,7 +195,7 @@ function magnitudeEntry(
   module: Pick<Module, "out" | "order">,
 ): ImportEntry {
   const place = { block, layer: ADAPTED[target].layer };
-  const column = isLlama(config) ? firstColumn(target, config) : 0;
+  const column = isSplit(config) ? firstColumn(target, config) : 0;
   let first = 0;
   for (const one of scaledColumns(place, adapted, config))
     first += Math.max(0, Math.min(one.width, column - one.first));

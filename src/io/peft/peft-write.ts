@@ -2,7 +2,6 @@
 import { traits } from "../../config.ts";
 import { METHODS } from "../../methods/index.ts";
 import { loraAdapters } from "../../methods/lora.ts";
-import { TASKS } from "../../tasks/index.ts";
 import { expectShape, numel } from "../../tensor.ts";
 import type { BaseModel } from "../hf.ts";
 import { type EncodableTensor, encodeSafetensors } from "../safetensors/safetensors-write.ts";
@@ -23,6 +22,7 @@ import {
   eachRow,
   type FinalNorm,
   headEntries,
+  headModule,
   type ImportEntry,
   type Module,
   type NamedTensor,
@@ -153,11 +153,11 @@ function sortKeys(object: Record<string, unknown>): Record<string, unknown> {
  * can be folded into the head's weight, by `finalNorm`.
  */
 export function biasObstacle(
-  { meta: { task }, tensors }: Pick<Adapter, "meta" | "tensors">,
+  { meta: { task, model }, tensors }: Pick<Adapter, "meta" | "tensors">,
   finalNorm?: FinalNorm,
 ): string | undefined {
   const bias = tensors.get("head.bias")?.data;
-  if (TASKS[task.objective].module?.hasBias || bias === undefined || bias.every((value) => value === 0))
+  if (headModule(task.objective, model)?.hasBias || bias === undefined || bias.every((value) => value === 0))
     return undefined;
   if (finalNorm === undefined || constantDirection(finalNorm) === undefined)
     return "PEFT and transformers do not support a bias of the head, which this final norm cannot hold: train without one";

@@ -1,10 +1,11 @@
 /**
- * The config.json of models with rotary positions in transformers, by the keys of a GPT-2's: see `ModelConfig`. Loaded
- * only for such a model.
+ * The config.json of models other than GPT-2 in transformers, by the keys of a GPT-2's: see `ModelConfig`. Loaded only
+ * for such a model.
  */
 
 import { checkKinds, inRange, lookUp, withoutNulls } from "../checks.ts";
-import { isLlama, type ModelConfig, type ModelType } from "../config.ts";
+import { type ModelConfig, type ModelType, traits } from "../config.ts";
+import { type Family, positionOffset } from "./layouts.ts";
 import { parseConfig, ROPE_SCALINGS, unsupported } from "./model-config.ts";
 
 type Json = Record<string, unknown>;
@@ -16,7 +17,7 @@ interface Theirs {
   /** Keys that change the computation, with the only supported value, which is also the default. */
   fixed: Json;
   /** The base of the frequencies, and the rotated part of a head, where they do not stand with the other parameters. */
-  theta: string;
+  theta?: string;
   part?: { key: string; usual: number };
   /** Other defaults than a GPT-2's. */
   usual?: Json;
@@ -50,6 +51,14 @@ const NEOX: Theirs = {
   usual: { activation_function: "gelu" },
 };
 
+const BERT: Theirs = {
+  keys: { layer_norm_epsilon: "layer_norm_eps", activation_function: "hidden_act", type_vocab_size: "type_vocab_size" },
+  fixed: { position_embedding_type: "absolute", is_decoder: false },
+  usual: { activation_function: "gelu", layer_norm_epsilon: 1e-12, type_vocab_size: 2 },
+};
+
+const FAMILIES: Readonly<Record<Exclude<Family, "gpt2">, Theirs>> = { llama: LLAMA, gpt_neox: NEOX, bert: BERT };
+
 /**
  * The longest context that is used. The cache of a text has room for all of it, and some models claim 131,072 tokens,
  * which would be gigabytes.
@@ -57,11 +66,13 @@ const NEOX: Theirs = {
 const MAX_CONTEXT = 8192;
 
 /** Reads the config of such a model. Throws as `parseConfig` does, with the names of transformers. */
-export function parseRotaryConfig(json: Json, where: string): ModelConfig {
+export function parseHfConfig(json: Json, where: string): ModelConfig {
   const given = withoutNulls(json);
   const kinds = { rope_scaling: "object?", rope_parameters: "object?" } as const;
   checkKinds(given, kinds, where, { code: "invalid-model-config" });
-  const theirs = isLlama({ model_type: given.model_type as ModelType }) ? LLAMA : NEOX;
+  const known = { model_type: given.model_type as ModelType };
+  const theirs = FAMILIES[traits(known).family as keyof typeof FAMILIES];
+  const offset = positionOffset(known);
   for (const [key, only] of Object.entries(theirs.fixed)) {
     const value = given[key] ?? only;
     if (value !== only) throw unsupported(key, value, where, String(only));
@@ -73,16 +84,26 @@ export function parseRotaryConfig(json: Json, where: string): ModelConfig {
   const names = { ...SIZES, ...theirs.keys };
   const keys = { ...names, "rope.theta": theirs.theta, "rope.dims": theirs.part?.key };
   const named = Object.entries(names).flatMap(([ours, key]) => (given[key] === undefined ? [] : [[ours, given[key]]]));
-  const rope = readRope(given, { ...(given[source] ?? {}) }, theirs, where);
+  const rope = theirs.theta && readRope(given, { ...(given[source] ?? {}) }, theirs, where);
   const config = parseConfig(
-    { model_type, tie_word_embeddings, rope, ...theirs.usual, ...Object.fromEntries(named) },
+    {
+      model_type,
+      tie_word_embeddings: !theirs.theta || tie_word_embeddings,
+      rope,
+      ...theirs.usual,
+      ...Object.fromEntries(named),
+    },
     where,
     (key) => keys[key as keyof typeof keys] ?? key.replace("rope.scaling", source),
   );
   const usual = config.n_embd / config.n_head;
   if ((head_dim ?? usual) !== usual)
     throw unsupported("head_dim", head_dim, where, `${usual}: hidden_size / num_attention_heads`);
-  return { ...config, n_positions: Math.min(config.n_positions, MAX_CONTEXT) };
+  if (!theirs.theta && (given.pad_token_id ?? offset - 1) !== offset - 1 && offset > 0)
+    throw unsupported("pad_token_id", given.pad_token_id, where, `${offset - 1}: positions begin behind it`);
+  const positions = theirs.theta ? Math.min(config.n_positions, MAX_CONTEXT) : config.n_positions - offset;
+  if (positions < 1) throw unsupported("max_position_embeddings", config.n_positions, where, `more than ${offset}`);
+  return { ...config, n_positions: positions };
 }
 
 /**
@@ -93,7 +114,7 @@ export function parseRotaryConfig(json: Json, where: string): ModelConfig {
  */
 function readRope(given: Json, written: Json, { theta: base, part }: Theirs, where: string): Json {
   const parameters = withoutNulls(written);
-  const theta = parameters.rope_theta ?? given[base] ?? 10000;
+  const theta = parameters.rope_theta ?? given[base!] ?? 10000;
   const typeKey = ["rope_type", "type"].find((key) => key in written);
   const type = typeKey ? written[typeKey] : parameters.factor === undefined ? "default" : undefined;
   const rope: Json = { theta };
