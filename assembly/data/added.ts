@@ -2,6 +2,7 @@
 // first those that are not `normalized`, then the others in what is left; of several at one place the longest.
 
 import { TOKEN_LSTRIP, TOKEN_NORMALIZED, TOKEN_RSTRIP, TOKEN_SINGLE_WORD, TOKEN_SPECIAL } from "./generated/numbers";
+import { load_parts } from "./parts";
 import { character_at, is_space } from "./pretokenize";
 import { added_count, added_tokens, load_tables, token_at, token_length } from "./vocabulary";
 import { prepare_words } from "./words";
@@ -28,7 +29,7 @@ export let found_next: usize = 0;
 /** Loads the tables as `load_tables` does and prepares what is looked for in them. */
 export function load_vocabulary(ptr: usize, length: i32): i32 {
   const ids = load_tables(ptr, length);
-  if (ids < 0) return ids;
+  if (ids < 0 || !load_parts()) return -1;
   prepare_words();
   let key: usize = 0;
   for (let i: u32 = 0; i <= added_count; i++) {

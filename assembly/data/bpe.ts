@@ -1,40 +1,17 @@
 // Byte-level BPE, exact: in each piece of the splitting pattern the pair with the lowest rank merges first, the
-// leftmost of equal ones. Frequent pieces come from a cache, short ones are merged by scanning, and long ones with a
-// heap, so that a "word" of n letters takes n log n steps instead of n squared.
+// leftmost of equal ones. Short pieces are merged by scanning, and long ones with a heap, so that a "word" of n letters
+// takes n log n steps instead of n squared.
 
-import { find_added, found_end, found_from, found_next, has_added, NORMALIZED_PASS, PASSES } from "./added";
-import { MODE_BEGIN, MODE_SPECIAL } from "./generated/numbers";
-import { normal_end, normalize } from "./normalize";
-import { piece_end } from "./pretokenize";
-import {
-  begin_of_text,
-  byte_id,
-  byte_rank,
-  id_shift,
-  merged_id,
-  NO_ID,
-  NO_PAIR,
-  pair_rank,
-  whole_count,
-} from "./vocabulary";
+import { ROOM_HEADER, room } from "./room";
+import { byte_id, byte_rank, merged_id, NO_ID, NO_PAIR, pair_rank, whole_count } from "./vocabulary";
 import { word_id } from "./words";
 
 /** Pieces of up to this many bytes are merged by scanning; the ranks of their pairs are in `short_pairs`. */
 const SHORT_BYTES: usize = 48;
 const short_pairs: usize = memory.data(192, 4);
 
-/**
- * The cache: slots of 32 bytes, {u64 low, u64 high (the piece, padded with zeros), u8 bytes, u8 ids, u16 id[7]}. A slot
- * holds the last piece with its hash; bytes = 0: empty. Pieces with an id above 65,535, which are rare, are not cached.
- */
-const CACHE_SLOT_BITS: u64 = 15;
-const CACHED_BYTES: usize = 16;
-const CACHED_IDS: usize = 7;
-let cache: usize = 0;
-
-/** Scratch memory for long pieces, grown on demand: u32 next, previous and pair per byte, then the heap. */
-let scratch: usize = 0;
-let scratch_bytes: usize = 0;
+/** Scratch memory for long pieces: u32 next, previous and pair per byte, then the heap. */
+const scratch = memory.data(ROOM_HEADER);
 let queue: usize = 0;
 let queued: usize = 0;
 
@@ -138,19 +115,10 @@ function set_pair(pairs: usize, index: usize, rank: u32): void {
  * entry is stale if the pair at its index has changed.
  */
 function merge_long(text: usize, length: usize, out: usize): usize {
-  // The heap has at most one entry per byte initially, and one more net per merge. For longer pieces the product would
-  // wrap around; the allocator refuses this one, which is above its limit of 1 GiB.
-  const need = min<usize>(length, 1 << 27) * (3 * 4 + 2 * 8);
-  if (scratch_bytes < need) {
-    if (scratch != 0) heap.free(scratch);
-    scratch = 0; // in case the allocation traps
-    scratch_bytes = 0;
-    scratch = heap.alloc(need);
-    scratch_bytes = need;
-  }
-  queue = scratch;
+  // The heap has at most one entry per byte initially, and one more net per merge.
+  queue = room(scratch, <u64>length * (3 * 4 + 2 * 8));
   queued = 0;
-  const next = scratch + (length << 4);
+  const next = queue + (length << 4);
   const previous = next + (length << 2);
   const pairs = previous + (length << 2);
 
@@ -192,22 +160,8 @@ function merge_long(text: usize, length: usize, out: usize): usize {
   return count;
 }
 
-/** Reads up to 8 bytes at `from` as a little-endian number. */
-function load_few(from: usize, length: usize): u64 {
-  let value: u64 = 0;
-  for (let i: usize = 0; i < length; i++) value |= (<u64>load<u8>(from + i)) << (i << 3);
-  return value;
-}
-
-/** Whether all ids fit the cache. */
-function all_short(ids: usize, count: usize): bool {
-  let all: u32 = 0;
-  for (let i: usize = 0; i < count; i++) all |= load<u32>(ids + (i << 2));
-  return all <= 0xffff;
-}
-
 /** Writes the ids of the piece of `length` > 0 bytes at `text` to `out`; returns their number. */
-function encode_piece(text: usize, length: usize, out: usize): usize {
+export function encode_bpe(text: usize, length: usize, out: usize): usize {
   if (whole_count != 0) {
     const id = word_id(text, length);
     if (id >= 0) {
@@ -216,91 +170,4 @@ function encode_piece(text: usize, length: usize, out: usize): usize {
     }
   }
   return length <= SHORT_BYTES ? merge_short(text, length, out) : merge_long(text, length, out);
-}
-
-/** Encodes a piece of 1 to CACHED_BYTES bytes with the cache; memory before `end` may be read. */
-function encode_cached(text: usize, length: usize, end: usize, out: usize): usize {
-  let low: u64;
-  let high: u64 = 0;
-  if (end - text >= CACHED_BYTES) {
-    low = load<u64>(text);
-    if (length > 8) high = load<u64>(text, 8) & (u64.MAX_VALUE >> <u64>((16 - length) << 3));
-    else low &= u64.MAX_VALUE >> <u64>((8 - length) << 3);
-  } else {
-    low = load_few(text, min<usize>(length, 8));
-    if (length > 8) high = load_few(text + 8, length - 8);
-  }
-  const mixed = (low ^ (high * 0x9e3779b97f4a7c15) ^ <u64>length) * 0xd6e8feb86659fd93;
-  const slot = cache + ((<usize>((mixed ^ (mixed << 29)) >> (64 - CACHE_SLOT_BITS))) << 5);
-  if (load<u64>(slot) == low && load<u64>(slot, 8) == high && load<u8>(slot, 16) == <u8>length) {
-    const count = <usize>load<u8>(slot, 17);
-    for (let i: usize = 0; i < count; i++) store<u32>(out + (i << 2), load<u16>(slot + (i << 1), 18));
-    return count;
-  }
-  const count = encode_piece(text, length, out);
-  if (count <= CACHED_IDS && (id_shift() == 1 || all_short(out, count))) {
-    store<u64>(slot, low);
-    store<u64>(slot, high, 8);
-    store<u8>(slot, <u8>length, 16);
-    store<u8>(slot, <u8>count, 17);
-    for (let i: usize = 0; i < count; i++) store<u16>(slot + (i << 1), <u16>load<u32>(out + (i << 2)), 18);
-  }
-  return count;
-}
-
-/** Encodes the text from `at` to `end`, in which no added tokens are looked for; returns the end of the ids at `to`. */
-function encode_words(at: usize, end: usize, to: usize): usize {
-  while (at < end) {
-    const stop = piece_end(at, end);
-    const bytes = stop - at;
-    to += (bytes <= CACHED_BYTES ? encode_cached(at, bytes, end, to) : encode_piece(at, bytes, to)) << 2;
-    at = stop;
-  }
-  return to;
-}
-
-/** The same with added tokens: those of `pass` and, between them, of the later passes, which find them normalized. */
-function encode_added(start: usize, end: usize, to: usize, pass: u32, special: bool): usize {
-  if (pass == PASSES) return encode_words(start, end, to);
-  if (pass == NORMALIZED_PASS) {
-    start = normalize(start, end);
-    end = normal_end;
-  }
-  let done = start;
-  let at = start;
-  while (at < end) {
-    const id = find_added(start, done, at, end, pass, special);
-    if (id < 0) break;
-    const stop = found_end;
-    at = found_next;
-    if (done < found_from) to = encode_added(done, found_from, to, pass + 1, special);
-    store<u32>(to, id);
-    to += 4;
-    done = stop;
-  }
-  return done < end ? encode_added(done, end, to, pass + 1, special) : to;
-}
-
-/**
- * Encodes the `length` UTF-8 bytes at `text`. Writes u32 ids to `out`, which has space for `most_ids(length)`; returns
- * their number. Special tokens are encoded like any other text unless the flag MODE_SPECIAL is set, and invalid UTF-8
- * byte by byte. With MODE_BEGIN the vocabulary's token before every text, if it has one, is the first. Call
- * `load_tables` first.
- */
-export function encode(text: usize, length: i32, out: usize, mode: u32): i32 {
-  if (cache == 0) {
-    const bytes = (<usize>1) << (<usize>(CACHE_SLOT_BITS + 5));
-    cache = heap.alloc(bytes);
-    memory.fill(cache, 0, bytes);
-  }
-  let to = out;
-  if (mode & MODE_BEGIN && begin_of_text() != NO_ID) {
-    store<u32>(to, begin_of_text());
-    to += 4;
-  }
-  const special = (mode & MODE_SPECIAL) != 0;
-  const end = text + <usize>length;
-  if (has_added(special)) to = encode_added(text, end, to, 0, special);
-  else to = encode_words(normalize(text, end), normal_end, to);
-  return <i32>((to - out) >> 2);
 }

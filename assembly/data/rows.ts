@@ -2,15 +2,17 @@
 //
 //     u32 class | u32 ids kept | u32 ids, n (0: empty text) | u32 ids of the first text | id[max(n, 1)]
 //
-// Ids kept count the one before every text, which is not stored, if the vocabulary has one; it alone is an empty text,
-// otherwise the end of a text is. A pair of texts has the ids of the first, that of the end of a text, and those of the
-// second: n is larger than the number of the first. Texts are not stored: the ids restore them (byte for byte, unless
-// the vocabulary lacks some) and take less than half the memory. Ids are u16 where the vocabulary's fit, as GPT-2's
-// 50257 do, otherwise u32.
-import { encode } from "./bpe";
+// Ids kept count those before and behind every text, which are not stored, if the vocabulary has such; they alone are an
+// empty text, otherwise the end of a text is. A pair of texts has the ids of the first, that of the end of a text, once or
+// twice, and those of the second: n is larger than the number of the first. Texts of a BPE are not stored: the ids restore
+// them (byte for byte, unless the vocabulary lacks some) and take less than half the memory. Those of other kinds are
+// behind the ids, {u32 bytes of the first, u32 bytes of the second, u8 bytes of both}. Ids are u16 where the vocabulary's
+// fit, as GPT-2's 50257 do, otherwise u32.
+import { encode } from "./encode";
 import { is_space } from "./fields";
+import { KIND_BPE } from "./generated/numbers";
 import { label_add, label_id, labels_clear, labels_settle } from "./labels";
-import { most_ids } from "./normalize";
+import { most_ids } from "./parts";
 import { PILE_HEADER, pile_free, pile_put } from "./pile";
 import {
   COLUMN_LABEL,
@@ -24,8 +26,28 @@ import {
   fail_row,
 } from "./row-error";
 import { utf8_fault } from "./utf8";
-import { VEC_HEADER, vec_data, vec_free, vec_push_u32, vec_reserve, vec_resize, vec_size, vec_u32 } from "./vec";
-import { begin_of_text, decode, decoded_length, end_of_text, id_shift, NO_ID } from "./vocabulary";
+import {
+  VEC_HEADER,
+  vec_append,
+  vec_data,
+  vec_free,
+  vec_push_u32,
+  vec_reserve,
+  vec_resize,
+  vec_size,
+  vec_u32,
+} from "./vec";
+import {
+  begin_of_text,
+  closing_ids,
+  decode,
+  decoded_length,
+  end_of_text,
+  id_shift,
+  kind,
+  NO_ID,
+  pair_ids,
+} from "./vocabulary";
 
 /** Bytes of a record before its ids. */
 const RECORD_BYTES: u32 = 16;
@@ -62,9 +84,12 @@ function record(row: i32): usize {
   return <usize>load<u32>(block + ((<usize>(row & ((1 << BLOCK_BITS) - 1))) << 2));
 }
 
-/** Ids before every text: 1 or 0. */
+/** Ids before every text, 1 or 0, and with those behind it. */
 function begin_ids(): i32 {
   return begin_of_text() == NO_ID ? 0 : 1;
+}
+function frame_ids(): i32 {
+  return begin_ids() + closing_ids;
 }
 
 /** The number of ids of `row` that are kept. */
@@ -89,9 +114,10 @@ export function copy_row(out: usize, row: i32, count: i32): void {
     out += 4;
     if (--count == 0) return;
   }
+  if (closing_ids > 0) store<u32>(out + ((<usize>--count) << 2), end_of_text());
   const first = row_first_length(row);
-  const second = row_ids(row) - first - 1;
-  const most = count - 1;
+  const second = row_ids(row) - first - pair_ids;
+  const most = max(count - pair_ids, 0);
   let kept = count;
   if (second >= 0 && first + second > most)
     kept = first <= second ? min(first, most >> 1) : most - min(second, most >> 1);
@@ -111,7 +137,7 @@ function row_ids(row: i32): i32 {
 
 /** Tokens of `row` before truncation, those of an empty text not counted. */
 export function row_full_length(row: i32): i32 {
-  return row_ids(row) + begin_ids();
+  return row_ids(row) + frame_ids();
 }
 
 /** Tokens of the first text of `row`: fewer than all if there is a second. */
@@ -122,7 +148,7 @@ function row_first_length(row: i32): i32 {
 /** Whether a text of `row` is empty. */
 export function row_is_empty(row: i32): bool {
   const first = row_first_length(row);
-  return first == 0 || first + 1 == row_ids(row);
+  return first == 0 || first + pair_ids == row_ids(row);
 }
 
 /**
@@ -131,16 +157,33 @@ export function row_is_empty(row: i32): bool {
  */
 export function row_text(row: i32, part: i32): usize {
   const first = row_first_length(row);
-  const count = part == 0 ? first : row_ids(row) - first - 1;
+  if (kind != KIND_BPE) return stored_text(row, part);
+  const count = part == 0 ? first : row_ids(row) - first - pair_ids;
   vec_resize(encoded, 0);
   vec_resize(decoded, 0);
   // Both buffers were large enough when the row was added.
   vec_reserve(encoded, (<u32>count) << 2);
   const ids = vec_data(encoded);
-  copy_ids(ids, row, part == 0 ? 0 : first + 1, count);
+  copy_ids(ids, row, part == 0 ? 0 : first + pair_ids, count);
   const bytes = decoded_length(ids, count);
   vec_reserve(decoded, bytes);
   vec_resize(decoded, decode(ids, count, vec_data(decoded), bytes));
+  return vec_data(decoded);
+}
+
+/** Where the texts of `row` are, behind its ids. */
+function texts_of(row: usize, count: i32): usize {
+  return row + RECORD_BYTES + ((((<usize>count) << id_shift()) + 3) & ~3);
+}
+
+/** `row_text` of a kind whose ids do not restore a text. */
+function stored_text(row: i32, part: i32): usize {
+  const texts = texts_of(record(row), max(row_ids(row), 1));
+  const first = load<i32>(texts);
+  const bytes = part == 0 ? first : load<i32>(texts, 4);
+  vec_resize(decoded, 0);
+  vec_reserve(decoded, bytes);
+  vec_append(decoded, texts + 8 + (part == 0 ? 0 : first), bytes);
   return vec_data(decoded);
 }
 export function row_text_bytes(): i32 {
@@ -202,18 +245,30 @@ export function add_row(pair: bool, line: i32, max_length: i32, learn: bool): bo
   const source = vec_data(encoded);
   const first = encode(load<usize>(text), bytes, source, 0);
   const next = source + ((<usize>first) << 2);
-  if (pair || first == 0) store<u32>(next, end_of_text());
-  const full = pair ? first + 1 + encode(load<usize>(second), second_bytes, next + 4, 0) : first;
-  const count = max(full, 1 - begin_ids());
-  const row = pile_put(records, RECORD_BYTES + ((<u32>count) << (<u32>id_shift())));
+  store<u32>(next, end_of_text());
+  store<u32>(next, end_of_text(), 4);
+  const between = pair ? pair_ids : 0;
+  const rest = next + ((<usize>between) << 2);
+  const full = first + between + (pair ? encode(load<usize>(second), second_bytes, rest, 0) : 0);
+  const count = max(full, 1 - min(frame_ids(), 1));
+  const has_texts = kind != KIND_BPE;
+  const text_bytes = has_texts ? 8 + <u32>bytes + <u32>second_bytes : 0;
+  const row = pile_put(records, <u32>texts_of(0, max(count, has_texts ? 1 : 0)) + text_bytes);
   if (row == 0) return fail(ERROR_TOO_LARGE, line, 0, 0);
   store<i32>(row, id);
-  store<i32>(row, min(count + begin_ids(), max_length), 4);
+  store<i32>(row, min(count + frame_ids(), max_length), 4);
   store<i32>(row, full, 8);
   store<i32>(row, first, 12);
   const target = row + RECORD_BYTES;
   if (id_shift() == 2) memory.copy(target, source, (<usize>count) << 2);
   else for (let i = 0; i < count; i++) store<u16>(target + ((<usize>i) << 1), load<u32>(source + ((<usize>i) << 2)));
+  if (has_texts) {
+    const texts = texts_of(row, max(count, 1));
+    store<i32>(texts, bytes);
+    store<i32>(texts, second_bytes, 4);
+    memory.copy(texts + 8, load<usize>(text), bytes);
+    if (pair) memory.copy(texts + 8 + bytes, load<usize>(second), second_bytes);
+  }
   number(row);
   return true;
 }

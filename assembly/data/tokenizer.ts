@@ -2,7 +2,7 @@
 // it, too.
 
 export { load_vocabulary } from "./added";
-export { encode } from "./bpe";
+export { encode } from "./encode";
 export { alloc, free } from "./memory";
-export { most_ids } from "./normalize";
+export { most_ids } from "./parts";
 export { decode, decoded_length, longest_token } from "./vocabulary";

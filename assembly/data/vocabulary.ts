@@ -7,18 +7,22 @@
 // Any other vocabulary is made by src/io/tokenizer/vocabulary-tables.ts from a model's files; all numbers are u32:
 //
 //     magic "LRT2" | ids | merges | added tokens | whole words | id of <|endoftext|> | id before each text, or NO_ID |
-//     number of the splitting pattern | 1: texts are normalized | id[256] of each byte, NO_ID for none | left[merges] |
-//     right[merges] | id[merges] | {id, flags}[added tokens] | id[whole words] | offsets[ids + 1] | u8 bytes of all ids
+//     number of the splitting pattern | kind | id of unknown, or NO_ID | 1: the end's id is behind each text | times that
+//     it is between the texts of a pair | bytes of the parts | id[256] of each byte, NO_ID for none | left[merges] |
+//     right[merges] | id[merges] | {id, flags}[added tokens] | id[whole words] | offsets[ids + 1] | parts |
+//     u8 bytes of all ids
 //
-// An id without a token has no bytes. Whole words are tokens whatever the merges say (`ignore_merges`).
+// An id without a token has no bytes. Whole words are tokens whatever the merges say (`ignore_merges`). Kinds are BPE,
+// WordPiece and Unigram. A part is {number, bytes, u8 contents, filled to 4 bytes}: what else a kind needs, and the steps
+// of the normalizer in their order (parts.ts).
 
-import { TOKEN_SPECIAL } from "./generated/numbers";
+import { KIND_BPE, KIND_UNIGRAM, TOKEN_SPECIAL } from "./generated/numbers";
 import { choose_pattern } from "./pretokenize";
 
 const GPT2_MAGIC: u32 = 0x3154524c;
 const GPT2_HEADER: usize = 8 + 256;
 const OWN_MAGIC: u32 = 0x3254524c;
-const OWN_HEADER: usize = 36 + 4 * 256;
+const OWN_HEADER: usize = 52 + 4 * 256;
 /** Ids of GPT-2's form are stored in 16 bits. */
 const GPT2_MERGES: u32 = 0xffff - 257;
 /** Far above GPT-2's longest (128); limits the memory that damaged tables can request. */
@@ -60,8 +64,15 @@ export let added_tokens: usize = 0;
 /** The whole words: their number, and the address of their u32 ids. */
 export let whole_count: u32 = 0;
 export let whole_ids: usize = 0;
-/** Whether texts are normalized. */
-export let normalizes: bool = false;
+/** The kind of the vocabulary, and where its parts begin and end. */
+export let kind: u32 = KIND_BPE;
+export let parts: usize = 0;
+export let parts_end: usize = 0;
+/** The id of what the vocabulary lacks, or NO_ID. */
+export let unknown_id: u32 = NO_ID;
+/** How many ids of the end are behind every text, and between the texts of a pair. */
+export let closing_ids: i32 = 0;
+export let pair_ids: i32 = 1;
 
 /** The id of one byte, or NO_ID. */
 export function byte_id(byte: u8): u32 {
@@ -212,7 +223,9 @@ function load_own(ptr: usize, length: usize): bool {
   const merges = load<u32>(ptr, 8);
   const added = load<u32>(ptr, 12);
   const whole = load<u32>(ptr, 16);
-  if (ids > MAX_IDS || merges > MAX_IDS || added > ids || whole > ids) return false;
+  const parts_bytes = load<u32>(ptr, 48);
+  kind = load<u32>(ptr, 32);
+  if (ids > MAX_IDS || merges > MAX_IDS || added > ids || whole > ids || kind > KIND_UNIGRAM) return false;
   if (!choose_pattern(load<u32>(ptr, 28))) return false;
   const left = ptr + OWN_HEADER;
   const right = left + ((<usize>merges) << 2);
@@ -220,13 +233,17 @@ function load_own(ptr: usize, length: usize): bool {
   added_tokens = merged + ((<usize>merges) << 2);
   whole_ids = added_tokens + ((<usize>added) << 3);
   offsets = whole_ids + ((<usize>whole) << 2);
-  token_bytes = offsets + ((<usize>ids + 1) << 2);
-  if (token_bytes > ptr + length) return false;
-  if (token_bytes + load<u32>(token_bytes - 4) + VECTOR_BYTES != ptr + length) return false;
+  parts = offsets + ((<usize>ids + 1) << 2);
+  if (parts > ptr + length || <usize>parts_bytes > ptr + length - parts) return false;
+  parts_end = parts + parts_bytes;
+  token_bytes = parts_end;
+  if (token_bytes + load<u32>(parts - 4) + VECTOR_BYTES != ptr + length) return false;
   end_id = load<u32>(ptr, 20);
   begin_id = load<u32>(ptr, 24);
-  normalizes = load<u32>(ptr, 32) != 0;
-  memory.copy(byte_ids, ptr + 36, 4 * 256);
+  unknown_id = load<u32>(ptr, 36);
+  closing_ids = load<i32>(ptr, 40);
+  pair_ids = load<i32>(ptr, 44);
+  memory.copy(byte_ids, ptr + 52, 4 * 256);
   make_pairs(merges);
   for (let i: u32 = 0; i < merges; i++)
     add_pair(load<u32>(left + ((<usize>i) << 2)), load<u32>(right + ((<usize>i) << 2)), i);
@@ -248,8 +265,8 @@ export function load_tables(ptr: usize, length: i32): i32 {
     if (!load_gpt2(ptr, <usize>length)) return -1;
     heap.free(ptr);
   } else if (magic != OWN_MAGIC || !load_own(ptr, <usize>length)) return -1;
-  byte_ranks = heap.alloc(4 << 16);
-  for (let two: u32 = 0; two < 1 << 16; two++)
+  if (kind == KIND_BPE) byte_ranks = heap.alloc(4 << 16);
+  for (let two: u32 = 0; kind == KIND_BPE && two < 1 << 16; two++)
     store<u32>(byte_ranks + ((<usize>two) << 2), pair_rank(byte_id(<u8>(two >> 8)), byte_id(<u8>two)));
   for (let id: u32 = 0; id < size; id++) longest = max(longest, token_length(id));
   return <i32>size;

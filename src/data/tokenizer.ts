@@ -1,11 +1,12 @@
 /**
- * Byte-level BPE: GPT-2's, with the ids of tiktoken's "gpt2", or that of another model, with the ids of the library
- * `tokenizers`. It runs in WASM (assembly/data/bpe.ts). All methods are synchronous once it is loaded. Letters, numbers
+ * Byte-level BPE: GPT-2's, with the ids of tiktoken's "gpt2", or the BPE, WordPiece or Unigram of another model, with the
+ * ids of the library `tokenizers`. It runs in WASM (assembly/data/encode.ts). All methods are synchronous once it is loaded. Letters, numbers
  * and white space are those of Unicode 16.0, as in tiktoken 0.14.
  */
 import { checkArguments, checkOptions, hasKeys, isNumber } from "../checks.ts";
 import { DataError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
+import { joinPieces } from "../io/tokenizer/join-pieces.ts";
 import type { ChatTemplate } from "../io/tokenizer/vocabulary.ts";
 import { DataModule, Scratch } from "./wasm.ts";
 
@@ -23,14 +24,15 @@ interface EncodeOptions {
    */
   allowSpecial?: boolean;
   /**
-   * Whether the token that the vocabulary puts before every text, as Llama 3's, is the first. Default true: the ids are
-   * those of `tokenizer(text)` in transformers.
+   * Whether the tokens that the vocabulary puts before and behind every text, as Llama 3's and BERT's, are there.
+   * Default true: the ids are those of `tokenizer(text)` in transformers.
    */
   addSpecialTokens?: boolean;
 }
 
 /** Flags of data.wasm's `encode`. */
-export const MODES = { special: 1, begin: 2 } as const;
+export const MODES = { special: 1, begin: 2, close: 4 } as const;
+const FRAME = MODES.begin | MODES.close;
 
 const OPTIONS = { allowSpecial: "boolean?", addSpecialTokens: "boolean?" } as const;
 
@@ -41,7 +43,7 @@ export interface EncodedBatch {
 }
 
 /**
- * GPT-2's byte-level BPE tokenizer, in WASM.
+ * The tokenizer of a model, GPT-2's byte-level BPE by default, in WASM.
  *
  * @example
  * ```ts
@@ -57,8 +59,12 @@ export class Tokenizer {
   readonly vocabSize: number;
   /** The id that separates documents, ends a generated text, replaces an empty one, and pads: 50256 in GPT-2. */
   readonly endOfText: number;
-  /** The id that is put before every text, as Llama 3's; null: none, as in GPT-2. */
+  /** The id that is put before every text, as Llama 3's and BERT's; null: none, as in GPT-2. */
   readonly beginOfText: number | null;
+  /** Whether `endOfText` is behind every text, as in BERT. */
+  readonly closesTexts: boolean;
+  /** The id of what the vocabulary lacks, BERT's [UNK]; null: it has all bytes. */
+  readonly unknown: number | null;
   /** The model's chat template; null: it has none. */
   readonly chat: ChatTemplate | null;
   private readonly module: DataModule;
@@ -73,6 +79,7 @@ export class Tokenizer {
   private readonly textBlock: number;
   private readonly idBlock: number;
   private readonly mostIds: number;
+  private readonly spareIds: number;
   /** Views of them as bytes and as words. They become empty when memory grows, and are then created again. */
   private textView = new Uint8Array(0);
   private idView = new Uint32Array(0);
@@ -86,12 +93,15 @@ export class Tokenizer {
     this.vocabSize = module.vocabulary.size;
     this.endOfText = module.vocabulary.end.id;
     this.beginOfText = module.vocabulary.begin?.id ?? null;
+    this.closesTexts = module.vocabulary.closes;
+    this.unknown = module.vocabulary.unknown?.id ?? null;
     this.chat = module.vocabulary.chat;
     this.shortIds = Math.min(CHUNK_BYTES / 4, Math.floor((4 * CHUNK_BYTES) / module.exports.longest_token()));
     this.input = new Scratch(module);
     this.output = new Scratch(module);
     this.textBlock = module.exports.alloc(CHUNK_BYTES) >>> 0;
     this.mostIds = module.exports.most_ids(CHUNK_BYTES);
+    this.spareIds = module.exports.most_ids(0);
     this.idBlock = module.exports.alloc(4 * this.mostIds) >>> 0;
   }
 
@@ -106,7 +116,7 @@ export class Tokenizer {
     if (typeof text !== "string") checkArguments({ text }, { text: "text" });
     if (options !== undefined) checkOptions("options", options, OPTIONS);
     const special = options?.allowSpecial === true ? MODES.special : 0;
-    const mode = options?.addSpecialTokens === false ? special : special | MODES.begin;
+    const mode = options?.addSpecialTokens === false ? special : special | FRAME;
     if (text.length <= SHORT_UNITS) {
       const count = this.encodeShort(text, this.idBlock, mode);
       return this.ids().slice(0, count);
@@ -119,6 +129,8 @@ export class Tokenizer {
   /** The ids of UTF-8 bytes. Invalid UTF-8 is preserved: with GPT-2's vocabulary `decodeBytes` restores any input. */
   encodeBytes(utf8: Uint8Array): Uint32Array {
     checkArguments({ utf8 }, { utf8: ["a Uint8Array", (value) => value instanceof Uint8Array] });
+    // Only a BPE knows bytes that are no characters.
+    if (this.module.vocabulary.kind !== "bpe") return this.encode(this.decoder.decode(utf8));
     this.count = 0;
     this.encodeChunks((target, from) => {
       const part = utf8.subarray(from, from + target.length);
@@ -135,13 +147,13 @@ export class Tokenizer {
     const offsets = new Uint32Array(texts.length + 1);
     // Ids of short texts stay in the id block until it may be full.
     let waiting = 0;
-    const growth = (this.mostIds - 1) / CHUNK_BYTES;
+    const growth = (this.mostIds - this.spareIds) / CHUNK_BYTES;
     const flush = () => {
       if (waiting > 0) this.gather(this.ids().subarray(0, waiting));
       waiting = 0;
     };
     for (const [i, text] of texts.entries()) {
-      if (waiting + growth * BYTES_PER_UNIT * text.length + 1 > this.mostIds) flush();
+      if (waiting + growth * BYTES_PER_UNIT * text.length + this.spareIds > this.mostIds) flush();
       if (text.length <= SHORT_UNITS) waiting += this.encodeShort(text, this.idBlock + 4 * waiting);
       else this.encodeText(text);
       offsets[i + 1] = this.count + waiting;
@@ -150,8 +162,48 @@ export class Tokenizer {
     return { ids: this.gathered.slice(0, this.count), offsets };
   }
 
+  /** The ids of a text, or of the two of a pair, as a model reads them: at most `most`, of which the last closes a text. */
+  encodeRow(text: string | readonly [string, string], most: number): Uint32Array {
+    const { separators } = this.module.vocabulary;
+    const [first, second] = (typeof text === "string" ? [text] : text).map((one) =>
+      this.encode(one, { addSpecialTokens: false }),
+    ) as [Uint32Array, Uint32Array?];
+    const opening = this.beginOfText === null ? [] : [this.beginOfText];
+    const closing = this.closesTexts ? [this.endOfText] : [];
+    const room = most - opening.length - closing.length;
+    const content = second
+      ? joinPair(first, second, separators, this.endOfText, room)
+      : first.subarray(0, Math.max(room, 0));
+    return Uint32Array.of(...opening, ...content, ...closing).subarray(0, most);
+  }
+
+  /**
+   * The token types of packed ids, whose sequences begin at `starts`, as BERT has them: 1 in the second text of a pair,
+   * which is behind the first token that ends a text; 0 everywhere in models with one type.
+   */
+  tokenTypes(ids: Uint32Array, starts: Uint32Array): Uint32Array<ArrayBuffer> {
+    const types = new Uint32Array(ids.length);
+    for (let b = 0; b + 1 < starts.length; b++) {
+      const end = ids.subarray(0, starts[b + 1]).indexOf(this.endOfText, starts[b]);
+      if (end >= 0) types.fill(this.module.vocabulary.secondType, end + 1, starts[b + 1]);
+    }
+    return types;
+  }
+
+  /** The share of a text's tokens that are unknown: 0 in a vocabulary with all bytes. */
+  unknownShare(text: string): number {
+    const ids = this.encode(text, { addSpecialTokens: false });
+    return ids.reduce((sum, id) => sum + Number(id === this.unknown), 0) / Math.max(ids.length, 1);
+  }
+
   /** The text of ids. Bytes that are not UTF-8, as where ids were cut inside a character, become U+FFFD. */
   decode(ids: ArrayLike<number>): string {
+    const { decoder } = this.module.vocabulary;
+    if (decoder !== null)
+      return joinPieces(
+        Array.from(ids, (id) => this.decoder.decode(this.decodeView([id]))),
+        decoder,
+      );
     return this.decoder.decode(this.decodeView(ids));
   }
 
@@ -166,7 +218,7 @@ export class Tokenizer {
   }
 
   /** Encodes at most SHORT_UNITS to ids at `out` in WASM; returns their number. */
-  private encodeShort(text: string, out: number, mode: number = MODES.begin): number {
+  private encodeShort(text: string, out: number, mode: number = FRAME): number {
     if (this.textView.length === 0) this.textView = this.module.bytes(this.textBlock, CHUNK_BYTES);
     const { written } = this.encoder.encodeInto(text, this.textView);
     return this.module.exports.encode(this.textBlock, written, out, mode);
@@ -184,7 +236,7 @@ export class Tokenizer {
     return this.byteView;
   }
 
-  private encodeText(text: string, mode: number = MODES.begin): void {
+  private encodeText(text: string, mode: number = FRAME): void {
     this.encodeChunks(
       (target, from) => this.encoder.encodeInto(from === 0 ? text : text.slice(from), target),
       text.length,
@@ -202,7 +254,7 @@ export class Tokenizer {
     fill: (target: Uint8Array, from: number) => { read: number; written: number },
     length: number,
     bytesPerUnit = 1,
-    mode: number = MODES.begin,
+    mode: number = FRAME,
   ): void {
     const { isWhole, pretokenizer } = this.module.vocabulary;
     // In Llama 3's and Qwen2's patterns line ends belong to the punctuation before them.
@@ -221,7 +273,7 @@ export class Tokenizer {
       const cut = from === length ? filled : isWhole ? 0 : lastCut(target, filled, keepsLineEnds);
       kept = target.slice(cut, filled);
       if (cut === 0 && from < length) capacity *= 2;
-      else this.encodeAt(address, cut, isFirst ? mode : mode & ~MODES.begin);
+      else this.encodeAt(address, cut, mode & ~(isFirst ? 0 : MODES.begin) & ~(from < length ? MODES.close : 0));
       isFirst &&= cut === 0;
     } while (from < length);
   }
@@ -284,6 +336,20 @@ export class Tokenizer {
       found: `${id}`,
     });
   }
+}
+
+/**
+ * The tokens of a pair: those of the first text, `separators` times `end`, and those of the second, at most `longest` in
+ * all. The longer text is cut first, as in data.wasm (`copy_row`) and as `longest_first` of the library tokenizers does.
+ */
+function joinPair(first: Uint32Array, second: Uint32Array, separators: number, end: number, longest: number) {
+  const most = Math.max(longest - separators, 0);
+  const half = most >> 1;
+  let kept = first.length;
+  if (kept + second.length > most)
+    kept = kept <= second.length ? Math.min(kept, half) : most - Math.min(second.length, half);
+  const between = new Array<number>(separators).fill(end);
+  return Uint32Array.of(...first.subarray(0, kept), ...between, ...second.subarray(0, most - kept));
 }
 
 /**

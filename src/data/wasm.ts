@@ -47,21 +47,34 @@ export class DataModule {
     if (model) checkSize(model.vocabulary, model.config, model.directory);
     const vocabulary = model?.vocabulary ?? GPT2_VOCABULARY;
     const [wasm, tables] = await Promise.all([readAsset(loaded), vocabulary.tables ?? readAsset(GPT2_TABLES)]);
+    let made: Uint8Array | null = null;
     const imports = {
       env: { abort },
       added: { is_word: isWord },
-      normalize: { to_nfc: (text: number, length: number, out: number) => toNfc(exports.memory, text, length, out) },
+      normalize: {
+        transform: (text: number, length: number, step: number) => {
+          made = transform(module.bytes(text >>> 0, length), vocabulary.steps[step]!);
+          return made?.length ?? -1;
+        },
+        take: (out: number) => module.bytes(out >>> 0, made!.length).set(made!),
+      },
     };
     const { instance } = await WebAssembly.instantiate(wasm, imports);
     const exports = instance.exports as DataExports;
     const module = new DataModule(exports, vocabulary);
     // The block belongs to the module then.
-    if (exports.load_vocabulary(module.write(tables), tables.length) !== vocabulary.size)
+    if (exports.load_vocabulary(module.write(tables), tables.length) !== vocabulary.size) {
+      if (model && vocabulary.kind !== "bpe")
+        throw new FormatError("invalid-vocabulary", "the steps of the model's normalizer are damaged", {
+          where: model.directory,
+          expected: "a precompiled_charsmap of SentencePiece, and texts at most a thousand times as long",
+        });
       throw new FormatError("damaged-installation", "The tokenizer's tables are damaged", {
         where: GPT2_TABLES,
         found: `${tables.length} bytes in an invalid format`,
         hint: "install or build the program again",
       });
+    }
     return module;
   }
 
@@ -115,15 +128,13 @@ function isWord(point: number): boolean {
   return /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u.test(String.fromCodePoint(point));
 }
 
-/** Writes the text of `length` bytes at `text` in NFC to `out`; returns its bytes, -1 if it is not valid UTF-8. */
-function toNfc({ buffer }: WebAssembly.Memory, text: number, length: number, out: number): number {
-  let given: string;
+/** A text behind a step of the normalizer; null if it is not valid UTF-8. */
+function transform(text: Uint8Array<ArrayBuffer>, step: (text: string) => string): Uint8Array | null {
   try {
-    given = STRICT.decode(new Uint8Array(buffer, text >>> 0, length));
+    return new TextEncoder().encode(step(STRICT.decode(text)));
   } catch {
-    return -1;
+    return null;
   }
-  return new TextEncoder().encodeInto(given.normalize("NFC"), new Uint8Array(buffer, out >>> 0)).written;
 }
 const STRICT = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

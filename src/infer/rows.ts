@@ -49,7 +49,7 @@ export async function encodeTexts(
   meta: Pick<AdapterMeta, "settings" | "base_fingerprint">,
 ): Promise<Uint32Array[]> {
   if (!pairSettings(meta) && texts.every((text) => typeof text === "string"))
-    return texts.map((text) => tokenizer.encode(text).subarray(0, longest));
+    return texts.map((text) => tokenizer.encodeRow(text as string, longest));
   return encodePairs(tokenizer, texts, longest, meta);
 }
 
@@ -114,8 +114,6 @@ export function packRows({ tokens: rows, padTo, pad, task }: Rows): Batch {
   };
 }
 
-type Pair = [Uint32Array, Uint32Array];
-
 /** The tokens of each pair. Texts of an adapter that PEFT wrote may be single ones, too. Throws ConfigError. */
 function encodePairs(
   tokenizer: Tokenizer,
@@ -132,23 +130,6 @@ function encodePairs(
         expected: trained ? "[first, second]" : "a string",
         found: JSON.stringify(text),
       });
-    if (!isPair) return tokenizer.encode(text).subarray(0, longest);
-    const [first, second] = text.map((one) => tokenizer.encode(one, { addSpecialTokens: false })) as Pair;
-    const begin = tokenizer.beginOfText === null ? [] : [tokenizer.beginOfText];
-    const joined = joinPair(first, second, tokenizer.endOfText, longest - begin.length);
-    return Uint32Array.of(...begin, ...joined).subarray(0, longest);
+    return tokenizer.encodeRow(text, longest);
   });
-}
-
-/**
- * The tokens of a pair: those of the first text, `separator`, and those of the second, at most `longest` in all. The
- * longer text is cut first, as in data.wasm (`copy_row`) and as `longest_first` of the library tokenizers does it.
- */
-export function joinPair(first: Uint32Array, second: Uint32Array, separator: number, longest: number): Uint32Array {
-  const most = longest - 1;
-  const half = most >> 1;
-  let kept = first.length;
-  if (kept + second.length > most)
-    kept = kept <= second.length ? Math.min(kept, half) : most - Math.min(second.length, half);
-  return Uint32Array.of(...first.subarray(0, kept), separator, ...second.subarray(0, most - kept));
 }

@@ -138,13 +138,19 @@ async function writeCpu(found) {
 async function writeNumbers() {
   const {
     ACTIVATION,
+    CLASSES,
+    CLASS_LIMIT,
     EPILOGUES,
     FLAGS,
     FORMATS,
     GRADNORM_LANES,
+    HOST,
+    KINDS,
     LOSS,
+    METASPACE,
     MODES,
     PANEL,
+    PARTS,
     PRETOKENIZERS,
     ROW_ERRORS,
     ...rest
@@ -156,6 +162,8 @@ async function writeNumbers() {
       export { MODES } from "./src/data/tokenizer.ts";
       export { PRETOKENIZERS } from "./src/io/tokenizer/pretokenizers.ts";
       export { FLAGS } from "./src/io/tokenizer/vocabulary-tables.ts";
+      export * from "./src/io/tokenizer/parts.ts";
+      export { CLASS_LIMIT, CLASSES } from "./src/io/tokenizer/character-classes.ts";
       export { ACTIVATION } from "./src/ops/activation.ts";
       export { LANES as GRADNORM_LANES } from "./src/ops/gradnorm.ts";
       export { EPILOGUES } from "./src/ops/linear.ts";
@@ -190,6 +198,12 @@ async function writeNumbers() {
     ...constants("u32", prefixed("TOKEN", FLAGS)),
     ...constants("u32", prefixed("MODE", MODES)),
     ...constants("u32", prefixed("PATTERN", counted(Object.keys(PRETOKENIZERS)))),
+    ...constants("u32", prefixed("KIND", counted(KINDS))),
+    ...constants("u32", prefixed("PART", counted(PARTS))),
+    ...constants("u32", prefixed("HOST", HOST)),
+    ...constants("u32", prefixed("METASPACE", METASPACE)),
+    ...constants("u32", prefixed("CLASS", CLASSES)),
+    ...constants("u32", Object.entries({ CLASS_LIMIT })),
   ]);
 }
 

@@ -12,7 +12,6 @@ import { loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { joinPair } from "../../src/infer/rows.ts";
 import type { Pair } from "../../src/pair.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
@@ -106,8 +105,7 @@ test("at every length the longer text is cut first, when read, in a padded batch
     const whole = await readFile("words.jsonl");
     assert.equal(sequences(whole.padded(maxLength)), expected, `padded to ${maxLength}`);
     for (const [i, pair] of pairs.entries()) {
-      const [first, second] = [tokenizer.encode(pair[0]), tokenizer.encode(pair[1])];
-      assert.equal([...joinPair(first, second, END, maxLength)], expected[i]);
+      assert.equal([...tokenizer.encodeRow(pair, maxLength)], expected[i]);
     }
   }
 });

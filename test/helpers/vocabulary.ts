@@ -11,6 +11,8 @@ import { temporaryFolder } from "./border.ts";
 
 export const goldenVocabulary = (file: string) => readFileSync(packagePath(`test/golden/vocabulary/${file}`), "utf8");
 
+export const goldenPieces = (file: string) => readFileSync(packagePath(`test/golden/pieces/${file}`), "utf8");
+
 const folder = temporaryFolder();
 let made = 0;
 

@@ -11,7 +11,8 @@ export interface EncodedWords {
 
 /**
  * Encodes words, each with a space before it, the first too: the ids are those of transformers' fast tokenizers with
- * `add_prefix_space` and `is_split_into_words`. An empty sentence is one <|endoftext|> without words.
+ * `add_prefix_space` and `is_split_into_words`. An empty sentence is one <|endoftext|> without words, or what is around
+ * every text.
  */
 export class WordEncoder {
   private readonly known = new Map<string, Uint32Array>();
@@ -19,17 +20,19 @@ export class WordEncoder {
   constructor(private readonly tokenizer: Tokenizer) {}
 
   encode(words: readonly string[], most: number): EncodedWords {
-    const { beginOfText, endOfText } = this.tokenizer;
+    const { beginOfText, endOfText, closesTexts } = this.tokenizer;
     const ids: number[] = beginOfText === null ? [] : [beginOfText];
     const firsts: number[] = [];
+    if (closesTexts) most--;
     for (const word of words) {
       if (ids.length >= most) break;
       firsts.push(ids.length);
       // A call with as many arguments as a long word has tokens fails.
       for (const id of this.tokens(word)) ids.push(id);
     }
-    if (ids.length === 0) ids.push(endOfText);
-    return { ids: Uint32Array.from(ids.slice(0, most)), firsts: Uint32Array.from(firsts) };
+    ids.length = Math.min(ids.length, most);
+    if (closesTexts || ids.length === 0) ids.push(endOfText);
+    return { ids: Uint32Array.from(ids), firsts: Uint32Array.from(firsts) };
   }
 
   private tokens(word: string): Uint32Array {

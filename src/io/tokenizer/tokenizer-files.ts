@@ -3,17 +3,8 @@ import { exists, joinPath, readBytes } from "#platform";
 import { checkKinds, isListOf, isText, show, withoutNulls } from "../../checks.ts";
 import { ConfigError, FormatError } from "../../errors.ts";
 import { checkCount, LIMITS, parseJson } from "../limits.ts";
-import {
-  asTokenIds,
-  BYTE_LEVEL,
-  type Content,
-  checkAdded,
-  fromFast,
-  type Json,
-  type Listed,
-  refuse,
-  refusePrefixSpace,
-} from "./tokenizer-json.ts";
+import { asTokenIds, type Json, refuse } from "./steps.ts";
+import { BYTE_LEVEL, type Content, checkAdded, fromFast, type Listed, refusePrefixSpace } from "./tokenizer-json.ts";
 import { CHAT_TEMPLATE, OTHER_TOKENIZERS, TOKENIZER_FILES } from "./tokenizer-names.ts";
 import { type ChatTemplate, checkFingerprint, checkSize, GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 import { type AddedToken, makeVocabulary } from "./vocabulary-tables.ts";
@@ -196,8 +187,8 @@ function splitMerges(bytes: Uint8Array, where: string): string[] {
 function checkSettings(json: Json, listed: Listed | null, where: string): void {
   const kinds = { add_prefix_space: "boolean?", added_tokens_decoder: "object?", tokenizer_class: "text?" } as const;
   checkKinds(json, kinds, where);
-  if (json.add_prefix_space === true) refusePrefixSpace(where, "true");
-  const adds = { add_bos_token: listed !== null && listed.begin !== null, add_eos_token: false };
+  if (json.add_prefix_space === true && !listed?.model) refusePrefixSpace(where, "true");
+  const adds = { add_bos_token: listed !== null && listed.begin !== null, add_eos_token: listed?.close !== undefined };
   for (const [key, is] of Object.entries(adds))
     if ((json[key] ?? is) !== is) refuse(where, `${key} = ${is}, as the tokenizer does`, show(json[key]));
   for (const [id, token] of Object.entries(json.added_tokens_decoder ?? {})) {
@@ -265,16 +256,17 @@ function listAdded(
 }
 
 /**
- * The token that ends a text: the tokenizer's `eos_token`, the model's `eos_token_id`, <|endoftext|>, or the token that
+ * The token that ends a text: the one behind every text, the tokenizer's `eos_token`, the model's `eos_token_id`, <|endoftext|>, or the token that
  * begins a text. Some configs are copies of GPT-2's, whose 50256 is a word here: an id counts only if no merge makes
  * its token. Throws ConfigError if there is none.
  */
 function findEndToken(
   named: Json,
   config: TokenConfig | null,
-  { tokens, merges, where }: Listed,
+  { tokens, merges, close, where }: Listed,
   added: readonly AddedToken[],
 ): Vocabulary["end"] {
+  if (close) return close;
   const byText = (text: string | undefined) => {
     if (text === undefined) return undefined;
     const id = added.find(({ content }) => content === text)?.id ?? tokens[text];

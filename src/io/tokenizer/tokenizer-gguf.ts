@@ -3,8 +3,9 @@
 import { checkKinds, lookUp } from "../../checks.ts";
 import { FormatError } from "../../errors.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
+import { refuse } from "./steps.ts";
 import { listedVocabulary, namedTexts } from "./tokenizer-files.ts";
-import { BYTE_LEVEL, type Listed, refuse } from "./tokenizer-json.ts";
+import { BYTE_LEVEL, type Listed } from "./tokenizer-json.ts";
 import type { NamedToken, Vocabulary } from "./vocabulary.ts";
 
 /** Types of tokens that are found before a text is split into words. */

@@ -2,11 +2,13 @@
 
 import { checkKinds, isObject, lookUp, show, withoutNulls } from "../../checks.ts";
 import { ConfigError, FormatError } from "../../errors.ts";
+import { type PieceModel, readPieces } from "./pieces.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
-import type { AddedToken, Preparation, TokenIds } from "./vocabulary-tables.ts";
+import { asTokenIds, type Json, refuse, steps, type TokenIds } from "./steps.ts";
+import type { NamedToken } from "./vocabulary.ts";
+import type { AddedToken, Preparation } from "./vocabulary-tables.ts";
 import { hasAllBytes } from "./vocabulary-tables.ts";
 
-export type Json = Record<string, unknown>;
 export type Content = Pick<AddedToken, "content"> & Partial<AddedToken>;
 
 /** Tokens and merges as the files have them, and what is done with a text before. */
@@ -14,19 +16,36 @@ export interface Listed extends Preparation {
   tokens: TokenIds;
   merges: readonly unknown[];
   added: Content[];
+  /** A WordPiece or Unigram model, which has no merges. */
+  model?: PieceModel;
   where: string;
 }
 
 export const BYTE_LEVEL = "a byte-level BPE, as GPT-2's, Llama 3's or Qwen2's";
 
-/** The parts of a tokenizer.json. Refuses every step before and after the merges that would change ids. */
+/** The parts of a tokenizer.json. Refuses every step before and after the model that would change ids. */
 export function fromFast(json: Json, where: string): Listed {
   const given = withoutNulls(json);
   checkKinds(given, { model: "object", added_tokens: "objects?" }, where);
   const { added_tokens = [], pre_tokenizer, normalizer, post_processor } = given as { added_tokens?: Json[] } & Json;
   const model = withoutNulls(given.model as Json);
   const { type = Array.isArray(model.merges) ? "BPE" : undefined } = model;
-  if (type !== "BPE") refuse(where, BYTE_LEVEL, `the type ${show(type)}`);
+  for (const token of added_tokens) checkAdded(token, where);
+  const common = { added: added_tokens as Content[], ...findFrame(post_processor, where), where };
+  if (type === "WordPiece" || type === "Unigram") {
+    const pieces = readPieces(given, model, where);
+    const { tokens } = pieces;
+    return {
+      ...common,
+      tokens,
+      merges: [],
+      pretokenizer: "gpt-2",
+      normalizes: false,
+      ignoresMerges: false,
+      model: pieces,
+    };
+  }
+  if (type !== "BPE") refuse(where, `${BYTE_LEVEL}, WordPiece or Unigram`, `the type ${show(type)}`);
   const kinds = { byte_fallback: "boolean?", ignore_merges: "boolean?", unk_token: "text?" } as const;
   checkKinds(model, { ...kinds, vocab: "object" }, where);
   if (model.byte_fallback)
@@ -34,39 +53,22 @@ export function fromFast(json: Json, where: string): Listed {
   for (const key of ["continuing_subword_prefix", "end_of_word_suffix", "dropout"])
     if (model[key]) refuse(where, `no ${key} in the model`, show(model[key]));
   if (!Array.isArray(model.merges)) throw new FormatError("invalid-merges", "the tokenizer has no merges", { where });
-  for (const token of added_tokens) checkAdded(token, where);
   const tokens = asTokenIds(model.vocab as Json);
   if (model.unk_token && !hasAllBytes(tokens))
     refuse(where, "all 256 bytes in the vocabulary, or no unk_token", `unk_token ${show(model.unk_token)}`);
   return {
+    ...common,
     tokens,
     merges: model.merges,
-    added: added_tokens as Content[],
     pretokenizer: findPretokenizer(pre_tokenizer, where),
     normalizes: findNormalizer(normalizer, where),
     ignoresMerges: model.ignore_merges === true,
-    begin: findBegin(post_processor, where),
-    where,
   };
-}
-
-/** The parsed object itself: a copy of a large one would take as long as to parse it. */
-export function asTokenIds(vocab: Json): TokenIds {
-  return Object.setPrototypeOf(vocab, null) as TokenIds;
 }
 
 export function checkAdded(token: Json, where: string): void {
   const flags = { special: "boolean?", lstrip: "boolean?", rstrip: "boolean?", single_word: "boolean?" } as const;
   checkKinds(token, { id: "count", content: "text", normalized: "boolean?", ...flags }, where);
-}
-
-/** A step, or those of a sequence, which has them under `key`. */
-function steps(step: unknown, key: string): Json[] {
-  if (step === undefined) return [];
-  const { type, [key]: inner } = step as Json;
-  const all = type === "Sequence" && Array.isArray(inner) ? inner : [step];
-  // One without a type is refused, as is one of another kind.
-  return all.map((one) => (isObject(one) ? one : {}));
 }
 
 /** Whether a text is brought into NFC. */
@@ -100,26 +102,64 @@ function findPretokenizer(given: unknown, where: string): Pretokenizer {
 /** Of files of older versions. */
 const DEFAULTS: Json = { use_regex: true };
 
-/** The token that the post-processor puts before every text. */
-function findBegin(given: unknown, where: string): Listed["begin"] {
-  const expected = "a post_processor that adds no tokens, or one before a text";
-  let begin: Listed["begin"] = null;
-  for (const { type, single, special_tokens } of steps(given, "processors")) {
+type Frame = Pick<Listed, "begin" | "close" | "separators" | "secondType">;
+
+/** What the post-processor puts before and behind every text, and between those of a pair. */
+function findFrame(given: unknown, where: string): Frame {
+  let frame: Frame = { begin: null };
+  for (const step of steps(given, "processors")) {
+    const { type } = step;
     if (type === "ByteLevel") continue;
-    const entry = (part: unknown) => (isObject(part) ? Object.entries(part)[0] : undefined) ?? ["", null];
-    const parts = Array.isArray(single) ? single.map(entry) : [];
-    const [first, ...rest] = parts as [string, Json | null][];
-    const isTemplate = type === "TemplateProcessing" && begin === null && parts.at(-1)?.[0] === "Sequence";
-    if (!isTemplate || parts.length > 2 || (rest.length > 0 && first![0] !== "SpecialToken"))
-      refuse(where, expected, `post_processor ${show(given)}`);
-    if (rest.length === 0) continue;
-    const text = first![1]?.id;
+    const found = frame.begin || frame.close ? undefined : readFrame(step, where);
+    if (!found)
+      refuse(
+        where,
+        "a post_processor that adds no tokens, one before a text, or one before and one behind it, as BERT's and RoBERTa's",
+        `post_processor ${show(given)}`,
+      );
+    frame = found;
+  }
+  return frame;
+}
+
+function readFrame(step: Json, where: string): Frame | undefined {
+  const { type, cls, sep } = step;
+  if (type === "BertProcessing" || type === "RobertaProcessing") {
+    const named = (token: unknown): NamedToken => {
+      const [text, id] = Array.isArray(token) ? token : [];
+      checkKinds({ id, text }, { id: "count", text: "text" }, where);
+      return { id: id as number, text: text as string };
+    };
+    const isBert = type === "BertProcessing";
+    return { begin: named(cls), close: named(sep), separators: isBert ? 1 : 2, secondType: isBert ? 1 : 0 };
+  }
+  if (type !== "TemplateProcessing") return undefined;
+  const single = readTemplate(step.single, step, where);
+  const [begin, first, close, ...rest] = single[0] === null ? [undefined, ...single] : single;
+  if (begin === null || first !== null || close === null || rest.length > 0) return undefined;
+  if (close === undefined) return { begin: begin ?? null };
+  // Between the texts of a pair and behind the second is what closes one.
+  const pair = readTemplate(step.pair, step, where).slice(begin ? 1 : 0);
+  const second = pair.lastIndexOf(null);
+  const closing = [...pair.slice(1, second), ...pair.slice(second + 1)];
+  const separators = closing.length - 1;
+  const fits = pair[0] === null && second === pair.length - 2 && closing.every((token) => token?.id === close.id);
+  if (!fits || separators < 1 || separators > 2) return undefined;
+  const types = (step.pair as Json[]).map(({ Sequence: text }) => (text as Json | undefined)?.type_id);
+  return { begin: begin ?? null, close, separators, secondType: types.includes(1) ? 1 : 0 };
+}
+
+/** The tokens of a template; null: a text. */
+function readTemplate(parts: unknown, { special_tokens }: Json, where: string): (NamedToken | null)[] {
+  return (Array.isArray(parts) ? parts : []).map((part) => {
+    const { SpecialToken: special } = (isObject(part) ? part : {}) as Json;
+    if (special === undefined) return null;
+    const { id: text } = { ...(special as Json) };
     const { ids } = { ...(lookUp({ ...(special_tokens as Json) }, text) as Json) };
     const id = Array.isArray(ids) && ids.length === 1 ? ids[0] : undefined;
     checkKinds({ id: text, ids: id }, { id: "text", ids: "count" }, where);
-    begin = { id: id as number, text: text as string };
-  }
-  return begin;
+    return { id: id as number, text: text as string };
+  });
 }
 
 export function refusePrefixSpace(where: string, found: string): never {
@@ -128,19 +168,5 @@ export function refusePrefixSpace(where: string, found: string): never {
     expected: "add_prefix_space = false",
     found,
     hint: "set it to false if the model was trained without it; otherwise token ids would differ from those in training",
-  });
-}
-
-export function refuse(
-  where: string,
-  expected: string,
-  found: string,
-  hint = "use a model with a byte-level BPE tokenizer, of any vocabulary: GPT-2, SmolLM2, Llama 3, Qwen2.5",
-): never {
-  throw new ConfigError("unsupported-tokenizer", "the model's tokenizer is not supported", {
-    where,
-    expected,
-    found: found.slice(0, 200),
-    hint,
   });
 }

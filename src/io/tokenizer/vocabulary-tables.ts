@@ -3,8 +3,11 @@ import { createHasher, readAsset } from "#platform";
 import { isListOf, isText, show } from "../../checks.ts";
 import { FormatError } from "../../errors.ts";
 import { LIMITS } from "../limits.ts";
+import { KINDS, PARTS } from "./parts.ts";
+import { FORMS, type Part, type PieceModel, type Step } from "./pieces.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
-import { GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
+import type { TokenIds } from "./steps.ts";
+import { GPT2_TABLES, GPT2_VOCABULARY, type NamedToken, type Vocabulary } from "./vocabulary.ts";
 
 /** A token that is found in a text before it is split into words, with the keys of tokenizer.json. */
 export interface AddedToken {
@@ -17,9 +20,6 @@ export interface AddedToken {
   normalized: boolean;
 }
 
-/** The id of each token, keyed by its byte letters. Without a prototype: a token may be "constructor". */
-export type TokenIds = Readonly<Record<string, number>>;
-
 /** What a text goes through before its bytes are merged. */
 export interface Preparation {
   pretokenizer: Pretokenizer;
@@ -29,6 +29,10 @@ export interface Preparation {
   ignoresMerges: boolean;
   /** The token before every text. */
   begin: Vocabulary["begin"];
+  /** The token behind every text; how often it is between those of a pair, and the type of the second. */
+  close?: NamedToken;
+  separators?: number;
+  secondType?: number;
 }
 
 /** What a model's files say. */
@@ -36,13 +40,14 @@ interface VocabularyParts extends Preparation {
   tokens: TokenIds;
   merges: readonly unknown[];
   added: readonly AddedToken[];
+  model?: PieceModel;
   end: Vocabulary["end"];
 }
 
 /** Flags of an added token. */
 export const FLAGS = { special: 1, lstrip: 2, rstrip: 4, single_word: 8, normalized: 16 } as const;
 const MAGIC = 0x3254524c;
-const HEADER_WORDS = 9 + 256;
+const HEADER_WORDS = 13 + 256;
 /** data.wasm may read this many bytes behind the last token. */
 const SPARE_BYTES = 16;
 const NO_ID = 0xffffffff;
@@ -58,22 +63,52 @@ for (let byte = 0, unprintable = 256; byte < 256; byte++) {
 
 /** Makes a vocabulary. Throws FormatError, naming `where`, if the parts do not fit together. */
 export async function makeVocabulary(parts: VocabularyParts, where: string): Promise<Vocabulary> {
-  const { end, begin, added, pretokenizer, normalizes, ignoresMerges } = parts;
+  const { end, begin, close, separators = 1, secondType = 0, added, pretokenizer, normalizes, ignoresMerges } = parts;
+  const { model } = parts;
   const texts = textsById(parts, where);
+  const steps = model?.steps ?? (normalizes ? [FORMS.NFC!] : []);
+  // Those that are looked for in normalized text are normalized, too, and written so, as by the library.
+  const found = added.map((token) =>
+    token.normalized ? { ...token, content: normalize(token.content, steps) } : token,
+  );
+  for (const { id, content } of found) texts[id] = content;
   const pairs = readMerges(parts, where);
-  const bytes = byteIds(parts.tokens, where);
+  const bytes = model ? (model.bytes ?? new Uint32Array(256).fill(NO_ID)) : byteIds(parts.tokens, where);
   const whole = ignoresMerges ? wholeWords(parts) : [];
-  const sorted = sortAdded(added);
-  const tables = layOut({ parts, bytes, pairs, added: sorted, whole, texts }, where);
-  const isPlain = pretokenizer === "gpt-2" && !normalizes && !ignoresMerges && begin === null;
+  const sorted = sortAdded(found.filter(({ content }) => content !== ""));
+  const inner = layOutParts([...steps.map(asPart), ...(model?.parts ?? [])]);
+  const tables = layOut({ parts, bytes, pairs, added: sorted, whole, texts, inner }, where);
+  const isPlain = pretokenizer === "gpt-2" && !normalizes && !ignoresMerges && begin === null && !close && !model;
   const isGpt2 = isPlain && added.every(({ special }) => special) && (await isBuiltIn(bytes, pairs));
-  const preparation = isPlain ? [] : [pretokenizer, normalizes, ignoresMerges, begin?.id ?? null];
+  const frame = close ? [close.id, separators, secondType] : [];
+  const preparation = isPlain ? [] : [pretokenizer, normalizes, ignoresMerges, begin?.id ?? null, ...frame];
   const fingerprint = isGpt2
     ? GPT2_VOCABULARY.fingerprint
-    : await fingerprintVocabulary(bytes, pairs, sorted, preparation);
+    : await fingerprintVocabulary(bytes, pairs, sorted, preparation, model);
   if (isGpt2 && texts.length === GPT2_VOCABULARY.size && end.id === GPT2_VOCABULARY.end.id) return GPT2_VOCABULARY;
-  const isWhole = added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
-  return { fingerprint, size: texts.length, end, begin, chat: null, tables, isWhole, pretokenizer };
+  // The parts of a text that Unigram's steps join are not known.
+  const isJoined = model?.kind === "unigram";
+  const isWhole =
+    isJoined || added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
+  const closes = close !== undefined;
+  const common = { fingerprint, size: texts.length, end, begin, closes, separators, secondType, chat: null, tables };
+  const unknown = model?.unknown ?? null;
+  const runs = steps.map((step) => ("run" in step ? step.run : null));
+  const kind = model?.kind ?? "bpe";
+  return { ...common, isWhole, pretokenizer, kind, unknown, steps: runs, decoder: model?.decoder ?? null };
+}
+
+/** A step as data.wasm reads it: its own, or the number of the host's. */
+function asPart(step: Step, i: number): Part {
+  if (!("run" in step)) return step;
+  const numbers = Uint32Array.of(i, step.flags, step.growth, step.more ?? 0);
+  return { name: "host", content: new Uint8Array(numbers.buffer) };
+}
+
+/** A token's text as the steps leave it; SentencePiece's map is about NFKC. */
+function normalize(text: string, steps: readonly Step[]): string {
+  const run = (step: Step) => ("run" in step ? step.run : (one: string) => one.normalize("NFKC"));
+  return steps.reduce((left, step) => run(step)(left), text);
 }
 
 function textsById({ tokens, added }: VocabularyParts, where: string): (string | undefined)[] {
@@ -200,21 +235,25 @@ interface Laid {
   added: readonly AddedToken[];
   whole: readonly number[];
   texts: readonly (string | undefined)[];
+  inner: Uint8Array;
 }
 
 /** The tables in the form that assembly/data/vocabulary.ts describes. */
-function layOut({ parts, bytes, pairs, added, whole, texts }: Laid, where: string): Uint8Array {
-  const { end, begin, pretokenizer, normalizes } = parts;
+function layOut({ parts, bytes, pairs, added, whole, texts, inner }: Laid, where: string): Uint8Array {
+  const { end, begin, close, separators = 1, pretokenizer, model } = parts;
   const { left, right, merged } = pairs;
   const size = texts.length;
   const words = HEADER_WORDS + 3 * left.length + 2 * added.length + whole.length;
   const most = texts.reduce((sum, text) => sum + 3 * (text?.length ?? 0), 0);
-  const out = new Uint8Array(4 * (words + size + 1) + most + SPARE_BYTES);
+  const out = new Uint8Array(4 * (words + size + 1) + inner.length + most + SPARE_BYTES);
   const numbers = new Uint32Array(out.buffer, 0, words + size + 1);
   const pattern = Object.keys(PRETOKENIZERS).indexOf(pretokenizer);
   const header = [MAGIC, size, left.length, added.length, whole.length];
-  numbers.set([...header, end.id, begin?.id ?? NO_ID, pattern, Number(normalizes)]);
-  numbers.set(bytes, 9);
+  const frame = [Number(close !== undefined), separators];
+  const kind = KINDS.indexOf(model?.kind ?? "bpe");
+  const ids = [end.id, begin?.id ?? NO_ID, pattern, kind, model?.unknown.id ?? NO_ID];
+  numbers.set([...header, ...ids, ...frame, inner.length]);
+  numbers.set(bytes, HEADER_WORDS - 256);
   for (const [i, some] of [left, right, merged].entries()) numbers.set(some, HEADER_WORDS + i * left.length);
   const tokenFlags = (token: AddedToken) =>
     Object.entries(FLAGS).reduce((flags, [key, flag]) => (token[key as keyof typeof FLAGS] ? flags | flag : flags), 0);
@@ -223,13 +262,14 @@ function layOut({ parts, bytes, pairs, added, whole, texts }: Laid, where: strin
     HEADER_WORDS + 3 * left.length,
   );
   numbers.set(whole, words - whole.length);
-  const first = numbers.byteLength;
+  out.set(inner, numbers.byteLength);
+  const first = numbers.byteLength + inner.length;
   const isAdded = new Set(added.map(({ id }) => id));
   let at = first;
   for (let id = 0; id < size; id++) {
     numbers[words + id] = at - first;
     const text = texts[id];
-    if (text !== undefined) at = writeToken(text, isAdded.has(id), out, at);
+    if (text !== undefined) at = writeToken(text, model !== undefined || isAdded.has(id), out, at);
     if (at - first - numbers[words + id]! > LIMITS.token)
       throw new FormatError("invalid-vocabulary", `token ${id} is too long`, {
         where,
@@ -238,6 +278,19 @@ function layOut({ parts, bytes, pairs, added, whole, texts }: Laid, where: strin
   }
   numbers[words + size] = at - first;
   return out.slice(0, at + SPARE_BYTES);
+}
+
+/** Parts one behind the other: {number, bytes, contents, filled to 4 bytes}. */
+function layOutParts(parts: readonly Part[]): Uint8Array {
+  const filled = ({ content }: Part) => 8 + 4 * Math.ceil(content.length / 4);
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + filled(part), 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(new Uint8Array(Uint32Array.of(PARTS.indexOf(part.name), part.content.length).buffer), at);
+    out.set(part.content, at + 8);
+    at += filled(part);
+  }
+  return out;
 }
 
 /** Writes a token's bytes at `at`: what its letters stand for, or its own if it is plain text. Returns their end. */
@@ -272,10 +325,15 @@ async function fingerprintVocabulary(
   pairs: Pairs,
   added: readonly AddedToken[],
   preparation: readonly unknown[],
+  model: PieceModel | undefined,
 ): Promise<string> {
   const hash = await createHasher("sha256");
   for (const { buffer, byteOffset, byteLength } of [bytes, pairs.left, pairs.right, pairs.merged])
     hash.update(new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength));
+  if (model) {
+    hash.update(new TextEncoder().encode(JSON.stringify([model.kind, Object.entries(model.tokens), model.form])));
+    hash.update(layOutParts(model.parts));
+  }
   const plain = added.some(({ special }) => !special) ? added : [];
   hash.update(new TextEncoder().encode(JSON.stringify([...plain, ...preparation])));
   return hash.digest();

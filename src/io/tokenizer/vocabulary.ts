@@ -2,6 +2,7 @@
 
 import type { ModelConfig } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
+import type { Kind } from "./parts.ts";
 import type { Pretokenizer } from "./pretokenizers.ts";
 
 /** A token with a meaning of its own. */
@@ -16,6 +17,16 @@ export interface ChatTemplate {
   readonly tokens: Readonly<Record<string, string>>;
 }
 
+/** How tokens become a text again: what stands for a space, or what continues a word. */
+export interface PieceDecoder {
+  /** The letter for a space, and whether the first one is none. */
+  space?: string;
+  isPrefixed?: boolean;
+  prefix?: string;
+  /** Whether spaces before punctuation and English endings are left out. */
+  cleanup?: boolean;
+}
+
 /** The vocabulary of a model, for its `Tokenizer`. */
 export interface Vocabulary {
   /** "gpt2", or a SHA-256: vocabularies with the same one give a text the same ids, special tokens aside. */
@@ -23,16 +34,28 @@ export interface Vocabulary {
   readonly size: number;
   /** The token that separates documents, ends a generated text, replaces an empty one, and pads. */
   readonly end: NamedToken;
-  /** The token that is put before every text, as Llama 3's; null: none. */
+  /** The token that is put before every text, as Llama 3's and BERT's [CLS]; null: none. */
   readonly begin: NamedToken | null;
+  /** Whether `end` is behind every text, as BERT's [SEP]; how often it is between the texts of a pair. */
+  readonly closes: boolean;
+  readonly separators: number;
+  /** The token type of the second text of a pair, behind the first `end`: 1 in BERT. */
+  readonly secondType: number;
   /** What makes one text of the messages of a chat; null: the model has no template. */
   readonly chat: ChatTemplate | null;
   /** The tables for data.wasm; null: GPT-2's, which are built in. */
   readonly tables: Uint8Array | null;
   /** Whether a long text must not be encoded in parts, because white space belongs to an added token. */
   readonly isWhole: boolean;
-  /** How texts are split into words. */
+  /** How the texts of a BPE are split into words. */
   readonly pretokenizer: Pretokenizer;
+  readonly kind: Kind;
+  /** What stands for what the vocabulary lacks; null: it has all bytes, or leaves such ones out. */
+  readonly unknown: NamedToken | null;
+  /** The steps of the normalizer that the host does; null: data.wasm does it. */
+  readonly steps: readonly (((text: string) => string) | null)[];
+  /** How the tokens of WordPiece and Unigram are joined; null: they are a BPE's bytes. */
+  readonly decoder: PieceDecoder | null;
 }
 
 export const GPT2_TABLES = "gpt2.tokenizer.bin";
@@ -41,10 +64,17 @@ export const GPT2_VOCABULARY: Vocabulary = {
   size: 50257,
   end: { id: 50256, text: "<|endoftext|>" },
   begin: null,
+  closes: false,
+  separators: 1,
+  secondType: 0,
   chat: null,
   tables: null,
   isWhole: false,
   pretokenizer: "gpt-2",
+  kind: "bpe",
+  unknown: null,
+  steps: [],
+  decoder: null,
 };
 
 /** A vocabulary's fingerprint, for messages. */

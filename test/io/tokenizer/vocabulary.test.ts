@@ -198,8 +198,7 @@ test("files that do not fit together are refused with what is wrong", async () =
   const [before, byteLevel] = [(pre_tokenizer: unknown) => fast({}, { pre_tokenizer }), FAST.pre_tokenizer];
   const patterns = "gpt-2, smollm, llama-bpe, qwen2";
   const unsupported: [words: string[], files: Record<string, unknown>][] = [
-    [["Unigram"], fast({ type: "Unigram" })],
-    [["WordPiece"], fast({ type: "WordPiece" })],
+    [["WordLevel", "WordPiece or Unigram"], fast({ type: "WordLevel" })],
     [["SentencePiece", "Llama"], fast({ byte_fallback: true })],
     [["SentencePiece"], { "tokenizer.model": "x" }],
     [["WordPiece"], { "vocab.txt": "x" }],
@@ -211,7 +210,7 @@ test("files that do not fit together are refused with what is wrong", async () =
     [[patterns, "Split"], before({ type: "Split", pattern: { Regex: "\\d" } })],
     [["with use_regex"], before({ ...byteLevel, use_regex: false })],
     [["add_prefix_space = false", "true"], before({ ...byteLevel, add_prefix_space: true })],
-    [["a post_processor that adds no tokens"], fast({}, { post_processor: { type: "RobertaProcessing" } })],
+    [["a post_processor that adds no tokens"], fast({}, { post_processor: { type: "Other" } })],
     [["add_prefix_space = false"], { "tokenizer_config.json": { add_prefix_space: true } }],
     [["add_bos_token = false"], { "tokenizer_config.json": { add_bos_token: true } }],
   ];

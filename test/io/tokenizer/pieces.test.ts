@@ -1,0 +1,180 @@
+/** WordPiece and Unigram: ids, texts and pairs as in the library tokenizers, rows of them, and what is refused. */
+import * as assert from "uvu/assert";
+import { bytesReader, Corpus } from "../../../src/data/corpus.ts";
+import { Dataset } from "../../../src/data/dataset.ts";
+import type { Tokenizer } from "../../../src/data/tokenizer.ts";
+import { DataModule } from "../../../src/data/wasm.ts";
+import type { ErrorCode } from "../../../src/error-codes.ts";
+import type { Vocabulary } from "../../../src/io/tokenizer/vocabulary.ts";
+import type { Pair } from "../../../src/pair.ts";
+import { assertFails } from "../../helpers/border.ts";
+import { test } from "../../helpers/harness.ts";
+import {
+  assertIds,
+  goldenPieces,
+  goldenVocabulary,
+  loadTokenizer,
+  readFiles,
+  vocabularyModel,
+} from "../../helpers/vocabulary.ts";
+
+type Case = [text: string, ids: number[], decoded: string];
+type PairCase = [first: string, second: string, most: number, ids: number[], types: number[]];
+
+/** The vocabularies of test/golden/pieces, and what the library makes of texts with them. */
+const KINDS = ["wordpiece", "wordpiece-cased", "unigram", "unigram-bytes"] as const;
+const made = new Map<string, { vocabulary: Vocabulary; tokenizer: Tokenizer; cases: Case[]; pairs: PairCase[] }>();
+const form = (name: string) => JSON.parse(goldenPieces(`${name}.json`));
+
+test("loads", async () => {
+  for (const name of KINDS) {
+    const vocabulary = await readFiles({ "tokenizer.json": form(name) });
+    const lines = goldenPieces(`${name}.jsonl`).trim().split("\n");
+    const cases = lines.map((line) => JSON.parse(line));
+    const pairs = cases.pop();
+    made.set(name, { vocabulary, tokenizer: await loadTokenizer(vocabulary), cases, pairs });
+  }
+});
+
+test("texts have the ids of the library tokenizers, and ids its texts", () => {
+  for (const { tokenizer, cases } of made.values()) {
+    assert.ok(cases.length > 150);
+    for (const [text, ids, decoded] of cases) {
+      assertIds(tokenizer.encode(text, { allowSpecial: true }), ids, text);
+      // The library writes this added token as it is found, in the normalizer's letters.
+      if (!decoded.includes("straße")) assert.is(tokenizer.decode(ids), decoded);
+      const inner = tokenizer.encode(text, { allowSpecial: true, addSpecialTokens: false });
+      assertIds(inner, ids.slice(1, -1), text);
+    }
+  }
+});
+
+test("in a batch and as bytes a text has the same ids, and special tokens in it are text", () => {
+  for (const { tokenizer, cases } of made.values()) {
+    const plain = cases.map(([text]) => tokenizer.encode(text));
+    const { ids, offsets } = tokenizer.encodeBatch(cases.map(([text]) => text));
+    const ends = [tokenizer.beginOfText!, tokenizer.endOfText];
+    for (const [i, [text]] of cases.entries()) {
+      assertIds(ids.subarray(offsets[i], offsets[i + 1]), plain[i]!, text);
+      assertIds(tokenizer.encodeBytes(new TextEncoder().encode(text)), plain[i]!, text);
+      assert.equal([...plain[i]!.filter((id) => ends.includes(id))], ends, text);
+    }
+    assertIds(tokenizer.encode("a\ud800"), tokenizer.encode("a\ufffd"), "a lone surrogate");
+  }
+});
+
+test("a long text has the ids of its words, and a long word those of its definition", () => {
+  for (const [name, { tokenizer }] of made) {
+    const inner = (text: string) => [...tokenizer.encode(text, { addSpecialTokens: false })];
+    const later = (text: string) => inner(`x ${text}`).slice(inner("x").length);
+    const words = "recht und Würde";
+    const long = inner(`${words}\n${` ${words}\n`.repeat(16_000)} die Menschen`);
+    const repeated = new Array<number[]>(16_000).fill(later(words)).flat();
+    assertIds(long, [...inner(words), ...repeated, ...later("die Menschen")], "a long text");
+    const letters = inner("a".repeat(100_000));
+    if (name.startsWith("wordpiece")) assert.equal(letters, [tokenizer.unknown]);
+    else assert.is(tokenizer.decode(letters), "a".repeat(100_000));
+  }
+});
+
+test("pairs have the ids and types of the library, and are cut as by it", () => {
+  for (const { tokenizer, pairs } of made.values())
+    for (const [first, second, most, ids, types] of pairs) {
+      const row = tokenizer.encodeRow([first, second], most);
+      assertIds(row, ids, `${first}, ${second}, ${most}`);
+      assert.equal([...tokenizer.tokenTypes(row, Uint32Array.of(0, row.length))], types);
+    }
+  const { tokenizer, cases } = made.get("unigram")!;
+  const [text, ids] = cases.find((one) => one[1].length > 5)!;
+  assert.equal([...tokenizer.encodeRow(text, 4)], [...ids.slice(0, 3), tokenizer.endOfText]);
+});
+
+test("rows have the same ids at every length, and their texts are kept", async () => {
+  const pairs: Pair[] = [
+    ["Das Recht, é", "Würde ﬁ"],
+    ["", "STRASSE"],
+    ["日本 x  y", ""],
+    ["a", "b"],
+  ];
+  const singles = pairs.flat();
+  const files = {
+    pairs: pairs.map(([premise, hypothesis]) => JSON.stringify({ premise, hypothesis, label: "x" })).join("\n"),
+    singles: singles.map((text) => JSON.stringify({ text, label: "x" })).join("\n"),
+  };
+  for (const { vocabulary, tokenizer } of made.values()) {
+    const module = await DataModule.load(vocabularyModel(vocabulary));
+    for (const [name, texts] of [["pairs", pairs] as const, ["singles", singles] as const]) {
+      const corpus = new Corpus(module);
+      const file = bytesReader("rows.jsonl", new TextEncoder().encode(files[name]));
+      const read = await corpus.read(file, { labelsAre: "class", maxLength: 64, chunkBytes: 7 });
+      const set = new Dataset(corpus, read);
+      assert.equal(
+        texts.map((_, i) => set.text(i)),
+        texts,
+      );
+      for (const length of [name === "pairs" ? 5 : 3, 8, 64]) {
+        const { ids, starts, lengths } = set.padded(length).batch(set.positions());
+        for (const [i, text] of texts.entries()) {
+          const row = tokenizer.encodeRow(text, length);
+          assertIds(ids.subarray(starts[i], starts[i]! + lengths[i]!), row, `${text} in ${length}`);
+        }
+      }
+    }
+  }
+});
+
+test("the share of unknown tokens is that of a text's tokens, those around it aside", () => {
+  const share = (name: string, text: string) => made.get(name)!.tokenizer.unknownShare(text);
+  assert.is(share("wordpiece", "das ᚠᚢᚦ recht ᚠ"), 0.5);
+  assert.ok(share("unigram", "ᚠᚢᚦ ᚠ") > 0.4);
+  assert.is(share("unigram-bytes", "ᚠᚢᚦ ᚠ"), 0);
+  assert.is(share("unigram", ""), 0);
+});
+
+test("RoBERTa's is a byte-level BPE with tokens around a text and two between those of a pair", async () => {
+  const fast = JSON.parse(goldenVocabulary("tokenizer.json"));
+  const { vocab } = fast.model;
+  const ends = { cls: ["<mask>", vocab["<mask>"]], sep: ["<|endoftext|>", vocab["<|endoftext|>"]] };
+  const flags = { trim_offsets: true, add_prefix_space: false };
+  const roberta = { ...fast, post_processor: { type: "RobertaProcessing", ...ends, ...flags } };
+  const [plain, framed] = await Promise.all([fast, roberta].map((json) => readFiles({ "tokenizer.json": json })));
+  assert.is.not(plain!.fingerprint, framed!.fingerprint);
+  const [inner, outer] = await Promise.all([plain!, framed!].map(loadTokenizer));
+  const [cls, sep] = [ends.cls[1], ends.sep[1]];
+  const [a, b] = ["Alle Menschen", "sind frei"].map((text) => [...inner!.encode(text)]);
+  assert.equal([...outer!.encode("Alle Menschen")], [cls, ...a!, sep]);
+  assert.equal([...outer!.encodeRow(["Alle Menschen", "sind frei"], 512)], [cls, ...a!, sep, sep, ...b!, sep]);
+  const long = "Alle Menschen ".repeat(40_000);
+  assert.equal([...outer!.encode(long)], [cls, ...inner!.encode(long), sep]);
+});
+
+test("what is not supported is refused by name, and damaged models with what is wrong", async () => {
+  const [bert, xlm] = [form("wordpiece"), form("unigram")];
+  const strip = { type: "StripAccents" };
+  const [charsmap, spaces] = xlm.normalizer.normalizers;
+  const map = (bytes: Uint8Array) => ({ ...charsmap, precompiled_charsmap: Buffer.from(bytes).toString("base64") });
+  const refused: [ErrorCode, string[], object][] = [
+    ["unsupported-tokenizer", ["WordLevel", "Unigram"], { ...bert, model: { type: "WordLevel", vocab: {} } }],
+    ["unsupported-tokenizer", ["StripAccents", "BertNormalizer"], { ...bert, normalizer: strip }],
+    [
+      "unsupported-tokenizer",
+      ["Regex", "Precompiled"],
+      { ...xlm, normalizer: { ...spaces, pattern: { Regex: "a+" } } },
+    ],
+    ["unsupported-tokenizer", ["BertPreTokenizer", "Whitespace"], { ...bert, pre_tokenizer: { type: "Whitespace" } }],
+    ["unsupported-tokenizer", ["Metaspace", "Digits"], { ...xlm, pre_tokenizer: { type: "Digits" } }],
+    ["unsupported-tokenizer", ["BERT's"], { ...bert, post_processor: { type: "Other" } }],
+    ["unsupported-tokenizer", ["BPEDecoder"], { ...bert, decoder: { type: "BPEDecoder" } }],
+    ["invalid-vocabulary", ["[GONE]"], { ...bert, model: { ...bert.model, unk_token: "[GONE]" } }],
+    ["invalid-vocabulary", ["unk_id", "9999"], { ...xlm, model: { ...xlm.model, unk_id: 9999 } }],
+    ["invalid-vocabulary", ["pairs"], { ...xlm, model: { ...xlm.model, vocab: [["a", "b"]] } }],
+    ["invalid-vocabulary", ["base64"], { ...xlm, normalizer: { ...charsmap, precompiled_charsmap: "!" } }],
+  ];
+  for (const [code, words, json] of refused)
+    await assertFails(code, words, () => readFiles({ "tokenizer.json": json }));
+  // A map that ends too early, and one with a text that is too long.
+  for (const bytes of [new Uint8Array(2), new Uint8Array(2000).fill(97, 4)]) {
+    const vocabulary = await readFiles({ "tokenizer.json": { ...xlm, normalizer: map(bytes) } });
+    await assertFails("invalid-vocabulary", ["precompiled_charsmap"], () => loadTokenizer(vocabulary));
+  }
+});
