@@ -6,7 +6,6 @@
 import { checkArguments, checkOptions, hasKeys, isNumber } from "../checks.ts";
 import { DataError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { joinPieces } from "../io/tokenizer/join-pieces.ts";
 import type { ChatTemplate } from "../io/tokenizer/vocabulary.ts";
 import { DataModule, Scratch } from "./wasm.ts";
 
@@ -198,12 +197,8 @@ export class Tokenizer {
 
   /** The text of ids. Bytes that are not UTF-8, as where ids were cut inside a character, become U+FFFD. */
   decode(ids: ArrayLike<number>): string {
-    const { decoder } = this.module.vocabulary;
-    if (decoder !== null)
-      return joinPieces(
-        Array.from(ids, (id) => this.decoder.decode(this.decodeView([id]))),
-        decoder,
-      );
+    const { join } = this.module.vocabulary;
+    if (join !== null) return join(Array.from(ids, (id) => this.decoder.decode(this.decodeView([id]))));
     return this.decoder.decode(this.decodeView(ids));
   }
 

@@ -25,7 +25,7 @@ import {
   type TensorSource,
 } from "./safetensors/tensor-file.ts";
 import { untieOther } from "./tied-head.ts";
-import { readVocabulary, type TokenConfig } from "./tokenizer/tokenizer-files.ts";
+import type { TokenConfig } from "./tokenizer/tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./tokenizer/vocabulary.ts";
 
 /** Models that ship with the package, by name: where their directory or GGUF file is in it. */
@@ -223,7 +223,10 @@ async function readDescription(place: string, directory: string) {
   const configPath = joinPath(place, "config.json");
   const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
   const config = await parseModelConfig(json, configPath);
-  const vocabulary = isShippedGpt2(directory) ? GPT2_VOCABULARY : await readVocabulary(place, json);
+  // Imported on demand: a page begins with models whose tokens are known, or in their GGUF file.
+  const vocabulary = isShippedGpt2(directory)
+    ? GPT2_VOCABULARY
+    : await (await import("./tokenizer/tokenizer-files.ts")).readVocabulary(place, json);
   return { json, config, vocabulary };
 }
 

@@ -241,6 +241,7 @@ const NOT_ALONE = [
   "url-files",
   "shards",
   "peft-import",
+  "pieces",
   "fingerprint",
   "served",
   "several-adapters",

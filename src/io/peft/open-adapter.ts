@@ -7,7 +7,6 @@ import { isGguf, isZip } from "../../platform/paths.ts";
 import { readJson } from "../common.ts";
 import { type BaseModel, openBaseModel, resolveModel } from "../hf.ts";
 import type { DownloadOptions } from "../hub/download-options.ts";
-import { checkSameVocabulary } from "../tokenizer/tokenizer-files.ts";
 import { checkFingerprint } from "../tokenizer/vocabulary.ts";
 import { type Adapter, META, PEFT_CONFIG, readAdapter } from "./peft.ts";
 import { readBaseModel } from "./peft-form.ts";
@@ -72,7 +71,10 @@ async function readFrom(place: string, baseModel: BaseModel): Promise<Adapter> {
   const { vocabulary } = baseModel;
   const adapter = await readAdapter(place, { base: baseModel });
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
-  if (!(await exists(joinPath(place, META)))) await checkSameVocabulary(place, baseModel, adapter.meta.base_model);
+  if (!(await exists(joinPath(place, META)))) {
+    const { checkSameVocabulary } = await import("../tokenizer/tokenizer-files.ts");
+    await checkSameVocabulary(place, baseModel, adapter.meta.base_model);
+  }
   const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
   checkFingerprint(place, vocabulary.fingerprint, trained);
   // Imported on demand: PEFT's adapters and pages of one file have none.

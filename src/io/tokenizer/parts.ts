@@ -14,5 +14,8 @@ export const PARTS = ["host", "charsmap", "spaces", "classes", "scores", "wordpi
  */
 export const HOST = { ascii: 1, composed: 2, bert: 4, clean: 8, lower: 16, strip: 32 } as const;
 
+/** The step that brings a text into NFC. */
+export const NFC = { run: (text: string) => text.normalize("NFC"), flags: HOST.composed, growth: 3 };
+
 /** Flags of Metaspace: words are divided at white space before, and at its letter; only the first has it, or none. */
 export const METASPACE = { words: 1, splits: 2, first: 4, never: 8 } as const;

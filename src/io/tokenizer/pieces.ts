@@ -1,12 +1,12 @@
-/** Reads WordPiece and Unigram models of a tokenizer.json: what data.wasm needs of them, in parts. */
+/** Reads WordPiece and Unigram models of a tokenizer.json: what data.wasm needs of them, in parts. Loaded for such a model. */
 
 import { checkKinds, isListOf, isNumber, isText, lookUp, show } from "../../checks.ts";
 import { FormatError } from "../../errors.ts";
 import { LIMITS } from "../limits.ts";
 import { CLASS_LIMIT, CLASS_RUNS, CLASSES } from "./character-classes.ts";
-import { HOST, type Kind, METASPACE, type PARTS } from "./parts.ts";
+import { HOST, type Kind, METASPACE, NFC, type PARTS } from "./parts.ts";
 import { asTokenIds, type Json, refuse, steps, type TokenIds } from "./steps.ts";
-import type { NamedToken, PieceDecoder } from "./vocabulary.ts";
+import type { NamedToken } from "./vocabulary.ts";
 
 /** A part of a vocabulary, as assembly/data/parts.ts reads it. */
 export interface Part {
@@ -36,7 +36,7 @@ export interface PieceModel {
   parts: readonly Part[];
   /** The ids of tokens for bytes; null: unknown characters are not made of them. */
   bytes: Uint32Array | null;
-  decoder: PieceDecoder;
+  join: (pieces: readonly string[]) => string;
 }
 
 const text = (value: string) => new TextEncoder().encode(value);
@@ -55,8 +55,8 @@ export function readPieces(json: Json, model: Json, where: string): PieceModel {
 }
 
 /** Steps into Unicode's forms. U+FDFA, of three bytes, has 33 in NFKC; U+0390, of two, six in NFD. */
-export const FORMS: Readonly<Record<string, HostStep>> = {
-  NFC: { run: (value) => value.normalize("NFC"), flags: HOST.composed, growth: 3 },
+const FORMS: Readonly<Record<string, HostStep>> = {
+  NFC,
   NFD: { run: (value) => value.normalize("NFD"), flags: HOST.ascii, growth: 3 },
   NFKC: { run: (value) => value.normalize("NFKC"), flags: HOST.ascii, growth: 11 },
   NFKD: { run: (value) => value.normalize("NFKD"), flags: HOST.ascii, growth: 11 },
@@ -178,9 +178,25 @@ function readWordPiece(json: Json, model: Json, where: string): Model {
     unknown: findUnknown(tokens, unk_token, where),
     parts: [{ name: "wordpiece", content: joined(words(most as number, size), text(prefix as string)) }],
     bytes: null,
-    decoder: { prefix: (decoder.prefix ?? prefix) as string, cleanup: decoder.cleanup !== false },
+    join: (pieces) => joinWords(pieces, (decoder.prefix ?? prefix) as string, decoder.cleanup !== false),
   };
 }
+
+/** The text of a WordPiece's tokens. `cleanup`: spaces before punctuation and English endings are left out. */
+function joinWords(pieces: readonly string[], prefix: string, cleanup: boolean): string {
+  const join = (piece: string, i: number) =>
+    i === 0 ? piece : piece.startsWith(prefix) ? piece.slice(prefix.length) : ` ${piece}`;
+  const clean = (piece: string) => CLEANUP.reduce((left, [from, to]) => left.replaceAll(from, to), piece);
+  return pieces.map((piece, i) => (cleanup ? clean(join(piece, i)) : join(piece, i))).join("");
+}
+
+const CLEANUP = [
+  ...[".", "?", "!", ","].map((sign) => [` ${sign}`, sign] as const),
+  [" ' ", "'"],
+  ...["n't", "'m"].map((ending) => [` ${ending}`, ending] as const),
+  [" do not", " don't"],
+  ...["'s", "'ve", "'re"].map((ending) => [` ${ending}`, ending] as const),
+] as const;
 
 function findUnknown(tokens: TokenIds, token: unknown, where: string): NamedToken {
   const id = isText(token) ? tokens[token] : undefined;
@@ -221,7 +237,8 @@ function readUnigram(json: Json, model: Json, where: string): Model {
       { name: "metaspace", content: joined(words(flags), text(space)) },
     ],
     bytes: model.byte_fallback === true ? byteIds : null,
-    decoder: { space, isPrefixed: (flags & METASPACE.never) === 0 },
+    join: (pieces) =>
+      pieces.map((piece, i) => piece.replaceAll(space, i === 0 && !(flags & METASPACE.never) ? "" : " ")).join(""),
   };
 }
 

@@ -46,7 +46,7 @@ async function readTokens(
   const settings = await readNamed("tokenizer_config.json");
   const fast = await read("tokenizer.json");
   const listed = fast
-    ? fromFast(fast, joinPath(directory, "tokenizer.json"))
+    ? await fromFast(fast, joinPath(directory, "tokenizer.json"))
     : await fromLists(directory, read, settings?.tokenizer_class);
   if (settings) checkSettings(settings, listed, joinPath(directory, "tokenizer_config.json"));
   return { listed, settings, named: { ...(await readNamed("special_tokens_map.json")), ...settings } };

@@ -2,7 +2,7 @@
 
 import { checkKinds, isObject, lookUp, show, withoutNulls } from "../../checks.ts";
 import { ConfigError, FormatError } from "../../errors.ts";
-import { type PieceModel, readPieces } from "./pieces.ts";
+import type { PieceModel } from "./pieces.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { asTokenIds, type Json, refuse, steps, type TokenIds } from "./steps.ts";
 import type { NamedToken } from "./vocabulary.ts";
@@ -24,7 +24,7 @@ export interface Listed extends Preparation {
 export const BYTE_LEVEL = "a byte-level BPE, as GPT-2's, Llama 3's or Qwen2's";
 
 /** The parts of a tokenizer.json. Refuses every step before and after the model that would change ids. */
-export function fromFast(json: Json, where: string): Listed {
+export async function fromFast(json: Json, where: string): Promise<Listed> {
   const given = withoutNulls(json);
   checkKinds(given, { model: "object", added_tokens: "objects?" }, where);
   const { added_tokens = [], pre_tokenizer, normalizer, post_processor } = given as { added_tokens?: Json[] } & Json;
@@ -33,7 +33,7 @@ export function fromFast(json: Json, where: string): Listed {
   for (const token of added_tokens) checkAdded(token, where);
   const common = { added: added_tokens as Content[], ...findFrame(post_processor, where), where };
   if (type === "WordPiece" || type === "Unigram") {
-    const pieces = readPieces(given, model, where);
+    const pieces = (await import("./pieces.ts")).readPieces(given, model, where);
     const { tokens } = pieces;
     return {
       ...common,

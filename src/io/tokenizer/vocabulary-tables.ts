@@ -3,8 +3,8 @@ import { createHasher, readAsset } from "#platform";
 import { isListOf, isText, show } from "../../checks.ts";
 import { FormatError } from "../../errors.ts";
 import { LIMITS } from "../limits.ts";
-import { KINDS, PARTS } from "./parts.ts";
-import { FORMS, type Part, type PieceModel, type Step } from "./pieces.ts";
+import { KINDS, NFC, PARTS } from "./parts.ts";
+import type { Part, PieceModel, Step } from "./pieces.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import type { TokenIds } from "./steps.ts";
 import { GPT2_TABLES, GPT2_VOCABULARY, type NamedToken, type Vocabulary } from "./vocabulary.ts";
@@ -66,7 +66,7 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
   const { end, begin, close, separators = 1, secondType = 0, added, pretokenizer, normalizes, ignoresMerges } = parts;
   const { model } = parts;
   const texts = textsById(parts, where);
-  const steps = model?.steps ?? (normalizes ? [FORMS.NFC!] : []);
+  const steps = model?.steps ?? (normalizes ? [NFC] : []);
   // Those that are looked for in normalized text are normalized, too, and written so, as by the library.
   const found = added.map((token) =>
     token.normalized ? { ...token, content: normalize(token.content, steps) } : token,
@@ -95,7 +95,7 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
   const unknown = model?.unknown ?? null;
   const runs = steps.map((step) => ("run" in step ? step.run : null));
   const kind = model?.kind ?? "bpe";
-  return { ...common, isWhole, pretokenizer, kind, unknown, steps: runs, decoder: model?.decoder ?? null };
+  return { ...common, isWhole, pretokenizer, kind, unknown, steps: runs, join: model?.join ?? null };
 }
 
 /** A step as data.wasm reads it: its own, or the number of the host's. */

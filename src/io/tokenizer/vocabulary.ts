@@ -17,16 +17,6 @@ export interface ChatTemplate {
   readonly tokens: Readonly<Record<string, string>>;
 }
 
-/** How tokens become a text again: what stands for a space, or what continues a word. */
-export interface PieceDecoder {
-  /** The letter for a space, and whether the first one is none. */
-  space?: string;
-  isPrefixed?: boolean;
-  prefix?: string;
-  /** Whether spaces before punctuation and English endings are left out. */
-  cleanup?: boolean;
-}
-
 /** The vocabulary of a model, for its `Tokenizer`. */
 export interface Vocabulary {
   /** "gpt2", or a SHA-256: vocabularies with the same one give a text the same ids, special tokens aside. */
@@ -54,8 +44,8 @@ export interface Vocabulary {
   readonly unknown: NamedToken | null;
   /** The steps of the normalizer that the host does; null: data.wasm does it. */
   readonly steps: readonly (((text: string) => string) | null)[];
-  /** How the tokens of WordPiece and Unigram are joined; null: they are a BPE's bytes. */
-  readonly decoder: PieceDecoder | null;
+  /** The text of tokens of WordPiece and Unigram; null: they are a BPE's bytes. */
+  readonly join: ((pieces: readonly string[]) => string) | null;
 }
 
 export const GPT2_TABLES = "gpt2.tokenizer.bin";
@@ -74,7 +64,7 @@ export const GPT2_VOCABULARY: Vocabulary = {
   kind: "bpe",
   unknown: null,
   steps: [],
-  decoder: null,
+  join: null,
 };
 
 /** A vocabulary's fingerprint, for messages. */
