@@ -1,4 +1,5 @@
 /** What was trained, as to whether the base model's tensors can hold it. */
+import { architectureName, isEncoder } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { type AdapterMeta, peftForm } from "../io/peft/peft.ts";
 import { METHODS } from "../methods/index.ts";
@@ -9,6 +10,16 @@ export const isMergeable = (meta: AdapterMeta) => METHODS[meta.mode].isSeparate 
 export const nameMethod = ({ mode }: AdapterMeta) => `${METHODS[mode].title} (--mode ${mode})`;
 
 export const alone = ({ mode }: AdapterMeta) => `keep the run's directory: only Lowrank reads ${METHODS[mode].title}`;
+
+/** Throws ConfigError for an encoder, which this form does not have yet. */
+export function refuseEncoder({ model }: AdapterMeta, form: string): void {
+  if (isEncoder(model))
+    throw new ConfigError("not-expressible-in-format", `${form} has no encoders`, {
+      expected: "a GPT-2, Llama-type model or GPT-NeoX",
+      found: architectureName(model),
+      hint: "use --to merged or peft",
+    });
+}
 
 /** Throws ConfigError if what was trained cannot be merged. */
 export function checkMergeable(meta: AdapterMeta): void {

@@ -58,7 +58,8 @@ export async function mergedConfig(
   const base = await readModelJson(baseModel.directory, "config.json");
   const { model_type = "gpt2" } = baseModel.config;
   // The beginning of the names of transformers' classes.
-  const name = architectureName(baseModel.config).replace("-", "");
+  const spelled = architectureName(baseModel.config).replace("-", "");
+  const name = spelled.replace("RoBERTa", "Roberta").replace("BERT", "Bert");
   const config: Record<string, unknown> = { ...base, model_type, torch_dtype: dtype === "f16" ? "float16" : "float32" };
   delete config.dtype;
   // A folder of whoever saved the base model.

@@ -5,6 +5,7 @@ import { textContext } from "../config.ts";
 import { SHIPPED_MODELS } from "../io/hf.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
+import { headModule } from "../io/peft/peft-form.ts";
 import type { Vocabulary } from "../io/tokenizer/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
@@ -83,17 +84,17 @@ export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTr
   return [
     ...(readsPairs(meta) ? pairCode(end) : []),
     `batch = tokenizer(${texts.join(", ")}, ${pads(meta) ? "padding=True, " : ""}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
-    ...(isMean(meta.task) ? MEAN_CODE : ["logits = model.eval()(**batch).logits"]),
+    ...(isMean(meta.task) ? meanCode(meta) : ["logits = model.eval()(**batch).logits"]),
     ...python,
   ];
 }
 
 /** The lines that compute the logits of the mean of a text's tokens. PEFT's prompts are rows before them. */
-const MEAN_CODE = [
+const meanCode = ({ task, model }: AdapterMeta) => [
   "# The mean, not the last token.",
   'mask = batch["attention_mask"].unsqueeze(-1)',
   "x = model.eval()(**batch, output_hidden_states=True).hidden_states[-1][:, -mask.shape[1]:]",
-  "logits = model.score((x * mask).sum(1) / mask.sum(1))",
+  `logits = model.${headModule(task.objective, model)!.name}((x * mask).sum(1) / mask.sum(1))`,
 ];
 
 /** Whether PEFT 0.21 fails with transformers 5.24, which changed how GPT-2 receives past keys and values. */

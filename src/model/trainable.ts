@@ -1,7 +1,7 @@
 /** A model's tensors, and which of them each mode trains. */
 
 import { BLOCKS, type BlockDtype, isBlockDtype } from "../blocks.ts";
-import { innerWidth, type ModelConfig } from "../config.ts";
+import { architectureName, innerWidth, isEncoder, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import type { LoraConfig } from "../methods/lora.ts";
@@ -63,6 +63,12 @@ export function parameterList(spec: ModelSpec): Description[] {
     throw new ConfigError("unsupported-mode", `a language model has no mode ${mode}`, {
       expected: "any other mode",
       hint,
+    });
+  if (!hasHead(task) && isEncoder(config))
+    throw new ConfigError("unsupported-mode", "an encoder writes no texts", {
+      expected: "a decoder: a GPT-2, Llama-type model or GPT-NeoX",
+      found: architectureName(config),
+      hint: "use it to classify, to score or to tag texts",
     });
   if (!hasMode(config, mode))
     throw new ConfigError("unsupported-mode", `the model has nothing that mode ${mode} trains`, {
