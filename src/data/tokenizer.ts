@@ -62,8 +62,6 @@ export class Tokenizer {
   readonly beginOfText: number | null;
   /** Whether `endOfText` is behind every text, as in BERT. */
   readonly closesTexts: boolean;
-  /** The id of what the vocabulary lacks, BERT's [UNK]; null: it has all bytes. */
-  readonly unknown: number | null;
   /** The model's chat template; null: it has none. */
   readonly chat: ChatTemplate | null;
   private readonly module: DataModule;
@@ -93,7 +91,6 @@ export class Tokenizer {
     this.endOfText = module.vocabulary.end.id;
     this.beginOfText = module.vocabulary.begin?.id ?? null;
     this.closesTexts = module.vocabulary.closes;
-    this.unknown = module.vocabulary.unknown?.id ?? null;
     this.chat = module.vocabulary.chat;
     this.shortIds = Math.min(CHUNK_BYTES / 4, Math.floor((4 * CHUNK_BYTES) / module.exports.longest_token()));
     this.input = new Scratch(module);
@@ -174,25 +171,6 @@ export class Tokenizer {
       ? joinPair(first, second, separators, this.endOfText, room)
       : first.subarray(0, Math.max(room, 0));
     return Uint32Array.of(...opening, ...content, ...closing).subarray(0, most);
-  }
-
-  /**
-   * The token types of packed ids, whose sequences begin at `starts`, as BERT has them: 1 in the second text of a pair,
-   * which is behind the first token that ends a text; 0 everywhere in models with one type.
-   */
-  tokenTypes(ids: Uint32Array, starts: Uint32Array): Uint32Array<ArrayBuffer> {
-    const types = new Uint32Array(ids.length);
-    for (let b = 0; b + 1 < starts.length; b++) {
-      const end = ids.subarray(0, starts[b + 1]).indexOf(this.endOfText, starts[b]);
-      if (end >= 0) types.fill(this.module.vocabulary.secondType, end + 1, starts[b + 1]);
-    }
-    return types;
-  }
-
-  /** The share of a text's tokens that are unknown: 0 in a vocabulary with all bytes. */
-  unknownShare(text: string): number {
-    const ids = this.encode(text, { addSpecialTokens: false });
-    return ids.reduce((sum, id) => sum + Number(id === this.unknown), 0) / Math.max(ids.length, 1);
   }
 
   /** The text of ids. Bytes that are not UTF-8, as where ids were cut inside a character, become U+FFFD. */

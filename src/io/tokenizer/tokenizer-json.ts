@@ -102,7 +102,7 @@ function findPretokenizer(given: unknown, where: string): Pretokenizer {
 /** Of files of older versions. */
 const DEFAULTS: Json = { use_regex: true };
 
-type Frame = Pick<Listed, "begin" | "close" | "separators" | "secondType">;
+type Frame = Pick<Listed, "begin" | "close" | "separators">;
 
 /** What the post-processor puts before and behind every text, and between those of a pair. */
 function findFrame(given: unknown, where: string): Frame {
@@ -131,7 +131,7 @@ function readFrame(step: Json, where: string): Frame | undefined {
       return { id: id as number, text: text as string };
     };
     const isBert = type === "BertProcessing";
-    return { begin: named(cls), close: named(sep), separators: isBert ? 1 : 2, secondType: isBert ? 1 : 0 };
+    return { begin: named(cls), close: named(sep), separators: isBert ? 1 : 2 };
   }
   if (type !== "TemplateProcessing") return undefined;
   const single = readTemplate(step.single, step, where);
@@ -145,8 +145,7 @@ function readFrame(step: Json, where: string): Frame | undefined {
   const separators = closing.length - 1;
   const fits = pair[0] === null && second === pair.length - 2 && closing.every((token) => token?.id === close.id);
   if (!fits || separators < 1 || separators > 2) return undefined;
-  const types = (step.pair as Json[]).map(({ Sequence: text }) => (text as Json | undefined)?.type_id);
-  return { begin: begin ?? null, close, separators, secondType: types.includes(1) ? 1 : 0 };
+  return { begin: begin ?? null, close, separators };
 }
 
 /** The tokens of a template; null: a text. */

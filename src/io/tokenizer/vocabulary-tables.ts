@@ -32,7 +32,6 @@ export interface Preparation {
   /** The token behind every text; how often it is between those of a pair, and the type of the second. */
   close?: NamedToken;
   separators?: number;
-  secondType?: number;
 }
 
 /** What a model's files say. */
@@ -63,7 +62,7 @@ for (let byte = 0, unprintable = 256; byte < 256; byte++) {
 
 /** Makes a vocabulary. Throws FormatError, naming `where`, if the parts do not fit together. */
 export async function makeVocabulary(parts: VocabularyParts, where: string): Promise<Vocabulary> {
-  const { end, begin, close, separators = 1, secondType = 0, added, pretokenizer, normalizes, ignoresMerges } = parts;
+  const { end, begin, close, separators = 1, added, pretokenizer, normalizes, ignoresMerges } = parts;
   const { model } = parts;
   const texts = textsById(parts, where);
   const steps = model?.steps ?? (normalizes ? [NFC] : []);
@@ -80,7 +79,7 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
   const tables = layOut({ parts, bytes, pairs, added: sorted, whole, texts, inner }, where);
   const isPlain = pretokenizer === "gpt-2" && !normalizes && !ignoresMerges && begin === null && !close && !model;
   const isGpt2 = isPlain && added.every(({ special }) => special) && (await isBuiltIn(bytes, pairs));
-  const frame = close ? [close.id, separators, secondType] : [];
+  const frame = close ? [close.id, separators] : [];
   const preparation = isPlain ? [] : [pretokenizer, normalizes, ignoresMerges, begin?.id ?? null, ...frame];
   const fingerprint = isGpt2
     ? GPT2_VOCABULARY.fingerprint
@@ -91,7 +90,7 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
   const isWhole =
     isJoined || added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
   const closes = close !== undefined;
-  const common = { fingerprint, size: texts.length, end, begin, closes, separators, secondType, chat: null, tables };
+  const common = { fingerprint, size: texts.length, end, begin, closes, separators, chat: null, tables };
   const unknown = model?.unknown ?? null;
   const runs = steps.map((step) => ("run" in step ? step.run : null));
   const kind = model?.kind ?? "bpe";

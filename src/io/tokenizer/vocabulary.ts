@@ -29,8 +29,6 @@ export interface Vocabulary {
   /** Whether `end` is behind every text, as BERT's [SEP]; how often it is between the texts of a pair. */
   readonly closes: boolean;
   readonly separators: number;
-  /** The token type of the second text of a pair, behind the first `end`: 1 in BERT. */
-  readonly secondType: number;
   /** What makes one text of the messages of a chat; null: the model has no template. */
   readonly chat: ChatTemplate | null;
   /** The tables for data.wasm; null: GPT-2's, which are built in. */
@@ -56,7 +54,6 @@ export const GPT2_VOCABULARY: Vocabulary = {
   begin: null,
   closes: false,
   separators: 1,
-  secondType: 0,
   chat: null,
   tables: null,
   isWhole: false,
