@@ -2,21 +2,24 @@
  * BERT, RoBERTa and XLM-R that transformers wrote, and adapters of them that PEFT wrote (test/golden/encoders): logits,
  * losses, every gradient and 10 steps of AdamW, as they and PyTorch compute them in float64.
  */
-import { cpSync, readdirSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
+import { parseModelConfig } from "../../src/io/common.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import type { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { AdamW } from "../../src/model/adamw.ts";
 import type { Batch } from "../../src/model/batch.ts";
-import { temporaryFolder } from "../helpers/border.ts";
+import { parameterList } from "../../src/model/trainable.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
 import {
   assertLoss,
   assertRelative,
@@ -36,6 +39,20 @@ const TOLERANCE: Tolerance = { logits: 2e-6, loss: 2e-6, grad: 1e-5, final: 1e-3
 const TOKENS = { objective: "tokens", num_labels: 3, pooling: "last-token", head_bias: true } as const;
 
 test("the fixtures are here", () => assert.equal(readdirSync(folder).toSorted(), ["README.md", ...names]));
+
+test("what an encoder cannot do, or is computed otherwise, is refused by name", async () => {
+  const path = join(folder, "roberta", "base", "config.json");
+  const json = JSON.parse(readFileSync(path, "utf8"));
+  const spec = { config: await parseModelConfig(json, path), mode: "all", lora: null, train_head: true } as const;
+  await assertFails("unsupported-mode", ["RoBERTa", "a decoder"], () => parameterList({ ...spec, task: TASKS.lm }));
+  for (const [key, value, word] of [
+    ["pad_token_id", 3, "positions begin behind it"],
+    ["position_embedding_type", "relative_key", "absolute"],
+    ["is_decoder", true, "false"],
+    ["max_position_embeddings", 2, "more than 2"],
+  ] as const)
+    await assertFails("unsupported-model-config", [key, word], () => parseModelConfig({ ...json, [key]: value }, path));
+});
 
 /** Runs `body` with a model and the head of its fixture. */
 async function withModel(
