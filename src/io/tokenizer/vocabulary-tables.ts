@@ -91,10 +91,9 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
     isJoined || added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
   const closes = close !== undefined;
   const common = { fingerprint, size: texts.length, end, begin, closes, separators, chat: null, tables };
-  const unknown = model?.unknown ?? null;
   const runs = steps.map((step) => ("run" in step ? step.run : null));
   const kind = model?.kind ?? "bpe";
-  return { ...common, isWhole, pretokenizer, kind, unknown, steps: runs, join: model?.join ?? null };
+  return { ...common, isWhole, pretokenizer, kind, steps: runs, join: model?.join ?? null };
 }
 
 /** A step as data.wasm reads it: its own, or the number of the host's. */

@@ -38,8 +38,6 @@ export interface Vocabulary {
   /** How the texts of a BPE are split into words. */
   readonly pretokenizer: Pretokenizer;
   readonly kind: Kind;
-  /** What stands for what the vocabulary lacks; null: it has all bytes, or leaves such ones out. */
-  readonly unknown: NamedToken | null;
   /** The steps of the normalizer that the host does; null: data.wasm does it. */
   readonly steps: readonly (((text: string) => string) | null)[];
   /** The text of tokens of WordPiece and Unigram; null: they are a BPE's bytes. */
@@ -59,7 +57,6 @@ export const GPT2_VOCABULARY: Vocabulary = {
   isWhole: false,
   pretokenizer: "gpt-2",
   kind: "bpe",
-  unknown: null,
   steps: [],
   join: null,
 };
