@@ -2,14 +2,27 @@
 
 import { checkArguments } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
+import { parseJson } from "../io/limits.ts";
+import { COUNTS } from "../io/peft/peft.ts";
 import { isBlank, TEXTS, type TextOrPair } from "../pair.ts";
 import { TASKS } from "../tasks/index.ts";
 import type { Labelled } from "../tasks/predictions.ts";
 import { scoreRows } from "./logistic.ts";
 import type { ClassicParts } from "./parts.ts";
+import { parseClassic } from "./read.ts";
 import { ANALYZERS, splitWords } from "./tfidf.ts";
 
 export { readClassic } from "./read.ts";
+
+/** By the file. */
+const known = new WeakMap<Uint8Array, ClassicParts>();
+
+/** The word counts of a linear probe, of their file, which is parsed once. Throws FormatError if it is damaged. */
+export function readCounts(file: Uint8Array): ClassicParts {
+  const parts = known.get(file) ?? parseClassic(parseJson(file, COUNTS), COUNTS);
+  known.set(file, parts);
+  return parts;
+}
 
 /** See `ClassicModel.logits`. */
 export async function logitsOf(

@@ -1,9 +1,13 @@
-/** Fits a classic model to messages: logistic regressions for classes and labels, ridge regression for scores. */
+/**
+ * Fits a classic model, or a linear probe, to messages: logistic regressions for classes and labels, ridge regression
+ * for scores.
+ */
 
 import type { LoadedDataset } from "../data/datasets.ts";
 import { meanScore, trueScores } from "../tasks/regression/regression-training.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
+import { countOutputs } from "./file.ts";
 import {
   add,
   countProduct,
@@ -16,16 +20,29 @@ import {
   weightColumns,
 } from "./logistic.ts";
 import { ClassicModel } from "./model.ts";
-import { chooseStrength, type Limits, TextFit } from "./text-fit.ts";
+import type { ClassicParts } from "./parts.ts";
+import { chooseStrength, type Features, type Limits, TextFit } from "./text-fit.ts";
 import type { SparseRows } from "./tfidf.ts";
 
-type Sets = Pick<LoadedDataset, "train" | "val" | "labels" | "objective" | "pairs">;
+type Sets = Pick<LoadedDataset, "train" | "val" | "labels" | "objective" | "pairs"> & {
+  /** Of a linear probe. */
+  features?: Features;
+};
 
 /** Values of C, and of alpha, in the order in which they are tried, and scikit-learn's defaults. */
 const STRENGTHS = {
   c: { usual: 1, tried: [0.1, 1, 10, 100, 1000] },
   alpha: { usual: 1, tried: [100, 10, 1, 0.1, 0.01] },
 };
+
+/** Those of a probe: with few rows a validation set chooses worse than this, and with many it makes no difference. */
+const OF_PROBES = { c: { usual: 10, tried: [10] }, alpha: { usual: 0.1, tried: [0.1] } };
+
+function strengthsOf({ features }: Sets, given?: number): typeof STRENGTHS {
+  const { c, alpha } = features ? OF_PROBES : STRENGTHS;
+  const usual = given === undefined ? {} : { usual: given };
+  return { c: { ...c, ...usual }, alpha: { ...alpha, ...usual } };
+}
 
 /** Digits of a weight: those of a float32, with which a file is half as large. */
 const DIGITS = 7;
@@ -74,12 +91,57 @@ export async function fitWithin(sets: Sets, limits: Limits = {}, strength?: numb
   return new ClassicModel(pairs ? { ...parts, pairs } : parts);
 }
 
+/** A linear probe: a head [labels, C] for the model whose features it has, and the TF-IDF whose logits are added. */
+export interface FittedProbe {
+  name: string;
+  head: { weight: Float32Array; bias: Float32Array };
+  counts: ClassicParts;
+}
+
+/** The bias of a class without training rows. */
+const NEVER = -1e4;
+
+/** Fits a probe to the features of a training set; null: all rows have the same class. */
+export async function fitProbe(sets: Sets & { features: Features }, limits: Limits = {}): Promise<FittedProbe | null> {
+  const { objective, pairs, labels } = sets;
+  const fitted = await FITS[TRAINING[objective].labels as keyof typeof FITS](sets, limits);
+  if (fitted === null) return null;
+  const { fit, weights, labels: present, name: fits } = fitted;
+  const { tfidf } = fit;
+  const { mean, scale } = fit.features!;
+  const outputs = weights.length / (fit.width + 1);
+  const [first, behind] = [tfidf.width * outputs, fit.width * outputs];
+  const C = mean.length;
+  const head = { weight: new Float32Array(labels.length * C), bias: new Float32Array(labels.length).fill(NEVER) };
+  const zeros = countOutputs(objective, labels.length);
+  const counts = new Float64Array((tfidf.width + 1) * zeros);
+  for (const [i, name] of present.entries()) {
+    const label = labels.indexOf(name);
+    const output = i - (present.length - outputs);
+    // The score of the first of two classes is 0.
+    head.bias[label] = output < 0 ? 0 : weights[behind + output]!;
+    if (output < 0) continue;
+    for (let c = 0; c < C; c++) {
+      const weight = weights[first + c * outputs + output]! * scale;
+      head.weight[label * C + c] = weight;
+      head.bias[label]! -= weight * mean[c]!;
+    }
+    for (let n = 0; n < tfidf.width; n++)
+      counts[n * zeros + label - (labels.length - zeros)] = Number(weights[n * outputs + output]!.toPrecision(DIGITS));
+  }
+  const name = `linear probe with ${fits}`;
+  const parts = { objective, name, ...fit.limits, labels, tfidf, weights: counts };
+  return { name, head, counts: pairs ? { ...parts, pairs } : parts };
+}
+
 /**
  * Of the classes that have training rows; null if there are no two. C is the one with the lowest validation loss:
  * larger ones are tried until it rises.
  */
-async function fitClasses({ train, val }: Sets, limits: Limits, usual = STRENGTHS.c.usual): Promise<Fitted | null> {
-  const fit = await TextFit.begin(train, weightColumns(train.labels.length), limits);
+async function fitClasses(sets: Sets, limits: Limits, given?: number): Promise<Fitted | null> {
+  const { train, val, features } = sets;
+  const strengths = strengthsOf(sets, given).c;
+  const fit = await TextFit.begin({ train, features }, weightColumns(train.labels.length), limits);
   const present = [...new Set(Array.from(fit.used, (row) => train.label(row)))].sort((a, b) => a - b);
   const classes = present.length;
   if (classes < 2) return null;
@@ -90,32 +152,29 @@ async function fitClasses({ train, val }: Sets, limits: Limits, usual = STRENGTH
   });
   const judged = val.positions().filter((row) => present.includes(val.label(row)));
   const [training, validation] = [await read(train, fit.used), await read(val, judged)];
-  const zeros = new Float64Array((fit.tfidf.width + 1) * weightColumns(classes));
-  const best = await chooseStrength<Float64Array>(
-    { ...STRENGTHS.c, usual },
-    judged.length,
-    zeros,
-    async (c, before) => {
-      const weights = await fitLogistic(training, c, before, fit);
-      return [weights, softmaxRows(scoreRows(validation.rows, weights), validation).loss];
-    },
-  );
+  const zeros = new Float64Array((fit.width + 1) * weightColumns(classes));
+  const best = await chooseStrength<Float64Array>(strengths, judged.length, zeros, async (c, before) => {
+    const weights = await fitLogistic(training, c, before, fit);
+    return [weights, softmaxRows(scoreRows(validation.rows, weights), validation).loss];
+  });
   const name = `TF-IDF, logistic regression (C ${best.strength})`;
   const { strength } = best;
   return { fit, name, strength, weights: best.weights, labels: present.map((label) => train.labels[label]!) };
 }
 
 /** One regression a label, all with the C that has the lowest loss on the validation set. */
-async function fitLabels({ train, val, labels }: Sets, limits: Limits, usual = STRENGTHS.c.usual): Promise<Fitted> {
-  const fit = await TextFit.begin(train, labels.length, limits);
+async function fitLabels(sets: Sets, limits: Limits, given?: number): Promise<Fitted> {
+  const { train, val, labels, features } = sets;
+  const strengths = strengthsOf(sets, given).c;
+  const fit = await TextFit.begin({ train, features }, labels.length, limits);
   const read = async (set: typeof train, places: Uint32Array) => ({
     rows: await fit.read(set, places),
     labelled: (label: number) => Int32Array.from(places, (row) => set.values(row)[label]!),
   });
   const training = await read(train, fit.used);
   const validation = await read(val, val.positions());
-  const zeros = labels.map(() => new Float64Array(fit.tfidf.width + 1));
-  const best = await chooseStrength<Float64Array[]>({ ...STRENGTHS.c, usual }, val.size, zeros, async (c, before) => {
+  const zeros = labels.map(() => new Float64Array(fit.width + 1));
+  const best = await chooseStrength<Float64Array[]>(strengths, val.size, zeros, async (c, before) => {
     let loss = 0;
     const weights: Float64Array[] = [];
     for (const label of labels.keys()) {
@@ -127,7 +186,7 @@ async function fitLabels({ train, val, labels }: Sets, limits: Limits, usual = S
     return [weights, loss];
   });
   const k = labels.length;
-  const weights = new Float64Array((fit.tfidf.width + 1) * k);
+  const weights = new Float64Array((fit.width + 1) * k);
   for (const [label, own] of best.weights.entries())
     for (const [i, value] of own.entries()) weights[i * k + label] = value;
   return {
@@ -146,15 +205,17 @@ function shareOf(fit: TextFit, fits: number): Meter {
 }
 
 /** Alpha is the one with the lowest error on the validation set: smaller ones are tried until it rises. */
-async function fitScores({ train, val, labels }: Sets, limits: Limits, usual = STRENGTHS.alpha.usual): Promise<Fitted> {
-  const fit = await TextFit.begin(train, 1, limits);
+async function fitScores(sets: Sets, limits: Limits, given?: number): Promise<Fitted> {
+  const { train, val, labels, features } = sets;
+  const strengths = strengthsOf(sets, given).alpha;
+  const fit = await TextFit.begin({ train, features }, 1, limits);
   const truth = trueScores(val);
   const [training, validation] = [await fit.read(train, fit.used), await fit.read(val)];
   // Without the mean, which the bias would take long to reach.
   const mean = meanScore(train);
   const scores = Float64Array.from(fit.used, (row) => train.values(row)[0]! - mean);
-  const none = new Float64Array(fit.tfidf.width + 1);
-  const best = await chooseStrength<Float64Array>({ ...STRENGTHS.alpha, usual }, truth.length, none, async (alpha) => {
+  const none = new Float64Array(fit.width + 1);
+  const best = await chooseStrength<Float64Array>(strengths, truth.length, none, async (alpha) => {
     const weights = await fitRidge(training, scores, alpha, fit);
     const predicted = scoreRows(validation, weights);
     const errors = truth.map((score, row) => (predicted[row]! + mean - score) ** 2);

@@ -1,4 +1,7 @@
-/** What the fits on TF-IDF have in common: their rows, what they may take, and what they leave out. */
+/**
+ * What the fits on TF-IDF have in common: their rows, beside TF-IDF with the features of a model where there are some,
+ * what they may take, and what they leave out.
+ */
 import { nextTurn } from "#platform";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { MOST_ENTRIES, type SparseRows, setTexts, Tfidf } from "./tfidf.ts";
@@ -21,11 +24,62 @@ export interface Limits {
   mostWork?: number;
 }
 
+type Set = LoadedDataset["train"];
+
+/** What a frozen model makes of the text of a row [C]. */
+export type Features = (set: Set, row: number) => Float32Array;
+
+/**
+ * Features as columns beside TF-IDF, whose rows have length 1: less the mean of the training rows, and divided by the
+ * root of their mean squared length. Being affine, it can be undone in the weights.
+ */
+class FeatureColumns {
+  private constructor(
+    readonly of: Features,
+    readonly mean: Float64Array,
+    readonly scale: number,
+  ) {}
+
+  static learn(features: Features, set: Set, rows: Uint32Array): FeatureColumns {
+    const sum = new Float64Array(features(set, rows[0]!).length);
+    let squares = 0;
+    for (const row of rows)
+      for (const [i, value] of features(set, row).entries()) {
+        sum[i]! += value;
+        squares += value * value;
+      }
+    const mean = sum.map((value) => value / rows.length);
+    const spread = squares / rows.length - mean.reduce((all, value) => all + value * value, 0);
+    return new FeatureColumns(features, mean, spread > 0 ? 1 / Math.sqrt(spread) : 1);
+  }
+
+  /** Rows of TF-IDF with these columns behind their own. */
+  beside({ width, starts, columns, values }: SparseRows, set: Set, rows: Uint32Array): SparseRows {
+    const { of, mean, scale } = this;
+    const more = mean.length;
+    const size = columns.length + rows.length * more;
+    const wide = { columns: new Uint32Array(size), values: new Float32Array(size) };
+    const ends = starts.map((start, i) => start + i * more);
+    for (const [i, row] of rows.entries()) {
+      const [start, end, at] = [starts[i]!, starts[i + 1]!, ends[i]!];
+      wide.columns.set(columns.subarray(start, end), at);
+      wide.values.set(values.subarray(start, end), at);
+      for (const [j, value] of of(set, row).entries()) {
+        wide.columns[at + end - start + j] = width + j;
+        wide.values[at + end - start + j] = (value - mean[j]!) * scale;
+      }
+    }
+    return { width: width + more, starts: ends, ...wide };
+  }
+}
+
 export class TextFit {
   private isStopped = false;
 
   private constructor(
     readonly tfidf: Tfidf,
+    /** Null: there is TF-IDF alone. */
+    readonly features: FeatureColumns | null,
     /** The training rows, and those of them that are used. */
     private readonly size: number,
     readonly used: Uint32Array,
@@ -37,19 +91,27 @@ export class TextFit {
 
   /** Learns the n-grams of a training set for a fit with so many weights for each. */
   static async begin(
-    train: LoadedDataset["train"],
+    { train, features }: { train: Set; features?: Features | undefined },
     outputs: number,
     { signal, mostWeights = MOST_WEIGHTS, mostWork = MOST_WORK }: Limits = {},
   ): Promise<TextFit> {
     const order = train.order(SEED, 0);
     const mostEntries = Math.min(MOST_ENTRIES, mostWork / (2 * outputs * FEWEST_PRODUCTS));
     const tfidf = await Tfidf.fit(setTexts(train, order), mostWeights / outputs, { signal, mostEntries });
-    return new TextFit(tfidf, train.size, order.subarray(0, tfidf.rows), signal, mostWork);
+    const used = order.subarray(0, tfidf.rows);
+    const columns = features ? FeatureColumns.learn(features, train, used) : null;
+    return new TextFit(tfidf, columns, train.size, used, signal, mostWork);
   }
 
-  /** The n-grams of some rows of a set; default: of all. */
-  read(set: LoadedDataset["train"], rows: Uint32Array = set.positions()): Promise<SparseRows> {
-    return this.tfidf.transform(setTexts(set, rows), this.signal);
+  /** The columns of its rows. */
+  get width(): number {
+    return this.tfidf.width + (this.features?.mean.length ?? 0);
+  }
+
+  /** Some rows of a set; default: all. */
+  async read(set: Set, rows: Uint32Array = set.positions()): Promise<SparseRows> {
+    const ngrams = await this.tfidf.transform(setTexts(set, rows), this.signal);
+    return this.features ? this.features.beside(ngrams, set, rows) : ngrams;
   }
 
   /**

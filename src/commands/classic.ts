@@ -11,7 +11,7 @@ import { dataOptions, dataSpec, mergePreset, PRESETS, pickSettings } from "../ru
 import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { trainClassic } from "../train/classic.ts";
+import { trainClassic } from "../train/linear.ts";
 import { DEFAULTS, objectiveDefaults } from "../train/options.ts";
 import { type RunSettings, SETTING_NAMES } from "../train/settings.ts";
 import { runFiles } from "../views/run-report.ts";

@@ -5,7 +5,7 @@ import { FEW_TEST_ROWS, USUAL_FOLDS } from "../data/problems.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import type { Block } from "../document/blocks.ts";
 import { formatDuration } from "../format.ts";
-import { METHODS } from "../methods/index.ts";
+import { METHODS, takesSteps } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";
 import { REPORT, type RunRecord } from "../run/record.ts";
 import { TRAINING } from "../tasks/training.ts";
@@ -24,6 +24,7 @@ import { print } from "./cli.ts";
 export class RunPrinter {
   private progress: Progress | undefined;
   private step = 0;
+  private unit = "step";
 
   constructor(
     private readonly json: boolean,
@@ -31,6 +32,7 @@ export class RunPrinter {
   ) {}
 
   begin({ model, options: { classWeights, mode } }: RunRecord): void {
+    this.unit = takesSteps(mode) ? "step" : "row";
     printData(this.data, model || METHODS[mode].title, { classWeights, mode }, this.json);
   }
 
@@ -47,7 +49,7 @@ export class RunPrinter {
       case "start":
         // Again where the run continues on another device.
         this.stop();
-        this.progress = createProgress({ total: event.steps, stream: process.stderr });
+        this.progress = createProgress({ total: event.steps, unit: this.unit, stream: process.stderr });
         break;
       case "step": {
         const { step, epoch } = event.record;
@@ -55,6 +57,9 @@ export class RunPrinter {
         this.progress?.update(step, describeStep(this.data.objective, { ...speed!, epoch }));
         break;
       }
+      case "features":
+        this.progress?.update(event.done, `reading texts  ${formatDuration(event.secondsLeft)} left`);
+        break;
       case "measure":
         this.progress?.update(this.step, `measuring  ${formatDuration(event.secondsLeft)} left`);
         break;
@@ -132,5 +137,5 @@ export function printBlocks(blocks: readonly Block[]): void {
 function jsonEvent(event: TrainEvent): object | null {
   if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
   if (event.type === "resume") return { type: "resume", step: event.checkpoint.step };
-  return event.type === "end" || event.type === "measure" ? null : event;
+  return event.type === "end" || event.type === "measure" || event.type === "features" ? null : event;
 }

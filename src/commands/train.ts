@@ -140,7 +140,7 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
       checkpointEvery: flags.checkpointEvery ?? 0,
     });
     isTrained = true;
-    const learned = buildAdapter(live.record, result.spec, result.tensors);
+    const learned = buildAdapter(live.record, result.spec, result);
     await addSamples(live.record.results, { device, model, data, adapter, learned, signal });
     // An existing run is replaced only by a finished one.
     const place = result.aborted ? directory : out;

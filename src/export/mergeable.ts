@@ -11,8 +11,14 @@ export const nameMethod = ({ mode }: AdapterMeta) => `${METHODS[mode].title} (--
 
 export const alone = ({ mode }: AdapterMeta) => `keep the run's directory: only Lowrank reads ${METHODS[mode].title}`;
 
-/** Throws ConfigError for an encoder, which this form does not have yet. */
-export function refuseEncoder({ model }: AdapterMeta, form: string): void {
+/** Throws ConfigError for an encoder, which this form does not have yet, and for a probe, whose word counts it lacks. */
+export function refuseOthers(meta: AdapterMeta, form: string): void {
+  const { model, mode } = meta;
+  if (METHODS[mode].isFitted)
+    throw new ConfigError("not-expressible-in-format", `${form} has no word counts`, {
+      found: nameMethod(meta),
+      hint: alone(meta),
+    });
   if (isEncoder(model))
     throw new ConfigError("not-expressible-in-format", `${form} has no encoders`, {
       expected: "a GPT-2, Llama-type model or GPT-NeoX",

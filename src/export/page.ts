@@ -22,7 +22,7 @@ import { textToTry } from "../tasks/text-to-try.ts";
 import { WORDS } from "../tasks/words.ts";
 import { numel } from "../tensor.ts";
 import { type PlanForm, sized } from "./form.ts";
-import { refuseEncoder } from "./mergeable.ts";
+import { refuseOthers } from "./mergeable.ts";
 import { baseLabel } from "./peft-code.ts";
 import { pageQuestion, trainedTitle } from "./usage.ts";
 
@@ -225,7 +225,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, base, record }, { tit
       found: "a model that writes texts",
       hint: "use --to gguf or onnx",
     });
-  refuseEncoder(meta, "a page of one file");
+  refuseOthers(meta, "a page of one file");
   const template = new TextDecoder().decode(await readBytes(packagePath(TEMPLATE)));
   const named = trainedTitle({ meta, base });
   const result = record?.results ? ` ${WORDS[record.objective].headline(record, record.results)}.` : "";

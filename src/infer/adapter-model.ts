@@ -32,6 +32,8 @@ export interface LoadedModel<E extends Weights> {
   backend: Backend;
   engine: E;
   device: DeviceInfo;
+  /** Of a linear probe: see `Adapter`. */
+  counts?: Uint8Array | undefined;
   /** What is on a device that the CPU can replace, kept for that: a device that has failed gives nothing back. */
   adapter: Adapter | null;
   /** The description of the active adapter, also while it is disabled; of the base model alone if there is none. */
@@ -60,7 +62,7 @@ export async function loadModelWith<E extends Weights>(
 const loadCheck = async ({ info }: Backend) => (info.kind === "webgpu" ? import("./inference-check.ts") : null);
 
 /** What of a model depends on the device. */
-type Placed<E extends Weights> = Pick<LoadedModel<E>, "backend" | "device" | "engine" | "adapter">;
+type Placed<E extends Weights> = Pick<LoadedModel<E>, "backend" | "device" | "engine" | "adapter" | "counts">;
 
 /** Puts a model on the device, or on the CPU if that replaces it. */
 async function place<E extends Weights>(
@@ -75,7 +77,7 @@ async function place<E extends Weights>(
   const { device: backend, info } = (await check?.chooseFor(given, kind, meta)) ?? unchecked;
   try {
     const engine = await create(backend, baseModel, adapter, kind);
-    return { backend, device: info, engine, adapter: keptOn(backend, adapter) };
+    return { backend, device: info, engine, adapter: keptOn(backend, adapter), counts: adapter.counts };
   } catch (error) {
     await leave(backend, error);
     return place(given, baseModel, adapter, kind);
@@ -254,6 +256,7 @@ export abstract class AdapterModel<E extends Weights> {
     const kept = name === null ? null : await (await several()).readActive(this.loaded);
     this.loaded.engine = await create(backend, directory, adapter, kind, old);
     this.loaded.adapter = keptOn(backend, adapter);
+    this.loaded.counts = adapter.counts;
     if (kept) this.waiting.set(name!, kept);
     old.destroy();
   }

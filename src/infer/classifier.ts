@@ -48,6 +48,8 @@ const CLASSIFY_OPTIONS = {
 /** The texts of a call, as the adapter reads them. */
 interface Reading extends Rows {
   meta: AdapterMeta;
+  /** Logits [texts, labels] of the word counts of a linear probe. */
+  counts: Float32Array | null;
   /** The same with their words, where each of these has a prediction. */
   words: ReturnType<typeof encodeWords> | null;
 }
@@ -261,7 +263,11 @@ export class Classifier extends AdapterModel<Engine> {
   private async read(call: Asking, rows: Row[]): Promise<void> {
     const reading = await this.encode(call.asked);
     const found: Float32Array[] = [];
-    const answer = () => call.resolve({ ...reading, logits: concat(Float32Array, found) });
+    const answer = () => {
+      const logits = concat(Float32Array, found);
+      for (const [i, value] of reading.counts?.entries() ?? []) logits[i]! += value;
+      call.resolve({ ...reading, logits });
+    };
     if (reading.tokens.length === 0) answer();
     const take = (logits: Float32Array) => {
       found.push(logits);
@@ -278,10 +284,20 @@ export class Classifier extends AdapterModel<Engine> {
     const common = { meta, padTo, pad, task: meta.task };
     if (readsTokens(meta.task)) {
       const words = encodeWords(this.tokenizer, texts, longest);
-      return { ...common, words, tokens: words.map(({ ids }) => ids) };
+      return { ...common, words, counts: null, tokens: words.map(({ ids }) => ids) };
     }
     const ids = await encodeTexts(this.tokenizer, texts as TextOrPair[], padTo || longest, meta);
-    return { ...common, words: null, tokens: ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad))) };
+    const counts = await this.countLogits(texts as TextOrPair[]);
+    return { ...common, words: null, counts, tokens: ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad))) };
+  }
+
+  private async countLogits(texts: readonly TextOrPair[]): Promise<Float32Array | null> {
+    const { counts } = this.loaded;
+    if (!counts) return null;
+    // Imported on demand: other models have none.
+    const { logitsOf, readCounts } = await import("../classic/answers.ts");
+    const parts = readCounts(counts);
+    return logitsOf(parts, texts, parts.labels);
   }
 }
 

@@ -19,6 +19,7 @@ interface OnDevice {
   engine: Weights;
   adapter: Adapter | null;
   meta: AdapterMeta;
+  counts?: Uint8Array | undefined;
 }
 
 /** Reads an adapter for a model that has one. Throws ConfigError if they do not belong together. */
@@ -50,11 +51,11 @@ export function checkUnused(name: string, loaded: ReadonlyMap<string, unknown>):
 }
 
 /** Reads the active adapter back from the device, unless it was kept. */
-export async function readActive({ meta, engine, adapter }: OnDevice): Promise<Adapter> {
+export async function readActive({ meta, engine, adapter, counts }: OnDevice): Promise<Adapter> {
   if (adapter) return adapter;
   const tensors: Tensors = new Map();
   for (const [name, shape] of adapterShapes(meta)) tensors.set(name, { shape, data: await engine.readParameter(name) });
-  return { meta, tensors };
+  return { meta, tensors, ...(counts && { counts }) };
 }
 
 /** The base model alone, with the head of a classifier. */

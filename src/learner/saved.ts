@@ -3,7 +3,7 @@ import { absolutePath, exists, joinPath, listDirectory, writeDirectory } from "#
 import { checkArguments, checkOptions } from "../checks.ts";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { type Adapter, EXACT, META, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../io/peft/peft.ts";
+import { type Adapter, COUNTS, EXACT, META, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../io/peft/peft.ts";
 import { adapterFiles, readFinalNorm } from "../io/peft/peft-write.ts";
 import { zip } from "../io/zip.ts";
 import { refuseLink, refuseOthers, refuseUncreatable } from "../run/files.ts";
@@ -27,7 +27,7 @@ interface Saved {
 }
 
 /** Those that a saved model can have. */
-const OWN_FILES = [META, EXACT, WEIGHTS, PEFT_CONFIG, PEFT_TENSORS, ROWS_FILE];
+const OWN_FILES = [META, COUNTS, EXACT, WEIGHTS, PEFT_CONFIG, PEFT_TENSORS, ROWS_FILE];
 
 async function filesOf({ adapter, base, rows }: Saved, { rows: wanted = false }: SaveModelOptions) {
   const { files } = await adapterFiles(adapter, { finalNorm: await readFinalNorm(adapter, base) });

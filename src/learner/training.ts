@@ -8,6 +8,7 @@ import type { BaseModel } from "../io/hf.ts";
 import type { DownloadEvent, DownloadOptions } from "../io/hub/download-options.ts";
 import { type AdapterMeta, adapterShapes, dtypeOn } from "../io/peft/adapter-meta.ts";
 import type { Adapter, Tensors } from "../io/peft/peft.ts";
+import { takesSteps } from "../methods/index.ts";
 import type { RunViews } from "../run/directory.ts";
 import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
 import { hasLabels } from "../tasks/index.ts";
@@ -115,7 +116,8 @@ export async function learn(
   const signal = options.signal ? AbortSignal.any([options.signal, end]) : end;
   const settings = { ...settingsOf(adapter.meta, data, place.device), ...options, signal };
   const { epochs = epochsFor(sets.train.length, settings) } = settings;
-  const run = await fit(place, data, { ...settings, epochs }, withLabels(adapter, data.labels));
+  const more = takesSteps(adapter.meta.mode) ? { epochs } : {};
+  const run = await fit(place, data, { ...settings, ...more }, withLabels(adapter, data.labels));
   return { run, sets };
 }
 
@@ -127,17 +129,20 @@ function settingsOf(meta: AdapterMeta, { labels, val, test }: TrainingData, devi
   return { dtype: dtypeOn(meta, undefined, meta, device), ...others, ...(isChosen ? chosen : {}) };
 }
 
-/** Throws DataError for rows that lack a label of a model whose earlier rows are not known: it would forget it. */
-function refuseForgetting(data: TrainingData, { task, labels }: AdapterMeta): void {
-  if (!hasLabels(task) || !hasAnswers(data)) return;
-  const { classes } = data.stats.train;
-  const missing = labels.filter((label) => !classes[label]);
-  if (missing.length > 0)
-    throw new DataError("would-forget", "the model was saved without the rows that it has learned", {
-      expected: "rows of each of its labels: with these alone it would forget the others",
-      found: `none of ${nameList(missing)}`,
-      hint: "give some rows of these labels, too, or save the model with { rows: true }",
-    });
+/**
+ * Throws DataError for rows that lack a label of a model whose earlier rows are not known: it would forget it. A probe,
+ * which is fitted at once, would forget them all.
+ */
+function refuseForgetting(data: TrainingData, { mode, task, labels }: AdapterMeta): void {
+  const isStepped = takesSteps(mode);
+  if (isStepped && !(hasLabels(task) && hasAnswers(data))) return;
+  const missing = labels.filter((label) => !(isStepped && hasAnswers(data) && data.stats.train.classes[label]));
+  if (missing.length === 0) return;
+  throw new DataError("would-forget", "the model was saved without the rows that it has learned", {
+    expected: isStepped ? "rows of each of its labels: with these alone it would forget the others" : "all of its rows",
+    found: isStepped ? `none of ${nameList(missing)}` : "new rows alone",
+    hint: `${isStepped ? "give some rows of these labels, too, or " : ""}save the model with { rows: true }`,
+  });
 }
 
 /** Epochs for rows of which most are known: in a third of the steps of training anew, a point or two below it. */

@@ -8,6 +8,7 @@ import * as lastBlock from "./last-block.ts";
 import * as lora from "./lora.ts";
 import type { Method } from "./method.ts";
 import * as prefix from "./prefix.ts";
+import * as probe from "./probe.ts";
 import * as prompt from "./prompt.ts";
 
 const LIST = {
@@ -19,6 +20,7 @@ const LIST = {
   adapter: adapter.method,
   prompt: prompt.method,
   prefix: prefix.method,
+  probe: probe.method,
   classic: classic.method,
 };
 
@@ -37,3 +39,6 @@ export const METHODS: Readonly<Record<Mode, Method<MethodConfig>>> = LIST;
 export const MODES = /* @__PURE__ */ (Object.keys(LIST) as readonly Mode[]).filter(
   (mode) => !METHODS[mode].withoutModel,
 );
+
+/** Whether a mode is trained step by step. */
+export const takesSteps = (mode: Mode): boolean => !METHODS[mode].withoutModel && !METHODS[mode].isFitted;

@@ -42,6 +42,8 @@ export interface Method<Config = object, Key = keyof Config> {
   freezesNothing?: true;
   /** It is a model by itself: it trains no base model, and is none of the modes of a run on one. */
   withoutModel?: true;
+  /** Its head is fitted by a regression, beside word counts (TF-IDF), and no step is taken. */
+  isFitted?: true;
   /** Why a language model cannot be trained with it, as a hint; absent: it can. */
   classifiersOnly?: string;
   /** How PEFT calls it, and the keys of adapter_config.json that only it has; absent: PEFT does not have it. */

@@ -9,6 +9,7 @@ import * as lastBlock from "./last-block.ts";
 import * as lora from "./lora.ts";
 import type { Flags, Guide, SettingWords, Training } from "./method.ts";
 import * as prefix from "./prefix.ts";
+import * as probe from "./probe.ts";
 import * as prompt from "./prompt.ts";
 
 /** The settings that only some methods have. */
@@ -23,6 +24,7 @@ export const TRAINING: Readonly<Record<Mode, Training<Partial<MethodOptions>, Me
   adapter: adapter.training,
   prompt: prompt.training,
   prefix: prefix.training,
+  probe: probe.training,
   classic: classic.training,
 };
 
@@ -35,6 +37,7 @@ export const GUIDES: Readonly<Record<Mode, Guide<Partial<MethodOptions>>>> = {
   adapter: adapter.guide,
   prompt: prompt.guide,
   prefix: prefix.guide,
+  probe: probe.guide,
   classic: classic.guide,
 };
 

@@ -6,7 +6,7 @@ import { ConfigError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import type { LoraConfig } from "../methods/lora.ts";
 import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../names.ts";
-import { countOutputs, hasHead, readsTokens, type TaskConfig } from "../tasks/index.ts";
+import { countOutputs, hasHead, readsTokens, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { numel, type WeightDtype } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
@@ -58,9 +58,9 @@ export function parameterList(spec: ModelSpec): Description[] {
       expected: "LoRA settings in mode lora, none in the others",
       found: `mode ${mode} ${lora ? "with" : "without"} LoRA settings`,
     });
-  const { classifiersOnly: hint, trains } = METHODS[mode];
-  if (!hasHead(task) && hint !== undefined)
-    throw new ConfigError("unsupported-mode", `a language model has no mode ${mode}`, {
+  const { classifiersOnly: hint, trains, isFitted } = METHODS[mode];
+  if (hint !== undefined && (!hasHead(task) || (isFitted && readsTokens(task))))
+    throw new ConfigError("unsupported-mode", `${TASKS[task.objective].title} has no mode ${mode}`, {
       expected: "any other mode",
       hint,
     });

@@ -13,7 +13,7 @@ import { type AdapterFiles, adapterFiles } from "../io/peft/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
-import type { ClassicResult } from "../train/classic.ts";
+import type { ClassicResult } from "../train/linear.ts";
 import { knownBase, resolveOptions } from "../train/options.ts";
 import type { RunFailed, TrainResult } from "../train/records.ts";
 import { settingsToKeep } from "../train/settings.ts";
@@ -83,7 +83,7 @@ export function buildAdapter(
     | "objective"
   >,
   spec: ModelSpec,
-  tensors: TrainResult["tensors"],
+  { tensors, counts }: Pick<TrainResult, "tensors" | "counts">,
 ): Adapter {
   const { temperature, threshold, positive, thresholds } = record.results?.decision ?? {};
   const { objective, settings } = record;
@@ -113,6 +113,7 @@ export function buildAdapter(
       },
     },
     tensors,
+    ...(counts && { counts }),
   };
 }
 
@@ -136,8 +137,8 @@ export async function runContents(
   data: TrainingData,
   views: RunViews,
 ): Promise<RunContents> {
-  const { spec, tensors, finalNorm } = result;
-  const adapter = await adapterFiles(buildAdapter(record, spec, tensors), { finalNorm });
+  const { spec, finalNorm } = result;
+  const adapter = await adapterFiles(buildAdapter(record, spec, result), { finalNorm });
   const known = { ...record, peftObstacle: adapter.reason ?? null };
   const classic = result.classic && printClassic(result.classic.parts);
   const about = [...views(known, result, data), ...(classic ? [[CLASSIC, classic] as const] : [])];
@@ -163,8 +164,8 @@ export async function classicContents(
 
 /** The files of a failed run: its settings, the error, and the last good trained tensors. */
 export async function failedContents(record: RunRecord, error: RunFailed): Promise<RunContents> {
-  const { spec, tensors, finalNorm } = error.contents;
-  const adapter = await adapterFiles(buildAdapter(record, spec, tensors), { finalNorm });
+  const { spec, finalNorm } = error.contents;
+  const adapter = await adapterFiles(buildAdapter(record, spec, error.contents), { finalNorm });
   return listFiles(failed(record, error), [], adapter);
 }
 

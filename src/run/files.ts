@@ -18,6 +18,7 @@ import { FORMAT, RECORD, REPORT, type RunRecord, VERSION } from "./record.ts";
 export const RUN_FILES: readonly string[] = [
   "adapter/adapter_config.json",
   "adapter/adapter_model.safetensors",
+  "adapter/counts.json",
   "adapter/lowrank.json",
   "adapter/lowrank.safetensors",
   "adapter/weights.safetensors",

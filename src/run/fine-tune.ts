@@ -64,7 +64,7 @@ export async function fineTune(args: FineTuneArguments, views: RunViews): Promis
     await live.leave();
     throw error;
   });
-  const learned = buildAdapter(live.record, result.spec, result.tensors);
+  const learned = buildAdapter(live.record, result.spec, result);
   await addSamples(result.results, { device, model, data, adapter, learned, signal });
   await live.end(result, data, views);
   return {

@@ -260,6 +260,8 @@ export function advance(record: RunRecord, event: TrainEvent): RunRecord {
       return { ...addStep(record, event.record), seconds: event.seconds };
     case "evaluation":
       return { ...record, evaluations: [...record.evaluations, event.record] };
+    case "features":
+      return { ...record, step: event.done, epoch: event.done / event.rows, examples: event.done };
     case "measure":
       return record;
     case "end": {

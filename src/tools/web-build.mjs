@@ -251,6 +251,7 @@ const NOT_ALONE = [
   "initial",
   "dequantize",
   "legacy",
+  "classic/answers",
 ].map((name) => new RegExp(`/${name}\\.[jt]s$`));
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/export/page.ts. */

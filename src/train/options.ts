@@ -5,7 +5,7 @@ import { isLlama, type ModelConfig, type ModelType, traits } from "../config.ts"
 import { checkSetting, refuseLacked } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
-import { METHODS, MODES, type Mode } from "../methods/index.ts";
+import { METHODS, MODES, type Mode, takesSteps } from "../methods/index.ts";
 import { validateLora } from "../methods/lora.ts";
 import type { Rates } from "../methods/method.ts";
 import { adapterOptions, hasSetting, methodConfig, TRAINING } from "../methods/training.ts";
@@ -103,6 +103,9 @@ export function defaultsFor(
 ): Partial<TrainOptions> & Pick<TrainOptions, "epochs" | "evalEvery"> {
   const { rows = Number.POSITIVE_INFINITY } = known;
   const { mode = defaults.mode, batchSize, accumulate, epochs } = given;
+  const { epochs: usual, evalEvery } = defaults;
+  // Its regression has a bias.
+  if (!takesSteps(mode)) return { epochs: usual, evalEvery, headBias: true };
   const size = Math.min(defaults.batchSize, rows);
   const stepsPerEpoch = Math.floor(rows / ((batchSize ?? size) * (accumulate ?? defaults.accumulate))) || 1;
   const enough = Math.ceil(FEWEST_STEPS / stepsPerEpoch);
@@ -151,11 +154,14 @@ export function checkOptions(options: TrainOptions): void {
 }
 
 /** Whether a setting has an effect in a mode. */
-const counts = (name: keyof TrainOptions, mode: Mode) => SETTINGS[name].modes?.includes(mode) ?? true;
+export function hasEffect(name: keyof TrainOptions, mode: Mode): boolean {
+  const { modes, ofSteps } = SETTINGS[name];
+  return (modes?.includes(mode) ?? true) && (!ofSteps || takesSteps(mode));
+}
 
 /** The settings without those that have no effect in their mode. */
 export function ofMode<T extends Partial<TrainOptions>>(settings: T, mode: Mode): T {
-  const idle = SETTING_NAMES.filter((name) => !counts(name, mode));
+  const idle = SETTING_NAMES.filter((name) => !hasEffect(name, mode));
   return Object.fromEntries(
     Object.entries(settings).filter(([name]) => !idle.includes(name as keyof TrainOptions)),
   ) as T;
@@ -167,13 +173,13 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
   const idle = SETTING_NAMES.find(
     // `parameterList` says why there is no f16 in mode all.
     (name) =>
-      name !== "dtype" && !counts(name, mode) && JSON.stringify(options[name]) !== JSON.stringify(defaults[name]),
+      name !== "dtype" && !hasEffect(name, mode) && JSON.stringify(options[name]) !== JSON.stringify(defaults[name]),
   );
   if (idle === undefined) return;
-  const own = SETTING_NAMES.filter((name) => name !== "dtype" && SETTINGS[name].modes && counts(name, mode));
+  const own = SETTING_NAMES.filter((name) => name !== "dtype" && SETTINGS[name].modes && hasEffect(name, mode));
   throw new ConfigError("option-without-effect", `${setting(idle)} has no effect in ${setting("mode", mode)}`, {
     expected: `settings of ${METHODS[mode].title}: ${own.map((name) => setting(name)).join(", ") || "it has none of its own"}`,
-    found: `${setting(idle, options[idle])}, a setting of ${SETTINGS[idle].modes!.join(", ")}`,
+    found: `${setting(idle, options[idle])}, a setting of ${SETTINGS[idle].modes?.join(", ") ?? "modes that take steps"}`,
     hint: `omit ${setting(idle)}, or choose another mode`,
   });
 }

@@ -8,6 +8,7 @@ import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { shortName } from "../io/tokenizer/vocabulary.ts";
+import { takesSteps } from "../methods/index.ts";
 import { roomFor } from "../model/batch.ts";
 import { trainableCount } from "../model/trainable.ts";
 import { countFlops } from "../plan/work.ts";
@@ -57,7 +58,7 @@ export function prepareRun(args: Preparable): PreparedRun {
   const { batchSize, seed } = given;
   const examples: Examples<DatasetBatch | TokenBatch> = data.train;
   const loader = new Loader(examples, { batchSize, seed });
-  const stepCounts = countSteps(loader, given);
+  const stepCounts = takesSteps(given.mode) ? countSteps(loader, given) : countReading(data);
   const planned = planFitting(args, given);
   const { spec, plan } = planned;
   const trainable = trainableCount(spec);
@@ -140,6 +141,12 @@ export interface StepCounts {
   total: number;
   /** Steps of the warm-up. */
   warmup: number;
+}
+
+/** Of a probe, which reads each row once: a step is a row. */
+function countReading({ train, val, test }: TrainingData): StepCounts {
+  const total = train.size + val.size + test.size;
+  return { stepsPerEpoch: total, total, warmup: 0 };
 }
 
 function countSteps({ batchesPerEpoch }: Loader<unknown>, { accumulate, epochs, warmup }: TrainOptions): StepCounts {

@@ -80,6 +80,8 @@ export type TrainEvent =
       secondsLeft: number;
     }
   | { type: "evaluation"; record: EvaluationRecord }
+  /** Texts were read by the frozen model, before a linear probe is fitted. */
+  | { type: "features"; done: number; rows: number; secondsLeft: number }
   /** A batch was measured after the last step. */
   | { type: "measure"; secondsLeft: number }
   /** The whole result is what `fineTune` resolves with. */
@@ -119,6 +121,8 @@ export interface TrainResult {
   keptStep: number;
   /** The trained tensors and the head. */
   tensors: Tensors;
+  /** Of a linear probe: see `Adapter`. */
+  counts?: Uint8Array;
   /** The final layer norm [C]: a bias of the head is folded into it for PEFT. An RMS norm: undefined. */
   finalNorm: FinalNorm | undefined;
   /** Seconds of training, including evaluation, excluding loading. */

@@ -3,7 +3,7 @@
  * of the methods' settings are with the methods.
  */
 import { joinWords } from "../format.ts";
-import { MODES } from "../methods/index.ts";
+import { MODES, takesSteps } from "../methods/index.ts";
 import type { SettingWords } from "../methods/method.ts";
 import { GUIDES, type MethodOptions, settingFlags, settingWords } from "../methods/training.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
@@ -299,8 +299,9 @@ export function flagWords(): Offered<FlagWords | string> {
 
 /** The modes of each default learning rate. */
 function listRates(known: Known): string {
-  const rates = [...new Set(MODES.map((mode) => defaultRate(mode, known)))].sort((a, b) => a - b);
+  const modes = MODES.filter(takesSteps);
+  const rates = [...new Set(modes.map((mode) => defaultRate(mode, known)))].sort((a, b) => a - b);
   return rates
-    .map((rate) => `${joinWords(MODES.filter((mode) => defaultRate(mode, known) === rate))} ${rate}`)
+    .map((rate) => `${joinWords(modes.filter((mode) => defaultRate(mode, known) === rate))} ${rate}`)
     .join(", ");
 }

@@ -86,6 +86,8 @@ export interface Setting<T> extends MethodSetting<T> {
   modes?: readonly Mode[];
   /** An adapter to continue from has it. */
   ofAdapter?: boolean;
+  /** Only what is trained step by step has it. */
+  ofSteps?: true;
   /** It changes only memory and time, and no bit of the result. */
   sameBits?: true;
   /** Any text, or null. */
@@ -110,32 +112,32 @@ const ONE_OR_MORE = { min: 1, whole: true } as const;
 export const SETTINGS: Settings<TrainOptions> = {
   mode: { default: "lora", choices: Object.keys(METHODS) as Mode[], ofAdapter: true },
   ...METHOD_SETTINGS,
-  epochs: { default: 3, number: ONE_OR_MORE },
-  lr: { default: TRAINING.lora.rates[0], number: { min: 0, above: true } },
-  batchSize: { default: 8, number: ONE_OR_MORE },
-  accumulate: { default: 1, number: { min: 1, max: MAX_ACCUMULATE, whole: true } },
+  epochs: { default: 3, number: ONE_OR_MORE, ofSteps: true },
+  lr: { default: TRAINING.lora.rates[0], number: { min: 0, above: true }, ofSteps: true },
+  batchSize: { default: 8, number: ONE_OR_MORE, ofSteps: true },
+  accumulate: { default: 1, number: { min: 1, max: MAX_ACCUMULATE, whole: true }, ofSteps: true },
   dtype: {
     default: "f32",
     choices: [...WEIGHT_DTYPES, "auto"],
     modes: MODES.filter((mode) => !METHODS[mode].freezesNothing),
   },
-  recompute: { default: "auto", choices: RECOMPUTES, sameBits: true },
-  schedule: { default: "linear", choices: SCHEDULES },
-  warmup: { default: 0.05, number: { min: 0 } },
-  weightDecay: { default: 0.1, number: { min: 0 } },
-  classWeights: { default: "auto", choices: CLASS_WEIGHTS },
-  clip: { default: 0, number: { min: 0 } },
+  recompute: { default: "auto", choices: RECOMPUTES, sameBits: true, ofSteps: true },
+  schedule: { default: "linear", choices: SCHEDULES, ofSteps: true },
+  warmup: { default: 0.05, number: { min: 0 }, ofSteps: true },
+  weightDecay: { default: 0.1, number: { min: 0 }, ofSteps: true },
+  classWeights: { default: "auto", choices: CLASS_WEIGHTS, ofSteps: true },
+  clip: { default: 0, number: { min: 0 }, ofSteps: true },
   pooling: { default: "mean", choices: POOLINGS, ofAdapter: true, published: ["last"] },
-  headBias: { default: true, ofAdapter: true },
-  evalEvery: { default: 0, number: { min: 0, whole: true } },
-  patience: { default: 0, number: { min: 0, whole: true } },
-  keep: { default: "best", choices: KEEPS },
+  headBias: { default: true, ofAdapter: true, ofSteps: true },
+  evalEvery: { default: 0, number: { min: 0, whole: true }, ofSteps: true },
+  patience: { default: 0, number: { min: 0, whole: true }, ofSteps: true },
+  keep: { default: "best", choices: KEEPS, ofSteps: true },
   calibrate: { default: false },
   threshold: { default: "none" },
   positive: { default: null, kind: "text" },
   seed: { default: 1, number: { min: 0, max: 2 ** 32 - 1, whole: true } },
   // Zeros are better than the others, which are there to compare with: src/bench/README.md.
-  headInit: { default: "zeros", choices: HEAD_INITS, ofAdapter: true, published: true },
+  headInit: { default: "zeros", choices: HEAD_INITS, ofAdapter: true, published: true, ofSteps: true },
 };
 
 export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];

@@ -5,6 +5,7 @@ import { Engine } from "../engine/engine.ts";
 import { Features } from "../engine/features.ts";
 import { leave } from "../engine/leave.ts";
 import { isShared, loadBase } from "../engine/state.ts";
+import { METHODS } from "../methods/index.ts";
 import { ARGUMENTS, OPTIONS, type TrainArguments } from "./arguments.ts";
 import { type ChosenDevice, prepareOnDevice } from "./device.ts";
 import { peakMemory, planEvent } from "./plan-event.ts";
@@ -89,6 +90,10 @@ async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: 
   if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, dropout, valueLoss, plan, trainable, flops } = prepared;
   onEvent?.(planEvent(prepared, info));
+  if (METHODS[options.mode].isFitted) {
+    const { trainProbe } = await import("./probe.ts");
+    return trainProbe(device, args, prepared, info, now);
+  }
   const size = { spec, capacity, optimizer, dropout, valueLoss, recompute: plan.recomputed > 0 };
   const part = prepared.features ? { part: "upper" as const } : {};
   const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {

@@ -5,7 +5,7 @@
 
 import { type Block, heading, makeTable, type Table, text } from "../document/blocks.ts";
 import { formatCount } from "../format.ts";
-import { METHODS } from "../methods/index.ts";
+import { takesSteps } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
@@ -72,7 +72,7 @@ export function factsTable(record: RunRecord, more: readonly Fact[] = []): Table
 /** The settings that matter most, and those that are not the defaults: "epochs 3, batchSize 8, lr 0.001, seed 1". */
 function showSettings({ options, objective }: RunRecord): string {
   // A classic model's are chosen on the validation set.
-  if (METHODS[options.mode].withoutModel) return `seed ${options.seed}`;
+  if (!takesSteps(options.mode)) return `seed ${options.seed}`;
   const shown = ["epochs", "batchSize", "lr", "seed"];
   const ofMethod = ofMode(options, options.mode);
   const { lacks } = TRAINING[objective];

@@ -1,7 +1,7 @@
 import { cellLine } from "../document/cells.ts";
 import type { Axis, BarChart, Line, LineChart } from "../document/chart.ts";
 import { capital, formatCount, percent } from "../format.ts";
-import { METHODS } from "../methods/index.ts";
+import { takesSteps } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
 import { chartName, type Measure } from "../tasks/compare.ts";
@@ -35,7 +35,7 @@ export function runCharts(
 ): RunChart[] {
   const [first] = records as [RunRecord];
   // It has no steps.
-  if (METHODS[first.options.mode].withoutModel) return [];
+  if (!takesSteps(first.options.mode)) return [];
   const measure = judgedBy(first);
   const runs = byData(records.map((record, i) => ({ record, name: names[i]! })));
   const charts: [Figure, Axis][] = [

@@ -1,7 +1,7 @@
 /** A run as blocks: what it has reached, from its record alone. */
 
 import { type Block, figure, note, type Table, text } from "../document/blocks.ts";
-import { METHODS } from "../methods/index.ts";
+import { takesSteps } from "../methods/index.ts";
 import { exampleText, type RunRecord } from "../run/record.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
@@ -85,7 +85,7 @@ export function resultBlocks(record: RunRecord): Block[] {
 
 /** What the intervals of a run do not show; the report of a study says it of its trials. */
 function aboutOneSeed({ trial, results, options: { mode } }: RunRecord): string[] {
-  if (trial || METHODS[mode].withoutModel || (results?.test.compared.length ?? 0) < 2) return [];
+  if (trial || !takesSteps(mode) || (results?.test.compared.length ?? 0) < 2) return [];
   return [
     "One seed: the intervals are those of the test rows alone. Another seed moves the result, too: a run with several seeds says by how much.",
   ];

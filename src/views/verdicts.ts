@@ -2,7 +2,7 @@
 
 import { brief } from "../document/cells.ts";
 import { capital, formatCount, formatDuration, formatLoss } from "../format.ts";
-import { METHODS } from "../methods/index.ts";
+import { METHODS, takesSteps } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
 import { setting } from "../setting.ts";
@@ -154,7 +154,7 @@ const VERY_LOW = 20;
 export function nothingLearned(record: RunRecord): NothingLearned | null {
   const { results } = record;
   // Of a classic model there is nothing to set.
-  if (!results || METHODS[record.options.mode].withoutModel) return null;
+  if (!results || !takesSteps(record.options.mode)) return null;
   const { before, after } = results;
   const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(record, results);
   if (text === null) return null;
@@ -252,7 +252,7 @@ function whatHelps({ objective, options: { mode, targets }, parameters, vocabula
 /** Why a run ended early, and which evaluation was kept, unless it is the last. */
 function describeKept(record: RunRecord): string[] {
   const { step, epoch, evaluations, keptStep, options, results } = record;
-  if (!results || evaluations.length === 0) return [];
+  if (!results || evaluations.length === 0 || !takesSteps(record.options.mode)) return [];
   const { patience, epochs } = options;
   const [kept, last] = [keptEvaluation(record)!, evaluations.at(-1)!].map(({ val }) => formatLoss(val.loss));
   return [

@@ -60,7 +60,7 @@ export async function untrained(model: BaseModel, device: Backend): Promise<Clas
       settings: {},
     },
     runSpec(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
-    new Map(),
+    { tensors: new Map() },
   );
   return Classifier.untrained(meta, { seed: 1, headInit: "uniform" }, model, device);
 }

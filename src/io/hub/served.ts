@@ -13,7 +13,7 @@ import { setting } from "../../setting.ts";
 import { WEIGHTS as MODEL_WEIGHTS, readJson, SHARDS_INDEX } from "../common.ts";
 import { asDirectory, type Files, folderWith, inZip, openSent } from "../folder.ts";
 import { parseMeta } from "../peft/adapter-meta.ts";
-import { EXACT, META, ownTensors, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../peft/peft.ts";
+import { COUNTS, EXACT, META, ownTensors, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../peft/peft.ts";
 import { readShards } from "../safetensors/shards.ts";
 import { OTHER_TOKENIZERS, TOKENIZER_FILES } from "../tokenizer/tokenizer-names.ts";
 import { cacheDirectory } from "./cache.ts";
@@ -67,8 +67,11 @@ async function openOurs(place: string, described: Files, others: readonly string
     const path = joinPath(directory, META);
     return parseMeta(await readJson(path), path);
   });
-  const inPeft = meta.lora !== null || METHODS[meta.mode].peft;
-  const names = inPeft ? [PEFT_CONFIG, PEFT_TENSORS, ...(ownTensors(meta).length > 0 ? [EXACT] : [])] : [WEIGHTS];
+  const { peft, isFitted } = METHODS[meta.mode];
+  const inPeft = meta.lora !== null || peft;
+  const names = inPeft
+    ? [PEFT_CONFIG, PEFT_TENSORS, ...(ownTensors(meta).length > 0 ? [EXACT] : [])]
+    : [WEIGHTS, ...(isFitted ? [COUNTS] : [])];
   const rest = await openAll(place, [...names, ...others]);
   // What PEFT cannot express is in our own file alone.
   const own = inPeft && !rest.has(PEFT_TENSORS) && !rest.has(EXACT) ? await openAll(place, [EXACT]) : [];

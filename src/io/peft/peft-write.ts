@@ -8,6 +8,7 @@ import { type EncodableTensor, encodeSafetensors } from "../safetensors/safetens
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";
 import {
   type Adapter,
+  COUNTS,
   checkShapes,
   digestTensors,
   EXACT,
@@ -46,7 +47,7 @@ export interface AdapterFiles {
  * be folded into PEFT's score.weight. Throws FormatError or ShapeError if the tensors do not match `meta`.
  */
 export async function adapterFiles(
-  { meta, tensors }: Adapter,
+  { meta, tensors, counts }: Adapter,
   { finalNorm }: { finalNorm?: FinalNorm | undefined } = {},
 ): Promise<AdapterFiles> {
   const where = "the adapter";
@@ -67,7 +68,8 @@ export async function adapterFiles(
       reason === undefined ? new Map(ownTensors(meta).map(({ name }) => [name, tensors.get(name)!])) : tensors;
     if (own.size > 0) files.set(EXACT, encodeSafetensors(encodable(own)));
   }
-  files.set(META, encodeMeta({ ...meta, sha256: await digestTensors({ meta, tensors }) }));
+  if (counts) files.set(COUNTS, counts);
+  files.set(META, encodeMeta({ ...meta, sha256: await digestTensors({ meta, tensors, ...(counts && { counts }) }) }));
   return { files, peft: reason === undefined, ...(reason === undefined ? {} : { reason }) };
 }
 

@@ -5,13 +5,14 @@
  * and weights.safetensors.
  */
 
-import { exists, joinPath, listDirectory, openFile, sha256 } from "#platform";
+import { exists, joinPath, listDirectory, openFile, readBytes, sha256 } from "#platform";
 import { ConfigError, FormatError, nameList } from "../../errors.ts";
 import { METHODS } from "../../methods/index.ts";
 import type { ModelTensor } from "../../names.ts";
 import { hasHead } from "../../tasks/index.ts";
 import { expectShape, type Shape } from "../../tensor.ts";
 import { readJson } from "../common.ts";
+import { LIMITS } from "../limits.ts";
 import { SafetensorsFile } from "../safetensors/safetensors.ts";
 import { checkNames } from "../safetensors/tensor-file.ts";
 import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
@@ -27,11 +28,14 @@ export interface Adapter {
   meta: AdapterMeta;
   /** Every trained tensor, and the classification head, by name. */
   tensors: Tensors;
+  /** Of a linear probe: the TF-IDF part of its regression, in the form of classic.json, whose logits are added. */
+  counts?: Uint8Array;
 }
 
 export const META = "lowrank.json";
 export const EXACT = "lowrank.safetensors";
 export const WEIGHTS = "weights.safetensors";
+export const COUNTS = "counts.json";
 export const PEFT_CONFIG = "adapter_config.json";
 export const PEFT_TENSORS = "adapter_model.safetensors";
 /** The base model's head or token table in the files of an adapter of it. */
@@ -64,14 +68,17 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   if (base !== undefined) checkBase(meta, base, directory);
   const form = peftForm(meta);
   const shapes = adapterShapes(meta);
-  const asSaved = async (tensors: Tensors) => {
-    const adapter = inOrder(meta, tensors);
+  const asSaved = async (tensors: Tensors, counts?: Uint8Array) => {
+    const adapter: Adapter = { ...inOrder(meta, tensors), ...(counts && { counts }) };
     const found = await digestTensors(adapter);
     if (found === saved) return adapter;
     const details = { where: directory, expected: `SHA-256 ${saved}`, found, hint: REMEDY };
     throw new FormatError("damaged-adapter", "the tensors are not those that were saved", details);
   };
-  if (form === undefined) return asSaved(await readTensors(joinPath(directory, WEIGHTS), shapes));
+  if (form === undefined) {
+    const tensors = await readTensors(joinPath(directory, WEIGHTS), shapes);
+    return asSaved(tensors, METHODS[meta.mode].isFitted ? await readCounts(directory) : undefined);
+  }
   const exact = joinPath(directory, EXACT);
   if (!(await has(PEFT_TENSORS))) return asSaved(await readTensors(exact, shapes));
   await checkPeftConfig(joinPath(directory, PEFT_CONFIG), form);
@@ -128,13 +135,14 @@ function inOrder(meta: AdapterMeta, tensors: Tensors): Adapter {
   return { meta, tensors: new Map(names.map((name) => [name, tensors.get(name)!])) };
 }
 
-/** SHA-256 of the values of an adapter's tensors, in the order of `adapterShapes`. */
-export async function digestTensors({ meta, tensors }: Adapter): Promise<string> {
+/** SHA-256 of the values of an adapter's tensors, in the order of `adapterShapes`, and of its word counts. */
+export async function digestTensors({ meta, tensors, counts }: Adapter): Promise<string> {
   const digests: string[] = [];
   for (const name of adapterShapes(meta).keys()) {
     const { buffer, byteOffset, byteLength } = tensors.get(name)!.data;
     digests.push(await sha256([new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)]));
   }
+  if (counts) digests.push(await sha256([counts as Uint8Array<ArrayBuffer>]));
   return sha256([new TextEncoder().encode(digests.join())]);
 }
 
@@ -168,9 +176,19 @@ async function readTensor(file: SafetensorsFile, name: string): Promise<NamedTen
 
 const REMEDY = "copy the adapter again from where it came from, or train again: the file may be truncated";
 
-async function withFile<T>(path: string, body: (file: SafetensorsFile) => Promise<T>): Promise<T> {
+async function readCounts(directory: string): Promise<Uint8Array> {
+  const path = joinPath(directory, COUNTS);
+  await refuseMissing(path);
+  return readBytes(path, LIMITS.classic);
+}
+
+async function refuseMissing(path: string): Promise<void> {
   if (!(await exists(path)))
     throw new FormatError("damaged-adapter", "a file of the trained model is missing", { expected: path });
+}
+
+async function withFile<T>(path: string, body: (file: SafetensorsFile) => Promise<T>): Promise<T> {
+  await refuseMissing(path);
   const reader = await openFile(path);
   try {
     return await body(await SafetensorsFile.open(reader, REMEDY));

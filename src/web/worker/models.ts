@@ -166,7 +166,7 @@ async function storedAdapter(run: PageRun, model: BaseModel): Promise<Adapter> {
   if (!checkpoint) return loadAdapter(runFolder(run.id), model);
   const { record } = run;
   const start = (await openStart(run, model)) ?? undefined;
-  return buildAdapter(record, runSpec(model, record, record.options, start), trainedTensors(checkpoint));
+  return buildAdapter(record, runSpec(model, record, record.options, start), { tensors: trainedTensors(checkpoint) });
 }
 
 async function withTrained<T>(id: string, work: (trained: Trained) => Promise<T>): Promise<T> {

@@ -2,13 +2,13 @@
 
 import { describeRange, type NumberRange } from "../../../checks.ts";
 import { DATA_NAMES, hasSettingOf, type OpenSetting } from "../../../data/settings.ts";
-import { MODES, type Mode } from "../../../methods/index.ts";
+import type { Mode } from "../../../methods/index.ts";
 import { TARGETS } from "../../../names.ts";
 import type { SettingWord } from "../../../surface.ts";
 import { OBJECTIVES, type Objective } from "../../../tasks/index.ts";
 import { TRAINING } from "../../../tasks/training.ts";
 import { WORDS } from "../../../tasks/words.ts";
-import { objectiveDefaults } from "../../../train/options.ts";
+import { hasEffect, objectiveDefaults } from "../../../train/options.ts";
 import { type FieldWords, fieldWords } from "../../../train/setting-words.ts";
 import {
   ALL_SETTINGS,
@@ -119,8 +119,9 @@ export const OF_DATA: readonly Key[] = [...DATA_FIELDS.map(({ key }) => key), "s
 
 /** Whether a setting counts for what the model learns, in a mode, with or without an adapter to start from. */
 export function applies(key: Key, objective: Objective, mode: Mode, hasAdapter: boolean): boolean {
-  const { ofAdapter, modes = MODES } = key in SETTINGS ? SETTINGS[key as keyof TrainOptions] : {};
-  return !(hasAdapter && ofAdapter) && hasSettingOf(objective, key) && modes.includes(mode);
+  const isOfMode = !(key in SETTINGS) || hasEffect(key as keyof TrainOptions, mode);
+  const isOfAdapter = hasAdapter && SETTINGS[key as keyof TrainOptions]?.ofAdapter;
+  return !isOfAdapter && hasSettingOf(objective, key) && isOfMode;
 }
 
 /** The page's words for settings in texts: “Frozen weights: float16”. */

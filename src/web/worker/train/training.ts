@@ -88,11 +88,11 @@ export class Training implements TrainingJob {
   }
 
   get meta(): AdapterMeta {
-    return this.adapter(new Map()).meta;
+    return this.adapter({ tensors: new Map() }).meta;
   }
 
-  private adapter(tensors: Tensors): Adapter {
-    return buildAdapter(this.live.record, this.prepared.spec, tensors);
+  private adapter(learned: Pick<TrainResult, "tensors" | "counts">): Adapter {
+    return buildAdapter(this.live.record, this.prepared.spec, learned);
   }
 
   /** Says how the run ends that the signal is about to end. */
@@ -235,7 +235,7 @@ export class Training implements TrainingJob {
     // A short run has had no checkpoint.
     run.usable = true;
     const start = first?.tensors ?? (await startTensors(this.meta, live.record.options, model));
-    run.changes = await measureChanges(this.adapter(result.tensors), model, start);
+    run.changes = await measureChanges(this.adapter(result), model, start);
     await this.finishAs(result.aborted ? this.ending : "finished");
     if (!result.aborted && !run.error) await remove(joinPath(this.folder, "data"));
   }

@@ -1,4 +1,4 @@
-/** Trains a classic model alone, and measures it as a run is measured. */
+/** Linear models, which are fitted at once: trains a classic model alone, and measures logits as a run is measured. */
 import { fitClassic } from "../classic/fit.ts";
 import type { ClassicModel } from "../classic/model.ts";
 import { setTexts } from "../classic/tfidf.ts";
@@ -8,7 +8,7 @@ import { keptFigures } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
 import { TASKS } from "../tasks/index.ts";
 import { predictions, sigmoid } from "../tasks/predictions.ts";
-import type { LabelledRows } from "../tasks/task.ts";
+import type { Baseline, LabelledRows } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { simplestBaseline } from "./baselines.ts";
 import { type Measured, measureSets, measuringContext } from "./measure.ts";
@@ -31,26 +31,41 @@ export async function trainClassic(
 ): Promise<ClassicResult> {
   const started = performance.now();
   const classic = await fitClassic(data, signal);
-  if (classic === null)
-    throw new DataError("only-one-class", "All training rows have the same class", {
-      expected: "training rows of at least two classes",
-      found: data.train.labels[data.train.label(0)]!,
-    });
-  const { train, val, test } = data;
-  const step = { step: 1, epoch: 1, examples: train.size, lr: 0 };
-  // Of the training set as many rows as the test set has, as of any run.
-  const some = train.select(train.positions().subarray(0, test.size));
+  if (classic === null) throw oneClass(data);
+  const { val, test } = data;
   const logits = {
-    train: await logitsOf(classic, some, data),
+    train: await logitsOf(classic, someOfTrain(data), data),
     val: await logitsOf(classic, val, data),
     test: await logitsOf(classic, test, data),
   };
-  const after = evaluateSets(data, some, logits);
-  const evaluations = after.val ? [{ ...step, val: after.val }] : [];
-  const measured = test.size > 0 ? await measure(data, some, options, logits, after) : NOT_MEASURED;
+  const measured = measureLogits(data, options, logits, [simplestBaseline(data)]);
   const { limits } = classic.parts;
   if (limits && measured.results) measured.results.test.compared[0].limits = limits;
-  return { ...measured, classic, evaluations, seconds: (performance.now() - started) / 1000 };
+  return { ...measured, classic, seconds: (performance.now() - started) / 1000 };
+}
+
+export const oneClass = ({ train }: LoadedDataset) =>
+  new DataError("only-one-class", "All training rows have the same class", {
+    expected: "training rows of at least two classes",
+    found: train.labels[train.label(0)]!,
+  });
+
+/** Of the training set as many rows as the test set has, as of any run. */
+export const someOfTrain = ({ train, test }: LoadedDataset) => train.select(train.positions().subarray(0, test.size));
+
+/** The results of a model that is fitted at once and gives these logits. */
+export function measureLogits(
+  data: LoadedDataset,
+  options: TrainOptions,
+  logits: Logits,
+  baselines: readonly Baseline[],
+): Pick<TrainResult, "results" | "answers" | "predicted" | "evaluations"> {
+  const some = someOfTrain(data);
+  const after = evaluateSets(data, some, logits);
+  const step = { step: 1, epoch: 1, examples: data.train.size, lr: 0 };
+  const evaluations = after.val ? [{ ...step, val: after.val }] : [];
+  const measured = data.test.size > 0 ? measure(data, some, options, logits, after, baselines) : NOT_MEASURED;
+  return { ...measured, evaluations };
 }
 
 const logitsOf = (classic: ClassicModel, set: LoadedDataset["train"], { labels }: LoadedDataset) =>
@@ -74,10 +89,11 @@ function measure(
   options: TrainOptions,
   outputs: Logits,
   after: Evaluated,
+  baselines: readonly Baseline[],
 ): Pick<Measured, "results" | "answers" | "predicted"> {
   const context = measuringContext(data, options);
   const evaluated = { evaluations: after, outputs };
-  const { results, ...measured } = measureSets(data, evaluated, [simplestBaseline(data)], context);
+  const { results, ...measured } = measureSets(data, evaluated, baselines, context);
   // Before it has seen a text: what the head of a model gives that was not trained.
   const { bias } = TRAINING[data.objective];
   const initial = bias?.(data.train) ?? data.labels.map(() => 0);

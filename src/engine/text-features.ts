@@ -1,0 +1,56 @@
+/** What a frozen model makes of texts, kept for the folds, the fits and the rows that come later. */
+import type { Backend } from "../backend/backend.ts";
+import type { Dataset } from "../data/dataset.ts";
+import type { BaseModel } from "../io/hf.ts";
+import type { EngineOptions } from "./engine.ts";
+import { Features } from "./features.ts";
+
+/** Bytes that are kept of a model. */
+const MOST_BYTES = 64 << 20;
+
+/** By the model and how it reads: the features [C] of a text. */
+const known = new WeakMap<BaseModel, Map<string, Map<string, Float32Array>>>();
+
+/** Texts that are cut at another length have others. */
+const keyOf = (set: Dataset, row: number) => JSON.stringify([set.text(row), set.batchTokenCount(row)]);
+
+export class TextFeatures {
+  private constructor(
+    private readonly features: Features,
+    private readonly kept: Map<string, Float32Array>,
+  ) {}
+
+  /** Puts a model without its head on the device, until `destroy`. */
+  static async load(
+    device: Backend,
+    model: BaseModel,
+    options: Pick<EngineOptions, "spec" | "capacity">,
+    signal?: AbortSignal,
+  ): Promise<TextFeatures> {
+    const { task, dtype } = options.spec;
+    const features = await Features.load(device, model, options, signal);
+    const ofModel = known.get(model) ?? new Map<string, Map<string, Float32Array>>();
+    known.set(model, ofModel);
+    const how = JSON.stringify([task.pooling, dtype, device.info.kind]);
+    const kept = ofModel.get(how) ?? new Map<string, Float32Array>();
+    if ([...kept.values()].reduce((bytes, one) => bytes + one.byteLength, 0) > MOST_BYTES) kept.clear();
+    ofModel.set(how, kept);
+    return new TextFeatures(features, kept);
+  }
+
+  /** Reads the texts of a set that are not known; `onRows` receives how many, batch by batch. */
+  async read(set: Dataset, how: { signal?: AbortSignal | undefined; onRows?: (rows: number) => void }): Promise<void> {
+    const keys = Array.from({ length: set.size }, (_, row) => keyOf(set, row));
+    const rows = [...new Map(keys.map((key, row) => [key, row])).values()].filter((row) => !this.kept.has(keys[row]!));
+    const unknown = set.select(rows);
+    await this.features.compute(unknown, how);
+    for (const [i, row] of rows.entries()) this.kept.set(keys[row]!, this.features.select(unknown, Uint32Array.of(i)));
+  }
+
+  /** The features [C] of a row of a set that was read. */
+  readonly of = (set: Dataset, row: number): Float32Array => this.kept.get(keyOf(set, row))!;
+
+  destroy(): void {
+    this.features.destroy();
+  }
+}
