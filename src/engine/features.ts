@@ -16,7 +16,7 @@ import { frozenBlocks } from "../model/trainable.ts";
 import { readsTokens } from "../tasks/index.ts";
 import { modelBatch } from "./batches.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
-import { loadBase } from "./state.ts";
+import { isShared, loadBase } from "./state.ts";
 
 type Sets = Pick<TrainingData, "train" | "val" | "test">;
 type ExampleSet = Dataset | TokenSet;
@@ -49,16 +49,16 @@ export class Features {
 
   private constructor(private readonly engine: Engine) {}
 
-  /** Puts the lower part on the device, until `destroy`. */
+  /** Puts the lower part on the device, until `destroy`; `shared` has tensors of it there. */
   static async load(
     device: Backend,
     model: BaseModel,
     { spec, capacity }: Pick<EngineOptions, "spec" | "capacity">,
-    signal?: AbortSignal,
+    { signal, shared }: { signal?: AbortSignal | undefined; shared?: Engine | undefined } = {},
   ): Promise<Features> {
-    const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "lower" });
+    const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "lower" }, shared);
     try {
-      await loadBase(engine, model, { signal });
+      await loadBase(engine, model, { signal, wanted: (parameter) => !isShared(parameter, shared) });
       return new Features(engine);
     } catch (error) {
       engine.destroy();

@@ -25,16 +25,18 @@ export class TextFeatures {
     device: Backend,
     model: BaseModel,
     options: Pick<EngineOptions, "spec" | "capacity">,
-    signal?: AbortSignal,
+    how: Parameters<typeof Features.load>[3] = {},
   ): Promise<TextFeatures> {
     const { task, dtype } = options.spec;
-    const features = await Features.load(device, model, options, signal);
+    const features = await Features.load(device, model, options, how);
     const ofModel = known.get(model) ?? new Map<string, Map<string, Float32Array>>();
     known.set(model, ofModel);
-    const how = JSON.stringify([task.pooling, dtype, device.info.kind]);
-    const kept = ofModel.get(how) ?? new Map<string, Float32Array>();
-    if ([...kept.values()].reduce((bytes, one) => bytes + one.byteLength, 0) > MOST_BYTES) kept.clear();
-    ofModel.set(how, kept);
+    const reading = JSON.stringify([task.pooling, dtype, device.info.kind]);
+    const before = ofModel.get(reading) ?? new Map<string, Float32Array>();
+    const bytes = [...before.values()].reduce((sum, one) => sum + one.byteLength, 0);
+    // Whoever has the full one keeps it.
+    const kept = bytes > MOST_BYTES ? new Map<string, Float32Array>() : before;
+    ofModel.set(reading, kept);
     return new TextFeatures(features, kept);
   }
 

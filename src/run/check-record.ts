@@ -85,7 +85,7 @@ function measuredKinds({ measures, answer: decides, stored: { answer, details } 
             ...{ "unseen?": { rows: "count", ...ESTIMATE }, ...AGAINST },
           },
         ],
-        ...{ rows: "object", samples: [message], mistakes: [message], example: TEXT_OR_PAIR, details },
+        ...{ serves: "text?", rows: "object", samples: [message], mistakes: [message], example: TEXT_OR_PAIR, details },
       },
     },
   };

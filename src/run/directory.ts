@@ -8,13 +8,14 @@ import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { pickSizes } from "../io/peft/adapter-meta.ts";
+import { PROBE } from "../io/peft/open-adapter.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import type { ClassicResult } from "../train/linear.ts";
-import { knownBase, resolveOptions } from "../train/options.ts";
+import { knownBase, ofMode, resolveOptions } from "../train/options.ts";
 import type { RunFailed, TrainResult } from "../train/records.ts";
 import { settingsToKeep } from "../train/settings.ts";
 import { parseRecord } from "./check-record.ts";
@@ -88,7 +89,7 @@ export function buildAdapter(
   const { temperature, threshold, positive, thresholds } = record.results?.decision ?? {};
   const { objective, settings } = record;
   const defaults = resolveOptions({ mode: spec.mode }, objective, knownBase(spec.config));
-  const training = settingsToKeep({ ...defaults, ...settings }, defaults);
+  const training = ofMode(settingsToKeep({ ...defaults, ...settings }, defaults), spec.mode);
   return {
     meta: {
       base_model: record.model,
@@ -117,6 +118,10 @@ export function buildAdapter(
   };
 }
 
+/** The probe that answers in place of a run; what was chosen for the run, such as a threshold, is not its own. */
+export const buildProbe = (record: RunRecord, { spec, ...learned }: NonNullable<TrainResult["probe"]>): Adapter =>
+  buildAdapter({ ...record, results: null }, spec, learned);
+
 /** The files of a run directory, and the record among them. */
 export interface RunContents {
   files: Map<string, FileContent>;
@@ -141,7 +146,12 @@ export async function runContents(
   const adapter = await adapterFiles(buildAdapter(record, spec, result), { finalNorm });
   const known = { ...record, peftObstacle: adapter.reason ?? null };
   const classic = result.classic && printClassic(result.classic.parts);
-  const about = [...views(known, result, data), ...(classic ? [[CLASSIC, classic] as const] : [])];
+  const serving = result.probe && (await adapterFiles(buildProbe(record, result.probe))).files;
+  const about = [
+    ...views(known, result, data),
+    ...(classic ? [[CLASSIC, classic] as const] : []),
+    ...[...(serving ?? [])].map(([name, content]) => [`${PROBE}/${name}`, content] as const),
+  ];
   return listFiles(known, about, adapter);
 }
 

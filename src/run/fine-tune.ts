@@ -10,7 +10,7 @@ import { OTHER_NAMES } from "../train/other-names.ts";
 import { completeOptions } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
-import { buildAdapter, type RunViews } from "./directory.ts";
+import { buildAdapter, buildProbe, type RunViews } from "./directory.ts";
 import { refuseExisting } from "./files.ts";
 import { LiveRun } from "./live-run.ts";
 import { newRecord } from "./record.ts";
@@ -32,7 +32,7 @@ export interface FineTuneArguments extends Omit<TrainArguments, "device"> {
 
 /** A run's results, its record, and how to save and use it. */
 export interface FineTuneRun extends TrainResult, TrainedRun {
-  /** What was trained, as `loadAdapter` gives it. */
+  /** What answers, as `loadAdapter` gives it: what was trained, or the probe that is as good (`probe`). */
   adapter: Adapter;
   /**
    * The trained classifier, of what is in memory, on the run's base model, which must be open, and on its device unless
@@ -67,13 +67,14 @@ export async function fineTune(args: FineTuneArguments, views: RunViews): Promis
   const learned = buildAdapter(live.record, result.spec, result);
   await addSamples(result.results, { device, model, data, adapter, learned, signal });
   await live.end(result, data, views);
+  const served = result.probe ? buildProbe(live.record, result.probe) : learned;
   return {
     ...result,
     ...trainedRun(live.record, save, (to, replace) => live.save(to, result, data, views, replace)),
-    adapter: learned,
+    adapter: served,
     classifier: async (options = {}) => {
       checkOptions("options", options, { device: "device?", dtype: "text?" });
-      return Classifier.of(learned, model, options.device ?? device, options.dtype);
+      return Classifier.of(served, model, options.device ?? device, options.dtype);
     },
     languageModel: async (options = {}) => {
       checkArguments({ options }, { options: "object" });

@@ -11,6 +11,7 @@ import type { TrainingData } from "../data/training-data.ts";
 import { FormatError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
+import { takesSteps } from "../methods/index.ts";
 import type { RunViews } from "../run/directory.ts";
 import type { RunRecord } from "../run/record.ts";
 import { keptFigures } from "../tasks/compare.ts";
@@ -67,7 +68,8 @@ export async function finalTrial(
   options: TrainOptions,
 ): Promise<Trial> {
   const { calibrate, threshold, positive } = DEFAULTS;
-  const epochs = Math.max(1, Math.round(mean(runs.map(keptEpoch))));
+  const kept = Math.max(1, Math.round(mean(runs.map(keptEpoch))));
+  const epochs = takesSteps(options.mode) ? kept : options.epochs;
   const own = { ...options, ...{ epochs, patience: 0, calibrate, threshold, positive } };
   const trial = await nameTrial(model.name, own, { data: await digestData(all), base: model.base });
   return { ...trial, name: `all-${trial.name}` };

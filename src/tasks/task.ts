@@ -99,6 +99,8 @@ export interface Message {
 export interface TestResults<Details = object> {
   /** The run first, then its baselines, the simplest last. */
   compared: [Compared, ...Compared[]];
+  /** The name of the baseline that answers in place of the run, being as good and cheaper; absent: the run does. */
+  serves?: string;
   /** The run's answers, of which the measures are made: columns of numbers, one entry a row of the test set. */
   rows: Columns;
   /** Some messages that it got right, or nearest, and those that it got most wrong. */

@@ -9,6 +9,7 @@ import { hasHead, TASKS } from "../tasks/index.ts";
 import type { Outputs } from "../tasks/task.ts";
 import type { TrainArguments } from "./arguments.ts";
 import { type Evaluated, type Measured, makeMeasurer } from "./measure.ts";
+import type { ReadProbe } from "./probe.ts";
 import type { TrainOptions } from "./settings.ts";
 import { writeInitial } from "./start.ts";
 
@@ -20,6 +21,8 @@ interface Examined {
   features: Features | undefined;
   args: Pick<TrainArguments, "model" | "data" | "adapter" | "signal">;
   options: TrainOptions;
+  /** Reads the probe that the run is compared with. */
+  probe: (() => Promise<ReadProbe | null>) | undefined;
   /** Milliseconds that count for the run. */
   now: () => number;
   /** Receives about how many seconds of measuring are left, after each of its batches. */
@@ -112,7 +115,7 @@ export class Examiner {
     await this.compute(data.test);
     const after = await this.splits(kept, outputs);
     const before = this.knowsInitial ? this.measurer.even!(initial) : await this.evaluateInitial(initial);
-    return this.measurer.measure(before, after, signal);
+    return this.measurer.measure(before, after, { signal, probe: this.examined.probe });
   }
 
   private async evaluateInitial(val: Evaluation | null): Promise<Evaluated> {

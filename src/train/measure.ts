@@ -1,15 +1,17 @@
 /** Measures a trained model on its sets, compared with the baselines. */
+import type { FittedProbe } from "../classic/fit.ts";
 import type { ClassicModel } from "../classic/model.ts";
 import { findLeaks } from "../data/duplicates.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
-import { type Competitor, compareWith, keptFigures, type Places } from "../tasks/compare.ts";
+import { type Competitor, compareWith, keptFigures, merit, type Places } from "../tasks/compare.ts";
 import type { Evaluation, Evaluations, Splits } from "../tasks/evaluation.ts";
 import type { Baseline, MeasuringContext, Message, Outputs, Predicted, Results, TestResults } from "../tasks/task.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { type FittedBaselines, fitBaselines as fitMessages, fitTags } from "./baselines.ts";
 import { rowsPerClass } from "./class-weights.ts";
+import type { ReadProbe } from "./probe.ts";
 import type { Answers } from "./records.ts";
 
 /** The evaluations of a run's sets, and what the head gives for their rows. */
@@ -26,10 +28,16 @@ export interface Measured {
   predicted: Predicted;
   answers: Answers | null;
   classic: ClassicModel | null;
+  /** The probe, if it is the one that serves. */
+  probe: FittedProbe | null;
 }
 
 type Asked = MeasuringContext["options"];
-type Measure = (before: Evaluated, after: Evaluated, signal?: AbortSignal) => Promise<Measured>;
+type Measure = (
+  before: Evaluated,
+  after: Evaluated,
+  how: { signal?: AbortSignal | undefined; probe?: (() => Promise<ReadProbe | null>) | undefined },
+) => Promise<Measured>;
 
 /** What has to be beaten, fitted to data that has labels. */
 export const fitBaselines = async (data: TrainingData, signal?: AbortSignal): Promise<FittedBaselines> =>
@@ -50,15 +58,40 @@ export function makeMeasurer(data: TrainingData, options: Asked): Measurer {
   const context = measuringContext(data, options);
   return {
     even: loss ? (val) => evenly(data, val, context) : null,
-    async measure(before, after, signal) {
+    async measure(before, after, { signal, probe: readProbe }) {
       const initial = () => ({ name: "before training", ...predict(before.outputs.test, context, null) });
       const { baselines, classic } = labels
         ? await fitBaselines(data, signal)
         : { baselines: [initial()], classic: null };
-      const measured = measureSets(data, after, baselines, context);
-      return { ...measured, classic, results: { before: before.evaluations, ...measured.results } };
+      const read = (await readProbe?.()) ?? null;
+      if (read) baselines.splice(-1, 0, probeBaseline(data, read));
+      const { results, ...measured } = measureSets(data, after, baselines, context);
+      const serves = read !== null && servesBetter(data, results, read);
+      if (serves) results.test.serves = read.probe.name;
+      const probe = serves ? read.probe : null;
+      return { ...measured, classic, probe, results: { before: before.evaluations, ...results } };
     },
   };
+}
+
+const probeBaseline = ({ objective, labels }: TrainingData, { probe, logits }: ReadProbe): Baseline => ({
+  name: probe.name,
+  ...(probe.counts.limits ? { limits: probe.counts.limits } : {}),
+  values: TRAINING[objective].answer!(logits.test, labels.length),
+});
+
+/**
+ * Whether a probe is as good as a run on the test set, which costs more; one whose decisions were chosen, by a threshold
+ * or a temperature, is not replaced.
+ */
+function servesBetter(
+  { objective }: TrainingData,
+  { decision, test }: Pick<Results, "decision" | "test">,
+  { probe }: ReadProbe,
+) {
+  const [measure] = TRAINING[objective].measures;
+  const one = test.compared.find(({ name }) => name === probe.name)!;
+  return !decision && merit(measure!, one) >= merit(measure!, test.compared[0]);
 }
 
 function evenly(data: TrainingData, val: Evaluation | null, context: MeasuringContext): Evaluated {

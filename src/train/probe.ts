@@ -4,16 +4,19 @@ import { logitsOf } from "../classic/answers.ts";
 import { printClassic } from "../classic/file.ts";
 import { type FittedProbe, fitProbe } from "../classic/fit.ts";
 import { setTexts } from "../classic/tfidf.ts";
+import { isEncoder } from "../config.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import type { EngineOptions } from "../engine/engine.ts";
+import type { Engine, EngineOptions } from "../engine/engine.ts";
 import { TextFeatures } from "../engine/text-features.ts";
 import { DataError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { Tensors } from "../io/peft/peft.ts";
+import type { ModelSpec } from "../model/trainable.ts";
 import { setting } from "../setting.ts";
 import type { Splits } from "../tasks/evaluation.ts";
+import { TRAINING } from "../tasks/training.ts";
 import type { TrainArguments } from "./arguments.ts";
 import { fitBaselines } from "./baselines.ts";
 import { measureLogits, oneClass, someOfTrain } from "./linear.ts";
@@ -27,6 +30,8 @@ export interface ReadProbe {
 }
 
 interface Reading extends Pick<EngineOptions, "spec" | "capacity"> {
+  /** Has tensors of the model on the device. */
+  shared?: Engine;
   signal?: AbortSignal | undefined;
   /** Receives how many of how many rows were read. */
   onRows?: (done: number, rows: number) => void;
@@ -37,10 +42,10 @@ export async function readProbe(
   device: Backend,
   model: BaseModel,
   data: LoadedDataset,
-  { signal, onRows, ...size }: Reading,
+  { signal, onRows, shared, ...size }: Reading,
 ): Promise<ReadProbe | null> {
   const { train, val, test } = data;
-  const features = await TextFeatures.load(device, model, size, signal);
+  const features = await TextFeatures.load(device, model, size, { signal, shared });
   try {
     const rows = train.size + val.size + test.size;
     let done = 0;
@@ -100,6 +105,16 @@ export function probeTensors({ head, counts }: FittedProbe): { tensors: Tensors;
   return { tensors, counts: printed };
 }
 
+/** A model with a probe in place of what a run trains. */
+export const probeSpec = ({ config, task, dtype }: ModelSpec): ModelSpec => ({
+  ...{ config, mode: "probe", lora: null, train_head: true, task: { ...task, head_bias: true } },
+  ...(dtype && { dtype }),
+});
+
+/** Whether a run is compared with a probe on its base model, which has to be made for reading. */
+export const hasProbe = ({ config, task }: ModelSpec): boolean =>
+  isEncoder(config) && !["tags", null].includes(TRAINING[task.objective].labels);
+
 /** Throws DataError if all training rows have one class, and the reason of a signal that has ended. */
 export async function trainProbe(
   device: Backend,
@@ -130,6 +145,6 @@ export async function trainProbe(
   onEvent?.({ type: "end", ...result });
   return {
     ...{ options, spec, plan, features, device: info, trainable, flops, steps: [], finalNorm: undefined },
-    ...{ ...measured, ...result, ...probeTensors(read.probe), evaluations, classic },
+    ...{ ...measured, ...result, ...probeTensors(read.probe), evaluations, classic, probe: null },
   };
 }

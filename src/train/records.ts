@@ -114,6 +114,8 @@ export interface TrainResult {
   answers: Answers | null;
   /** The classic model that the run was compared with; null: there is none, or `results` is null. */
   classic: ClassicModel | null;
+  /** The probe that answers in place of the run, being as good on the test set and cheaper; null: the run does. */
+  probe: (Pick<TrainResult, "tensors" | "counts"> & { spec: ModelSpec }) | null;
   /**
    * The step of the saved tensors: the best evaluation's with `keep: "best"`, unless the run was aborted or has no
    * validation set.

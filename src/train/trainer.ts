@@ -1,6 +1,7 @@
 /** Trains on a device, and elsewhere if that fails. */
 import { type DeviceInfo, expectDtype } from "../backend/backend.ts";
 import { checkOptions } from "../checks.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import { Engine } from "../engine/engine.ts";
 import { Features } from "../engine/features.ts";
 import { leave } from "../engine/leave.ts";
@@ -10,6 +11,7 @@ import { ARGUMENTS, OPTIONS, type TrainArguments } from "./arguments.ts";
 import { type ChosenDevice, prepareOnDevice } from "./device.ts";
 import { peakMemory, planEvent } from "./plan-event.ts";
 import { completeOptions, type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
+import { hasProbe, probeSpec, readProbe, trainProbe } from "./probe.ts";
 import type { Checkpoint, TrainResult } from "./records.ts";
 import { checkFits, isTooLarge, withAdvice } from "./sizes.ts";
 import { writeInitial } from "./start.ts";
@@ -90,10 +92,7 @@ async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: 
   if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, dropout, valueLoss, plan, trainable, flops } = prepared;
   onEvent?.(planEvent(prepared, info));
-  if (METHODS[options.mode].isFitted) {
-    const { trainProbe } = await import("./probe.ts");
-    return trainProbe(device, args, prepared, info, now);
-  }
+  if (METHODS[options.mode].isFitted) return trainProbe(device, args, prepared, info, now);
   const size = { spec, capacity, optimizer, dropout, valueLoss, recompute: plan.recomputed > 0 };
   const part = prepared.features ? { part: "upper" as const } : {};
   const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {
@@ -102,10 +101,12 @@ async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: 
   });
   let features: Features | undefined;
   try {
-    if (prepared.features) features = await Features.load(device, model, prepared, signal);
+    if (prepared.features) features = await Features.load(device, model, prepared, { signal });
     await loadBase(engine, model, { signal, wanted: (parameter) => !isShared(parameter, shared) });
     await writeInitial(engine, args, options);
-    const training = new Run(engine, features, args, prepared, info.kind, now);
+    const reading = { spec: probeSpec(spec), capacity, signal, shared: engine };
+    const compared = () => readProbe(device, model, args.data as LoadedDataset, reading);
+    const training = new Run(engine, features, args, prepared, info.kind, now, hasProbe(spec) ? compared : undefined);
     if (resume) training.restore(resume);
     return await training.train({
       options,

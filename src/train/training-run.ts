@@ -24,6 +24,7 @@ import { diagnose, readTensor } from "./diagnosis.ts";
 import { Examiner } from "./examiner.ts";
 import type { Measured } from "./measure.ts";
 import type { PreparedRun, StepCounts } from "./prepare.ts";
+import { probeSpec, probeTensors, type ReadProbe } from "./probe.ts";
 import {
   type Checkpoint,
   type EvaluationRecord,
@@ -75,13 +76,14 @@ export class Run {
     private readonly device: DeviceInfo["kind"],
     /** Milliseconds that count for the run. */
     private readonly now: () => number,
+    probe?: () => Promise<ReadProbe | null>,
   ) {
     ({ model: this.model, data: this.data, signal: this.signal } = args);
     ({ options: this.options, stepCounts: this.stepCounts } = prepared);
     this.inFlight = new InFlight(engine.answerTime(), Math.floor(IN_FLIGHT / this.options.accumulate));
     this.started = now();
     const onLeft = (secondsLeft: number) => this.onEvent({ type: "measure", secondsLeft });
-    this.examiner = new Examiner(engine, { features, args, options: this.options, now, onLeft });
+    this.examiner = new Examiner(engine, { features, args, options: this.options, probe, now, onLeft });
   }
 
   /** Restores the state of a checkpoint. Throws ConfigError if it does not match the model. */
@@ -133,6 +135,7 @@ export class Run {
       predicted: measured?.predicted ?? null,
       answers: measured?.answers ?? null,
       classic: measured?.classic ?? null,
+      probe: measured?.probe ? { ...probeTensors(measured.probe), spec: probeSpec(head.spec) } : null,
       steps: this.steps,
       evaluations: this.evaluations,
       keptStep: this.trained ? this.keptStep : this.steps.length,

@@ -93,6 +93,7 @@ export function nameCompared(record: RunRecord, one: Compared): string {
   const { labels } = TRAINING[record.objective];
   if (one === record.results!.test.compared[0] || labels === null) return one.name;
   if (one === comparedWith(record).at(-1)) return one.name.replace(/^always/, "always guessing");
+  if (one.name.startsWith(METHODS.probe.title)) return `a ${METHODS.probe.title}`;
   return labels === "tags" ? one.name : WORD_COUNT;
 }
 
@@ -218,7 +219,9 @@ function weighAgainstBest(record: RunRecord): string | null {
   if (hasThreshold(record)) return thresholdCost(record, measure);
   // Of messages it is the classic model; folds have one each.
   const isKept = record.folds === undefined && best !== others.at(-1) && TRAINING[record.objective].labels !== "tags";
-  if (best.against?.standing === "better") return isKept ? `Take this model, not ${WORD_COUNT}.` : null;
+  if (record.results!.test.serves === best.name)
+    return `The ${METHODS.probe.title} is as good and costs less: it answers in place of what was trained.`;
+  if (best.against?.standing === "better") return isKept ? `Take this model, not ${nameCompared(record, best)}.` : null;
   const isPerfect =
     readFigure(record.results!.test.compared[0].measured[measure.key]) === (measure.isError ? 0 : measure.most);
   const ideas = isPerfect ? [] : whatHelps(record);
