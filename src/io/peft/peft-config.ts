@@ -108,9 +108,10 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
   const task = config.task_type as TaskType;
   const ownsHead = tasksOf(task).some((objective) => hasHead({ objective }));
   // PEFT always saves a head of its own.
-  const isToSave = matcher([...moduleNames(config, "modules_to_save", where), ...(ownsHead ? HEADS : [])]);
-  // A module is saved with its submodules.
-  const saves = (module: string) => outer(module).some(isToSave);
+  const toSave = [...moduleNames(config, "modules_to_save", where), ...(ownsHead ? HEADS : [])];
+  // A module is saved with its submodules. PEFT saves "input_layernorm" for "norm", but adapts it as one that is not saved.
+  const saves = (module: string) => outer(module).some((name) => toSave.some((end) => name.endsWith(end)));
+  const isNamed = matcher(toSave);
   const { r, lora_alpha, lora_dropout = 0, bias, use_rslora = false, use_dora: dora = false } = config as Settings;
   const lora = {
     r,
@@ -124,7 +125,7 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
   const isTarget = matcher(targets);
   /** PEFT's check_target_module_exists: a module that is named in full has an adapter in any layer. */
   const isAdapted = (name: string, block: number | null = null) =>
-    !saves(name) && (targets.includes(name) || (isTarget(name) && (blocks?.has(block!) ?? true)));
+    !outer(name).some(isNamed) && (targets.includes(name) || (isTarget(name) && (blocks?.has(block!) ?? true)));
   const rankOf = byModule(config, "rank_pattern", "r", where);
   const alphaOf = byModule(config, "alpha_pattern", "lora_alpha", where);
   const known = candidates(model, ownsHead);

@@ -173,6 +173,13 @@ const NAMES: [config: object, hits: string][] = [
 ];
 
 test("names and patterns are of the same modules as in PEFT", async () => {
+  // PEFT's _set_trainable compares the ends of names, whatever is before them.
+  const { saves } = parsePeftConfig(
+    { ...LORA, r: 8, target_modules: ["c_attn"], modules_to_save: ["_1"] },
+    model,
+    "c.json",
+  );
+  assert.equal(["transformer.h.0.ln_1", "transformer.h.0.ln_2", "ln_1.weight"].map(saves), [true, false, true]);
   for (const [config, expected] of NAMES) {
     const parse = () =>
       parsePeftConfig({ ...LORA, r: 8, target_modules: ["c_attn"], ...config }, { ...model, n_layer: 12 }, "c.json");
