@@ -17,8 +17,9 @@ import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts"
 import { newRecord, type RunRecord, within } from "../run/record.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, trainOptions } from "../run/settings.ts";
 import { readStudy } from "../study/study-record.ts";
+import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { notOnWebGPU } from "../train/device.ts";
-import { DEFAULTS } from "../train/options.ts";
+import { DEFAULTS, usualMode } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { SETTINGS, type TrainOptions } from "../train/settings.ts";
@@ -93,7 +94,11 @@ export async function newStudy(flags: TrainFlags): Promise<StudyRequest> {
   refuseWithStudy(flags, settings);
   const model = settings.model!;
   // A study is resumed from any folder.
-  const base = { ...settings, model: (await exists(model)) ? absolutePath(model) : model };
+  const { config } = await describeModel(model, DOWNLOADS);
+  const { objective = DEFAULT_OBJECTIVE } = settings;
+  // Probes of several seeds are one.
+  const mode = seeds > 1 ? {} : { mode: usualMode(settings, { objective }, config) };
+  const base = { ...settings, ...mode, model: (await exists(model)) ? absolutePath(model) : model };
   return { base, arms: [{}], seeds, ...(count === undefined ? {} : { folds: { count, final: final !== "none" } }) };
 }
 

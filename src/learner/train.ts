@@ -2,11 +2,13 @@
 import type { Device } from "../backend/backend.ts";
 import type { DeviceName } from "../backend/device.ts";
 import { checkArguments, checkOptions, isText } from "../checks.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import type { RunViews } from "../run/directory.ts";
 import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";
 import { hasHead } from "../tasks/index.ts";
 import { OPTIONS } from "../train/arguments.ts";
+import { usualMode } from "../train/options.ts";
 import { OTHER_NAMES } from "../train/other-names.ts";
 import { chooseDevice } from "./devices.ts";
 import { Learner } from "./learner.ts";
@@ -44,7 +46,8 @@ export async function train(
   const { reading, training } = divide(settings);
   const learn = async () => {
     const data = await readRows(source, base, { ...reading, objective, ...(signal && { signal }) });
-    return { run: await fit(place, data, { ...training, ...reports }), rows: async () => rowsOf(data, source) };
+    const mode = usualMode(training, data as LoadedDataset, base.config);
+    return { run: await fit(place, data, { ...training, mode, ...reports }), rows: async () => rowsOf(data, source) };
   };
   const { run, rows } = await learn().catch(async (error) => {
     if (isOwner) await base.close();

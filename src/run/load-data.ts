@@ -1,7 +1,7 @@
 /** Loads the data of a run, as its settings or its record say. */
 import { textContext } from "../config.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
-import { loadDataset } from "../data/datasets.ts";
+import { type LoadedDataset, loadDataset } from "../data/datasets.ts";
 import { divideFolds } from "../data/sets/folds.ts";
 import { loadTagged, type TaggedOptions, type TaggedSpec } from "../data/text/tagged.ts";
 import { type LoadedTexts, loadTexts, type TextsOptions, type TextsSpec } from "../data/text/texts.ts";
@@ -13,7 +13,7 @@ import type { Adapter } from "../io/peft/peft.ts";
 import { methodConfig } from "../methods/training.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { knownBase, withAdapter } from "../train/options.ts";
+import { knownBase, usualMode, withAdapter } from "../train/options.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { nameBase } from "./base-name.ts";
 import { isInMemory, type RunRecord } from "./record.ts";
@@ -64,5 +64,6 @@ export async function resolveSettings(
   const { seed, ...sizes } = trainOptions(own);
   const context = textContext(config, methodConfig(sizes));
   const data = await load({ objective, data: { ...dataSpec(settings), ...dataOptions(settings, seed, context) } });
-  return { data, options: trainOptions(own, { rows: data.train.size, ...knownBase(config) }) };
+  const mode = usualMode(own, data as LoadedDataset, config);
+  return { data, options: trainOptions({ ...own, mode }, { rows: data.train.size, ...knownBase(config) }) };
 }

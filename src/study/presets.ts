@@ -1,6 +1,7 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
 import type { ModelConfig } from "../config.ts";
 import type { Mode } from "../methods/index.ts";
+import { takesSteps } from "../methods/index.ts";
 import { GUIDES } from "../methods/training.ts";
 import { possibleModes, trainableCount } from "../model/trainable.ts";
 import { PRESETS, trainOptions } from "../run/settings.ts";
@@ -44,10 +45,12 @@ function methods(config: ModelConfig, settings: RunSettings): Arm[] {
     const { size } = GUIDES[mode];
     return size && { [size.setting]: nearest((value) => count(mode, { [size.setting]: value }), size.most?.(config)) };
   };
-  return possibleModes(config, { objective }).map((mode) => ({
-    ...{ mode, ...ownSize(mode) },
-    lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) },
-  }));
+  return possibleModes(config, { objective })
+    .filter(takesSteps)
+    .map((mode) => ({
+      ...{ mode, ...ownSize(mode) },
+      lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) },
+    }));
 }
 
 export const SWEEPS: Record<string, SweepPreset> = {

@@ -8,8 +8,7 @@ import type { Evaluation } from "../tasks/evaluation.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";
 import type { Outputs } from "../tasks/task.ts";
 import type { TrainArguments } from "./arguments.ts";
-import { type Evaluated, type Measured, makeMeasurer } from "./measure.ts";
-import type { ReadProbe } from "./probe.ts";
+import { type Evaluated, type Measured, makeMeasurer, type ReadProbe } from "./measure.ts";
 import type { TrainOptions } from "./settings.ts";
 import { writeInitial } from "./start.ts";
 

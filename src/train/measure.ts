@@ -11,7 +11,6 @@ import { textToTry } from "../tasks/text-to-try.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { type FittedBaselines, fitBaselines as fitMessages, fitTags } from "./baselines.ts";
 import { rowsPerClass } from "./class-weights.ts";
-import type { ReadProbe } from "./probe.ts";
 import type { Answers } from "./records.ts";
 
 /** The evaluations of a run's sets, and what the head gives for their rows. */
@@ -30,6 +29,12 @@ export interface Measured {
   classic: ClassicModel | null;
   /** The probe, if it is the one that serves. */
   probe: FittedProbe | null;
+}
+
+/** A probe, and what it says of the rows of a run: logits [rows, labels] of each set. */
+export interface ReadProbe {
+  probe: FittedProbe;
+  logits: Splits<Float32Array>;
 }
 
 type Asked = MeasuringContext["options"];

@@ -1,7 +1,7 @@
 /** The defaults and presets of training, and its checks. */
 
 import { checkArguments, parseChoice, refuseUnknown } from "../checks.ts";
-import { isLlama, type ModelConfig, type ModelType, traits } from "../config.ts";
+import { isEncoder, isLlama, type ModelConfig, type ModelType, traits } from "../config.ts";
 import { checkSetting, refuseLacked } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
@@ -104,8 +104,7 @@ export function defaultsFor(
   const { rows = Number.POSITIVE_INFINITY } = known;
   const { mode = defaults.mode, batchSize, accumulate, epochs } = given;
   const { epochs: usual, evalEvery } = defaults;
-  // Its regression has a bias.
-  if (!takesSteps(mode)) return { epochs: usual, evalEvery, headBias: true };
+  if (!takesSteps(mode)) return { epochs: usual, evalEvery };
   const size = Math.min(defaults.batchSize, rows);
   const stepsPerEpoch = Math.floor(rows / ((batchSize ?? size) * (accumulate ?? defaults.accumulate))) || 1;
   const enough = Math.ceil(FEWEST_STEPS / stepsPerEpoch);
@@ -158,6 +157,23 @@ export function hasEffect(name: keyof TrainOptions, mode: Mode): boolean {
   const { modes, ofSteps } = SETTINGS[name];
   return (modes?.includes(mode) ?? true) && (!ofSteps || takesSteps(mode));
 }
+
+/**
+ * The mode where none is given: on an encoder a probe, which takes seconds, unless a setting is given that only steps
+ * have. A frozen encoder tells little of how the texts of a pair belong together.
+ */
+export function usualMode(
+  given: Partial<TrainOptions>,
+  { objective, pairs }: { objective: Objective; pairs?: unknown },
+  config: ModelConfig,
+): Mode {
+  const isOpen = SETTING_NAMES.every((name) => given[name] === undefined || hasEffect(name, "probe"));
+  const isProbed = isOpen && isEncoder(config) && !pairs && isOfWholeTexts(objective);
+  return given.mode ?? (isProbed ? "probe" : DEFAULTS.mode);
+}
+
+/** Whether there is a label, or a score, for a text as a whole. */
+export const isOfWholeTexts = (objective: Objective) => !["tags", null].includes(OF_TASKS[objective].labels);
 
 /** The settings without those that have no effect in their mode. */
 export function ofMode<T extends Partial<TrainOptions>>(settings: T, mode: Mode): T {

@@ -15,19 +15,13 @@ import { LIMITS } from "../io/limits.ts";
 import type { Tensors } from "../io/peft/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { setting } from "../setting.ts";
-import type { Splits } from "../tasks/evaluation.ts";
-import { TRAINING } from "../tasks/training.ts";
 import type { TrainArguments } from "./arguments.ts";
 import { fitBaselines } from "./baselines.ts";
 import { measureLogits, oneClass, someOfTrain } from "./linear.ts";
+import type { ReadProbe } from "./measure.ts";
+import { isOfWholeTexts } from "./options.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
-
-/** A probe, and what it says of the rows of a run: logits [rows, labels] of each set. */
-export interface ReadProbe {
-  probe: FittedProbe;
-  logits: Splits<Float32Array>;
-}
 
 interface Reading extends Pick<EngineOptions, "spec" | "capacity"> {
   /** Has tensors of the model on the device. */
@@ -112,8 +106,7 @@ export const probeSpec = ({ config, task, dtype }: ModelSpec): ModelSpec => ({
 });
 
 /** Whether a run is compared with a probe on its base model, which has to be made for reading. */
-export const hasProbe = ({ config, task }: ModelSpec): boolean =>
-  isEncoder(config) && !["tags", null].includes(TRAINING[task.objective].labels);
+export const hasProbe = ({ config, task }: ModelSpec): boolean => isEncoder(config) && isOfWholeTexts(task.objective);
 
 /** Throws DataError if all training rows have one class, and the reason of a signal that has ended. */
 export async function trainProbe(

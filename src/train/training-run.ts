@@ -22,9 +22,9 @@ import type { TrainArguments } from "./arguments.ts";
 import { bestEvaluation, sinceBest } from "./best.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { Examiner } from "./examiner.ts";
-import type { Measured } from "./measure.ts";
+import type { Measured, ReadProbe } from "./measure.ts";
 import type { PreparedRun, StepCounts } from "./prepare.ts";
-import { probeSpec, probeTensors, type ReadProbe } from "./probe.ts";
+import { probeSpec, probeTensors } from "./probe.ts";
 import {
   type Checkpoint,
   type EvaluationRecord,

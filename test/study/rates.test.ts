@@ -6,7 +6,7 @@ import type { ModelConfig } from "../../src/config.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import { MODES, type Mode } from "../../src/methods/index.ts";
+import { MODES, type Mode, takesSteps } from "../../src/methods/index.ts";
 import { trainableCount } from "../../src/model/trainable.ts";
 import { type Arm, listCells, runnableTrials, type Trial } from "../../src/study/grid.ts";
 import { SWEEPS } from "../../src/study/presets.ts";
@@ -143,7 +143,7 @@ test("methods: sizes have the number of trainable parameters nearest to LoRA's; 
     const methods = methodArms(large, settings);
     assert.equal(
       methods.map(({ mode }) => mode),
-      MODES.filter((mode) => !("objective" in settings && mode === "last_layer")),
+      MODES.filter((mode) => takesSteps(mode) && !("objective" in settings && mode === "last_layer")),
     );
     const target = methods[0]!.count({});
     for (const [name, mode] of [

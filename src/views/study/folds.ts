@@ -13,6 +13,7 @@ import {
 } from "../../document/blocks.ts";
 import { capital, digits, formatCount, formatDuration, formatLoss, percent } from "../../format.ts";
 import { sheetLine } from "../../io/csv.ts";
+import { takesSteps } from "../../methods/index.ts";
 import type { RunRecord } from "../../run/record.ts";
 import { type Estimate, summarize } from "../../statistics.ts";
 import { type FoldResults, keptEpoch, type Pooled } from "../../study/folds.ts";
@@ -176,11 +177,14 @@ function describeEstimate({ all, pooled, runs }: FoldResults): string {
 function describeFinal({ all, runs, final }: FoldResults): string {
   const { rows } = WORDS[all.objective].units;
   if (!final) return `No run has learned from all ${rows}: with ${asFlag("final", "all")}, it is trained, too.`;
-  const { epochs } = final.options;
+  const { epochs, mode } = final.options;
   const kept = runs.map((run) => keptEpoch(run).toFixed(1)).join(", ");
+  const length = takesSteps(mode)
+    ? `, for ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: the validation sets of the folds chose ${kept}`
+    : "";
   return (
-    `The final run, ${final.trial!.name}, has learned from all ${formatCount(final.counts.rows[0]!)} ${rows}, for ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: ` +
-    `the validation sets of the folds chose ${kept}. It was not measured itself; the estimate is that of models that had learned from ` +
+    `The final run, ${final.trial!.name}, has learned from all ${formatCount(final.counts.rows[0]!)} ${rows}${length}. ` +
+    `It was not measured itself; the estimate is that of models that had learned from ` +
     `about ${formatCount(runs[0]!.counts.rows[0]!)} ${rows}.`
   );
 }
