@@ -5,10 +5,10 @@ import { hasSettingOf } from "../../../data/settings.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import { readSetting } from "../../../run/settings.ts";
 import { hasHead } from "../../../tasks/index.ts";
-import { defaultsFor, knownBase } from "../../../train/options.ts";
+import { defaultsFor, knownBase, usualMode } from "../../../train/options.ts";
 import type { RunSettings, TrainOptions } from "../../../train/settings.ts";
 import type { PageSettings } from "../../protocol.ts";
-import { objective, trainRows } from "../data/data.ts";
+import { objective, readWith, trainRows } from "../data/data.ts";
 import { goTo } from "../shared/scroll.ts";
 import {
   applies,
@@ -55,14 +55,19 @@ export function isOffered(key: string, value: unknown): boolean {
 
 /** The defaults for the objective, the mode and the rows: few need more epochs, and very few a smaller batch. */
 const defaults = computed((): Values => {
-  const { epochs: wanted, ...more } = given.value;
+  const { epochs: wanted, mode: chosen, ...others } = given.value;
   const base = model.value?.config;
   const known = { rows: trainRows.value, ...(base ? knownBase(base) : {}) };
+  // Of pairs two columns are read.
+  const data = { objective: objective.value, pairs: readWith("textColumn")?.includes(",") || undefined };
+  const usual = base ? usualMode(others, data, base) : start.value.mode;
+  const more = { ...others, mode: chosen ?? usual };
   const follow = defaultsFor(known, more, start.value, objective.value);
   // Epochs that are given keep their evaluations.
   const isGiven = wanted !== undefined && wanted !== follow.epochs;
-  const { evalEvery } = isGiven ? defaultsFor(known, given.value, start.value, objective.value) : follow;
-  return { ...start.value, ...follow, evalEvery };
+  const all = isGiven ? { ...more, epochs: wanted } : more;
+  const { evalEvery } = defaultsFor(known, all, start.value, objective.value);
+  return { ...start.value, ...follow, mode: usual, evalEvery };
 });
 
 /** The value of each field: where what is entered is invalid, the one before. */
