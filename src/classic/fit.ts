@@ -4,6 +4,7 @@
  */
 
 import type { LoadedDataset } from "../data/datasets.ts";
+import { METHODS } from "../methods/index.ts";
 import { meanScore, trueScores } from "../tasks/regression/regression-training.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
@@ -108,7 +109,7 @@ export async function fitProbe(sets: Sets & { features: Features }, limits: Limi
   if (fitted === null) return null;
   const { fit, weights, labels: present, name: fits } = fitted;
   const { tfidf } = fit;
-  const { mean, scale } = fit.features!;
+  const { mean, scale, weight: ofCounts } = fit.features!;
   const outputs = weights.length / (fit.width + 1);
   const [first, behind] = [tfidf.width * outputs, fit.width * outputs];
   const C = mean.length;
@@ -127,9 +128,11 @@ export async function fitProbe(sets: Sets & { features: Features }, limits: Limi
       head.bias[label]! -= weight * mean[c]!;
     }
     for (let n = 0; n < tfidf.width; n++)
-      counts[n * zeros + label - (labels.length - zeros)] = Number(weights[n * outputs + output]!.toPrecision(DIGITS));
+      counts[n * zeros + label - (labels.length - zeros)] = Number(
+        (ofCounts * weights[n * outputs + output]!).toPrecision(DIGITS),
+      );
   }
-  const name = `linear probe with ${fits}`;
+  const name = `${METHODS.probe.title} with ${ofCounts < 1 ? `${ofCounts} x ` : ""}${fits}`;
   const parts = { objective, name, ...fit.limits, labels, tfidf, weights: counts };
   return { name, head, counts: pairs ? { ...parts, pairs } : parts };
 }

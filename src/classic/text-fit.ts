@@ -30,6 +30,43 @@ type Set = LoadedDataset["train"];
 export type Features = (set: Set, row: number) => Float32Array;
 
 /**
+ * What TF-IDF counts beside features, from so many rows a class on: few rows have few of the words that will come, many
+ * have most of them. Of rows made of templates the words are those of the templates: measured on six sets, and on
+ * sentences in four languages for rows of templates (src/bench/README.md).
+ */
+const WEIGHTS = [
+  [64, 1],
+  [16, 0.5],
+  [0, 0.25],
+] as const;
+const OF_TEMPLATES = 0.25;
+/** Half of the rows of templates are as near to another: of six sets of people's texts none is above .21. */
+const NEAR = 0.4;
+/** Rows whose nearest ones are looked for. */
+const SAMPLE = 300;
+
+/** The median of the cosines of rows of TF-IDF, each of so many parts of length 1, and the row nearest to each. */
+function nearness({ starts, columns, values, width }: SparseRows, parts: number): number {
+  const count = starts.length - 1;
+  const rowsOf = Array.from({ length: width }, (): number[] => []);
+  const valuesOf = Array.from({ length: width }, (): number[] => []);
+  for (let row = 0; row < count; row++)
+    for (let i = starts[row]!; i < starts[row + 1]!; i++) {
+      rowsOf[columns[i]!]!.push(row);
+      valuesOf[columns[i]!]!.push(values[i]!);
+    }
+  const nearest = Array.from({ length: Math.min(count, SAMPLE) }, (_, row) => {
+    const cosines = new Float64Array(count);
+    for (let i = starts[row]!; i < starts[row + 1]!; i++)
+      for (const [j, other] of rowsOf[columns[i]!]!.entries())
+        cosines[other]! += (values[i]! * valuesOf[columns[i]!]![j]!) / parts;
+    cosines[row] = 0;
+    return cosines.reduce((most, one) => Math.max(most, one));
+  });
+  return nearest.sort((a, b) => a - b)[nearest.length >> 1] ?? 0;
+}
+
+/**
  * Features as columns beside TF-IDF, whose rows have length 1: less the mean of the training rows, and divided by the
  * root of their mean squared length. Being affine, it can be undone in the weights.
  */
@@ -38,9 +75,11 @@ class FeatureColumns {
     readonly of: Features,
     readonly mean: Float64Array,
     readonly scale: number,
+    /** Of TF-IDF. */
+    readonly weight: number,
   ) {}
 
-  static learn(features: Features, set: Set, rows: Uint32Array): FeatureColumns {
+  static learn(features: Features, set: Set, rows: Uint32Array, weight: number): FeatureColumns {
     const sum = new Float64Array(features(set, rows[0]!).length);
     let squares = 0;
     for (const row of rows)
@@ -50,12 +89,12 @@ class FeatureColumns {
       }
     const mean = sum.map((value) => value / rows.length);
     const spread = squares / rows.length - mean.reduce((all, value) => all + value * value, 0);
-    return new FeatureColumns(features, mean, spread > 0 ? 1 / Math.sqrt(spread) : 1);
+    return new FeatureColumns(features, mean, spread > 0 ? 1 / Math.sqrt(spread) : 1, weight);
   }
 
   /** Rows of TF-IDF with these columns behind their own. */
   beside({ width, starts, columns, values }: SparseRows, set: Set, rows: Uint32Array): SparseRows {
-    const { of, mean, scale } = this;
+    const { of, mean, scale, weight } = this;
     const more = mean.length;
     const size = columns.length + rows.length * more;
     const wide = { columns: new Uint32Array(size), values: new Float32Array(size) };
@@ -63,7 +102,7 @@ class FeatureColumns {
     for (const [i, row] of rows.entries()) {
       const [start, end, at] = [starts[i]!, starts[i + 1]!, ends[i]!];
       wide.columns.set(columns.subarray(start, end), at);
-      wide.values.set(values.subarray(start, end), at);
+      for (let j = start; j < end; j++) wide.values[at + j - start] = values[j]! * weight;
       for (const [j, value] of of(set, row).entries()) {
         wide.columns[at + end - start + j] = width + j;
         wide.values[at + end - start + j] = (value - mean[j]!) * scale;
@@ -99,7 +138,13 @@ export class TextFit {
     const mostEntries = Math.min(MOST_ENTRIES, mostWork / (2 * outputs * FEWEST_PRODUCTS));
     const tfidf = await Tfidf.fit(setTexts(train, order), mostWeights / outputs, { signal, mostEntries });
     const used = order.subarray(0, tfidf.rows);
-    const columns = features ? FeatureColumns.learn(features, train, used) : null;
+    const weigh = async () => {
+      const ngrams = await tfidf.transform(setTexts(train, used), signal);
+      if (nearness(ngrams, tfidf.list().length) > NEAR) return OF_TEMPLATES;
+      const each = used.length / Math.max(2, outputs);
+      return WEIGHTS.find(([fewest]) => each >= fewest)![1];
+    };
+    const columns = features ? FeatureColumns.learn(features, train, used, await weigh()) : null;
     return new TextFit(tfidf, columns, train.size, used, signal, mostWork);
   }
 
