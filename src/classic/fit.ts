@@ -37,7 +37,7 @@ const STRENGTHS = {
 };
 
 /** Those of a probe: with few rows a validation set chooses worse than this, and with many it makes no difference. */
-const OF_PROBES = { c: { usual: 10, tried: [10] }, alpha: { usual: 0.1, tried: [0.1] } };
+const OF_PROBES = { c: { usual: 10, tried: [10] }, alpha: { usual: 0.3, tried: [0.3] } };
 
 function strengthsOf({ features }: Sets, given?: number): typeof STRENGTHS {
   const { c, alpha } = features ? OF_PROBES : STRENGTHS;
