@@ -2,7 +2,6 @@
 import type { Backend } from "../backend/backend.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { EngineOptions } from "./engine.ts";
 import { Features } from "./features.ts";
 
 /** Bytes that are kept of a model. */
@@ -15,20 +14,17 @@ const known = new WeakMap<BaseModel, Map<string, Map<string, Float32Array>>>();
 const keyOf = (set: Dataset, row: number) => JSON.stringify([set.text(row), set.batchTokenCount(row)]);
 
 export class TextFeatures {
+  /** The model without its head on the device, once there is a text that is not known. */
+  private features: Features | undefined;
+
   private constructor(
-    private readonly features: Features,
+    private readonly open: () => Promise<Features>,
     private readonly kept: Map<string, Float32Array>,
   ) {}
 
-  /** Puts a model without its head on the device, until `destroy`. */
-  static async load(
-    device: Backend,
-    model: BaseModel,
-    options: Pick<EngineOptions, "spec" | "capacity">,
-    how: Parameters<typeof Features.load>[3] = {},
-  ): Promise<TextFeatures> {
-    const { task, dtype } = options.spec;
-    const features = await Features.load(device, model, options, how);
+  /** Those of a model that is read with a head of these settings. */
+  static of(device: Backend, model: BaseModel, ...how: Tail<Parameters<typeof Features.load>>): TextFeatures {
+    const { task, dtype } = how[0].spec;
     const ofModel = known.get(model) ?? new Map<string, Map<string, Float32Array>>();
     known.set(model, ofModel);
     const reading = JSON.stringify([task.pooling, dtype, device.info.kind]);
@@ -37,13 +33,15 @@ export class TextFeatures {
     // Whoever has the full one keeps it.
     const kept = bytes > MOST_BYTES ? new Map<string, Float32Array>() : before;
     ofModel.set(reading, kept);
-    return new TextFeatures(features, kept);
+    return new TextFeatures(() => Features.load(device, model, ...how), kept);
   }
 
   /** Reads the texts of a set that are not known; `onRows` receives how many, batch by batch. */
   async read(set: Dataset, how: { signal?: AbortSignal | undefined; onRows?: (rows: number) => void }): Promise<void> {
     const keys = Array.from({ length: set.size }, (_, row) => keyOf(set, row));
     const rows = [...new Map(keys.map((key, row) => [key, row])).values()].filter((row) => !this.kept.has(keys[row]!));
+    if (rows.length === 0) return;
+    this.features ??= await this.open();
     const unknown = set.select(rows);
     await this.features.compute(unknown, how);
     for (const [i, row] of rows.entries()) this.kept.set(keys[row]!, this.features.select(unknown, Uint32Array.of(i)));
@@ -53,6 +51,8 @@ export class TextFeatures {
   readonly of = (set: Dataset, row: number): Float32Array => this.kept.get(keyOf(set, row))!;
 
   destroy(): void {
-    this.features.destroy();
+    this.features?.destroy();
   }
 }
+
+type Tail<T extends unknown[]> = T extends [unknown, unknown, ...infer Rest] ? Rest : never;

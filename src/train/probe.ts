@@ -39,7 +39,7 @@ export async function readProbe(
   { signal, onRows, shared, ...size }: Reading,
 ): Promise<ReadProbe | null> {
   const { train, val, test } = data;
-  const features = await TextFeatures.load(device, model, size, { signal, shared });
+  const features = TextFeatures.of(device, model, size, { signal, shared });
   try {
     const rows = train.size + val.size + test.size;
     let done = 0;

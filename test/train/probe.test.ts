@@ -68,7 +68,7 @@ test("its events are rows that were read, each text once; the next probe knows t
 test("features are columns like all others: with a head of zeros for them it is TF-IDF alone", async () => {
   const { model, data } = await usual();
   const { spec, capacity } = prepareRun({ device: await cpu(), model, data, ...PROBE });
-  const features = await TextFeatures.load(await cpu(), model, { spec, capacity });
+  const features = TextFeatures.of(await cpu(), model, { spec, capacity });
   for (const set of [data.train, data.val]) await features.read(set, {});
   const probe = (await fitProbe({ ...data, features: features.of }))!;
   features.destroy();
