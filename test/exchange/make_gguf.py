@@ -1,7 +1,7 @@
 """GGUF files as llama.cpp's convert_hf_to_gguf.py writes them, of models of transformers, and what is in them.
 
 python test/exchange/make_gguf.py OUT [GPT2] [FILE.gguf ...]: the same versions write the same files. OUT is
-test/golden/gguf. Each model is read again by transformers, which must find the same tensors. GPT2 is a directory with a
+test/golden/gguf. Each model but a BERT is read again by transformers, which must find the same tensors. GPT2 is a directory with a
 model that is written in F16 and Q8_0; of a FILE the tensors that transformers reads are listed. Losses are those of TEXT.
 """
 import hashlib
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import transformers
 from gguf import GGMLQuantizationType as Type
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, LlamaConfig, Qwen2Config
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, BertConfig, GPT2Config, LlamaConfig, Qwen2Config
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -31,6 +31,7 @@ MODELS = {
     "gpt2-q8_0": (GPT2, Type.Q8_0),
     "llama-q4_1": (LlamaConfig(**SIZES, num_key_value_heads=2, tie_word_embeddings=True, rope_theta=100000.0), Type.Q4_1),
     "llama3-bf16": (LlamaConfig(**SIZES, num_key_value_heads=2, tie_word_embeddings=False, rope_parameters=LLAMA3), Type.BF16),
+    "bert-q8_0": (BertConfig(**SIZES, type_vocab_size=2), Type.Q8_0),
     "qwen2-q8_0": (Qwen2Config(**SIZES, num_key_value_heads=2, tie_word_embeddings=True, rope_theta=1000000.0), Type.Q8_0),
 }
 PRE = {"gpt2": "gpt-2", "llama": "smollm", "qwen2": "qwen2"}
@@ -40,9 +41,16 @@ IN_BLOCK = {
     "llama": {"input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
               "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output", "post_attention_layernorm": "ffn_norm",
               "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"},
+    "bert": {"attention.self.query": "attn_q", "attention.self.key": "attn_k", "attention.self.value": "attn_v",
+             "attention.output.dense": "attn_output", "attention.output.LayerNorm": "attn_output_norm",
+             "intermediate.dense": "ffn_up", "output.dense": "ffn_down", "output.LayerNorm": "layer_output_norm"},
 }
+IN_BLOCK["qwen2"] = IN_BLOCK["llama"]
 OUTSIDE = {"transformer.wte": "token_embd", "transformer.wpe": "position_embd", "transformer.ln_f": "output_norm",
-           "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+           "model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output",
+           "embeddings.word_embeddings": "token_embd", "embeddings.position_embeddings": "position_embd",
+           "embeddings.token_type_embeddings": "token_types", "embeddings.LayerNorm": "token_embd_norm"}
+TABLES = ("wpe.weight", "position_embeddings.weight", "token_type_embeddings.weight")
 
 
 def sha256(values):
@@ -99,7 +107,7 @@ def gguf_name(key, arch):
     if stem in OUTSIDE:
         return f"{OUTSIDE[stem]}.{part}"
     _, _, block, layer = stem.split(".", 3)
-    return f"blk.{block}.{IN_BLOCK['gpt2' if arch == 'gpt2' else 'llama'][layer]}.{part}"
+    return f"blk.{block}.{IN_BLOCK[arch][layer]}.{part}"
 
 
 def interleaved(values, heads):
@@ -117,6 +125,11 @@ def add_config(writer, config):
         writer.add_layer_norm_eps(config.layer_norm_epsilon)
         return
     writer.add_feed_forward_length(config.intermediate_size)
+    if arch == "bert":
+        writer.add_layer_norm_eps(config.layer_norm_eps)
+        writer.add_causal_attention(False)
+        writer.add_pooling_type(gguf.PoolingType.MEAN)
+        return
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
@@ -132,6 +145,20 @@ def small_tokenizer():
     merges = [f"{a} {b}" for a in "etaoin" for b in "rsdl"] + ["er s", "Ġ t", "Ġ a", "Ġt e", "er ed"]
     tokens = ["<|endoftext|>", *letters, *(merge.replace(" ", "") for merge in merges)]
     return tokens + [f"<|spare_{i}|>" for i in range(288 - len(tokens))], merges
+
+
+def add_pieces(writer, config):
+    """WordPiece, without its two bytes for what does not begin a word: convert_hf_to_gguf.py, BertModel.set_vocab."""
+    letters = [chr(97 + i) for i in range(26)]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"\u2581{a}" for a in letters), *letters]
+    tokens += [a + b for a in letters for b in letters][:288 - len(tokens)]
+    writer.add_token_type_count(config.type_vocab_size)
+    writer.add_tokenizer_model("bert")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if token.startswith("[") else 1 for token in tokens])
+    for add, token in zip(("pad", "unk", "bos", "sep", "mask"), range(5)):
+        getattr(writer, f"add_{add}_token_id")(token)
 
 
 def add_tokenizer(writer, arch, tokens, merges, end=0):
@@ -164,7 +191,7 @@ def rope_factors(config):
 
 def random_model(config):
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config)
+    model = AutoModel.from_config(config, add_pooling_layer=False) if config.model_type == "bert" else AutoModelForCausalLM.from_config(config)
     for value in model.state_dict().values():
         value.copy_(torch.randn_like(value) * 0.2 + (value.dim() == 1))
     return model
@@ -175,7 +202,10 @@ def write_model(path, model, type_, tokenizer):
     arch = config.model_type
     writer = gguf.GGUFWriter(path, arch)
     add_config(writer, config)
-    add_tokenizer(writer, arch, *tokenizer)
+    if arch == "bert":
+        add_pieces(writer, config)
+    else:
+        add_tokenizer(writer, arch, *tokenizer)
     expected = {}
     if arch == "llama" and config.rope_parameters["rope_type"] == "llama3":
         writer.add_tensor("rope_freqs.weight", rope_factors(config))
@@ -190,8 +220,8 @@ def write_model(path, model, type_, tokenizer):
         heads = next((heads[part] for part in heads if arch == "llama" and part in name), None)
         if heads:
             stored = interleaved(stored, heads)
-        # As llama.cpp: vectors, and GPT-2's positions, in F32.
-        own = Type.F32 if value.dim() == 1 or "wpe" in key else type_
+        # As llama.cpp: vectors, and tables of positions, in F32.
+        own = Type.F32 if value.dim() == 1 or key.endswith(TABLES) else type_
         data = gguf.quantize(stored, own)
         writer.add_tensor(name, data, raw_dtype=own)
         read = gguf.dequantize(data, own).reshape(stored.shape)
@@ -210,6 +240,9 @@ def read(path, config=None):
 
 def write_checked(path, model, type_, tokenizer):
     expected = write_model(path, model, type_, tokenizer)
+    if model.config.model_type == "bert":
+        # transformers reads none from such a file.
+        return model, expected
     again, found = read(path, model.config)
     wrong = [key for key in expected if found[key] != expected[key]]
     assert not wrong, f"{path.name}: transformers has other values of {wrong}"

@@ -7,6 +7,8 @@ import type { GgufHeader } from "./gguf.ts";
 /** An architecture: transformers' keys and names, by those of the file without `llama.` and `blk.0.`. */
 export interface Architecture {
   keys: Readonly<Record<string, string>>;
+  /** Keys of what is behind the blocks, which is chosen here by other means. */
+  unread?: readonly string[];
   /** Of keys that a file may lack. */
   defaults: Readonly<Record<string, number>>;
   /** The names of layers, and of blocks and the layers in them. */
@@ -73,6 +75,36 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
     },
     turned: ["attn_qkv", "attn_output", "ffn_up", "ffn_down"],
   },
+  // Also RoBERTa and XLM-R, without the rows of positions that these do not use.
+  bert: {
+    keys: {
+      context_length: "max_position_embeddings",
+      embedding_length: "hidden_size",
+      block_count: "num_hidden_layers",
+      feed_forward_length: "intermediate_size",
+      "attention.head_count": "num_attention_heads",
+      "attention.layer_norm_epsilon": "layer_norm_eps",
+    },
+    unread: ["pooling_type", "classifier.output_labels"],
+    defaults: {},
+    outside: {
+      token_embd: "embeddings.word_embeddings",
+      position_embd: "embeddings.position_embeddings",
+      token_types: "embeddings.token_type_embeddings",
+      token_embd_norm: "embeddings.LayerNorm",
+    },
+    blocks: "encoder.layer",
+    inBlock: {
+      attn_q: "attention.self.query",
+      attn_k: "attention.self.key",
+      attn_v: "attention.self.value",
+      attn_output: "attention.output.dense",
+      attn_output_norm: "attention.output.LayerNorm",
+      ffn_up: "intermediate.dense",
+      ffn_down: "output.dense",
+      layer_output_norm: "output.LayerNorm",
+    },
+  },
 };
 
 /** The architecture of a file. Throws ConfigError for one that is not supported. */
@@ -89,6 +121,6 @@ export function findArchitecture({ metadata }: GgufHeader, where: string): [name
     where,
     expected: Object.keys(ARCHITECTURES).join(", "),
     found: name,
-    hint: "use a GPT-2, or a Llama-type model such as SmolLM2, Llama 3.2 or Qwen2.5",
+    hint: "use a GPT-2, a Llama-type model such as SmolLM2, Llama 3.2 or Qwen2.5, or a BERT such as multilingual-e5-small",
   });
 }

@@ -9,6 +9,7 @@ import { llama3Scaling } from "./gguf-rope.ts";
 
 export const TOKEN_TABLE = "token_embd.weight";
 export const HEAD = "output.weight";
+const TYPE_TABLE = "token_types.weight";
 /** The frequencies of rotary positions that Llama 3 stretches, as factors of their wavelengths. */
 export const ROPE_FREQS = "rope_freqs.weight";
 
@@ -58,7 +59,9 @@ export async function makeConfig(described: Described): Promise<Json> {
     if (typeof id === "number") config[`${token}_token_id`] = id;
   }
   if (architecture.isLlama) Object.assign(config, await llamaKeys(own, config, described));
-  own.refuseOthers();
+  const types = header.tensors.get(TYPE_TABLE);
+  if (types) config.type_vocab_size = types.shape[0];
+  own.refuseOthers(architecture.unread);
   return { ...config, vocab_size, tie_word_embeddings: await isTied(described) };
 }
 
@@ -153,9 +156,10 @@ class OwnKeys {
   }
 
   /** Throws ConfigError for a key that nothing has asked for, unless it turns off what it is about. */
-  refuseOthers(): void {
+  refuseOthers(unread: readonly string[] = []): void {
     for (const [key, value] of this.values)
-      if (!this.used.has(key) && value !== 0 && value !== false) throw this.unsupported(key, value, "no such key");
+      if (!this.used.has(key) && !unread.includes(key) && value !== 0 && value !== false)
+        throw this.unsupported(key, value, "no such key");
   }
 }
 

@@ -6,13 +6,16 @@ import { openGguf } from "./gguf-model.ts";
 
 type Opened = Awaited<ReturnType<typeof openGguf>>;
 
-const MAKERS: Readonly<Record<string, (model: Opened, where: string) => object>> = {
+const MAKERS: Readonly<Record<string, (model: Opened, where: string) => object | Promise<object>>> = {
   "config.json": ({ json }) => json,
-  "tokenizer.json": ({ metadata }, where) => fastTokenizer(listGgufTokens(metadata, where).listed),
-  "tokenizer_config.json": ({ metadata }, where) => {
+  "tokenizer.json": async ({ metadata }, where) => {
+    const { listed, json } = await listGgufTokens(metadata, where);
+    return json ?? fastTokenizer(listed);
+  },
+  "tokenizer_config.json": async ({ metadata }, where) => {
     const template = metadata.get("tokenizer.chat_template");
     return {
-      ...listGgufTokens(metadata, where).named,
+      ...(await listGgufTokens(metadata, where)).named,
       ...(typeof template === "string" ? { chat_template: template } : {}),
       clean_up_tokenization_spaces: false,
       tokenizer_class: "PreTrainedTokenizerFast",

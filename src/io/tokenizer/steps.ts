@@ -7,6 +7,12 @@ export type TokenIds = Readonly<Record<string, number>>;
 
 export type Json = Record<string, unknown>;
 
+/** Types of tokens in a GGUF file: found before a text is split into words; in no text; of a byte. */
+export const CONTROL = 3;
+export const USER_DEFINED = 4;
+export const UNUSED = 5;
+export const BYTE = 6;
+
 /** The parsed object itself: a copy of a large one would take as long as to parse it. */
 export function asTokenIds(vocab: Json): TokenIds {
   return Object.setPrototypeOf(vocab, null) as TokenIds;

@@ -3,25 +3,24 @@
 import { checkKinds, lookUp } from "../../checks.ts";
 import { FormatError } from "../../errors.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
-import { refuse } from "./steps.ts";
+import { CONTROL, type Json, refuse, UNUSED, USER_DEFINED } from "./steps.ts";
 import { listedVocabulary, namedTexts } from "./tokenizer-files.ts";
-import { BYTE_LEVEL, type Listed } from "./tokenizer-json.ts";
+import { BYTE_LEVEL, type Content, fromFast, type Listed } from "./tokenizer-json.ts";
 import type { NamedToken, Vocabulary } from "./vocabulary.ts";
-
-/** Types of tokens that are found before a text is split into words. */
-export const CONTROL = 3;
-export const USER_DEFINED = 4;
-/** The type of tokens that no text contains. */
-export const UNUSED = 5;
 
 /** The text of an id that only fills the token table. */
 export const padding = (id: number) => `[PAD${id}]`;
 
 type Metadata = ReadonlyMap<string, unknown>;
 
+/** The keys of tokens, by the names in tokenizer_config.json. */
+const NAMES = {
+  ...{ bos: "bos", eos: "eos", unk: "unknown", pad: "padding" },
+  ...{ cls: "cls", sep: "seperator", mask: "mask" },
+} as const;
+
 const FIELDS = {
   "tokenizer.ggml.tokens": "texts",
-  "tokenizer.ggml.merges": "texts",
   "tokenizer.ggml.add_bos_token": "boolean?",
   "tokenizer.ggml.add_eos_token": "boolean?",
   "tokenizer.ggml.bos_token_id": "count?",
@@ -36,23 +35,28 @@ const FIELDS = {
  * arrays or typed arrays. Throws ConfigError for a tokenizer of another kind, FormatError for damaged metadata.
  */
 export async function readGgufVocabulary(metadata: Metadata, where: string): Promise<Vocabulary> {
-  const { listed, named } = listGgufTokens(metadata, where);
+  const { listed, named } = await listGgufTokens(metadata, where);
   const vocabulary = await listedVocabulary(listed, undefined, named, null);
   const template = metadata.get("tokenizer.chat_template") as string | undefined;
   return template === undefined ? vocabulary : { ...vocabulary, chat: { template, tokens: namedTexts(named) } };
 }
 
-/** What the metadata say of the tokens, and the texts of those that are named: `eos_token`, ... Throws as above. */
-export function listGgufTokens(
+/**
+ * What the metadata say of the tokens, and the texts of those that are named: `eos_token`, ...; of a WordPiece or Unigram
+ * model also its tokenizer.json. Throws as above.
+ */
+export async function listGgufTokens(
   metadata: Metadata,
   where: string,
-): { listed: Listed; named: Record<string, string | undefined> } {
+): Promise<{ listed: Listed; named: Record<string, string | undefined>; json?: Json }> {
   const get = (key: string) => metadata.get(`tokenizer.ggml.${key}`);
   const kind = get("model");
-  if (kind !== "gpt2") refuse(where, BYTE_LEVEL, `tokenizer.ggml.model ${JSON.stringify(kind) ?? "not given"}`);
-  const pretokenizer = findPretokenizer(metadata, where);
-  checkKinds(Object.fromEntries(metadata), FIELDS, where);
-  if (get("add_eos_token") === true) refuse(where, "tokenizer.ggml.add_eos_token = false", "true");
+  const isPieces = kind === "bert" || kind === "t5";
+  if (kind !== "gpt2" && !isPieces)
+    refuse(where, `${BYTE_LEVEL}, bert or t5`, `tokenizer.ggml.model ${JSON.stringify(kind) ?? "not given"}`);
+  const pretokenizer = isPieces ? "gpt-2" : findPretokenizer(metadata, where);
+  checkKinds(Object.fromEntries(metadata), isPieces ? FIELDS : { ...FIELDS, "tokenizer.ggml.merges": "texts" }, where);
+  if (get("add_eos_token") === true && !isPieces) refuse(where, "tokenizer.ggml.add_eos_token = false", "true");
   const texts = get("tokens") as string[];
   const types = Array.from((get("token_type") ?? texts.map(() => 0)) as ArrayLike<number>);
   if (types.length !== texts.length || !types.every(Number.isInteger))
@@ -62,7 +66,7 @@ export function listGgufTokens(
     });
   const tokens: Record<string, number> = Object.create(null);
   for (const [id, text] of texts.entries()) if (types[id] !== UNUSED || text !== padding(id)) tokens[text] = id;
-  const added = texts.flatMap((content, id) => {
+  const added = texts.flatMap((content, id): (Content & { id: number })[] => {
     const special = types[id] === CONTROL;
     return special || types[id] === USER_DEFINED ? [{ id, content, special, normalized: false }] : [];
   });
@@ -72,8 +76,13 @@ export function listGgufTokens(
     // As in llama.cpp: some files have an id of no token to say that there is none.
     return text === undefined ? null : { id, text };
   };
-  const names = { bos: "bos", eos: "eos", unk: "unknown", pad: "padding" };
-  const named = Object.fromEntries(Object.entries(names).map(([name, key]) => [`${name}_token`, byKey(key)?.text]));
+  const named = Object.fromEntries(Object.entries(NAMES).map(([name, key]) => [`${name}_token`, byKey(key)?.text]));
+  if (isPieces) {
+    const { makePieces } = await import("./pieces-gguf.ts");
+    const frame = { begin: byKey("cls") ?? byKey("bos"), close: byKey(NAMES.sep) ?? byKey("eos") };
+    const json = makePieces(kind, metadata, { texts, types, added, unknown: byKey("unknown"), ...frame }, where);
+    return { listed: await fromFast(json, where), named, json };
+  }
   // As in llama.cpp: what a tokenizer.json has in addition to its pattern follows from the pattern's name.
   const isLlama3 = pretokenizer === "llama-bpe";
   const listed: Listed = {

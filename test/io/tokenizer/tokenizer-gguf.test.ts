@@ -4,7 +4,7 @@ import type { ErrorCode } from "../../../src/error-codes.ts";
 import { readGgufVocabulary } from "../../../src/io/tokenizer/tokenizer-gguf.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
-import { assertIds, goldenVocabulary, loadTokenizer, readFiles } from "../../helpers/vocabulary.ts";
+import { assertIds, goldenPieces, goldenVocabulary, loadTokenizer, readFiles } from "../../helpers/vocabulary.ts";
 
 const FAST = JSON.parse(goldenVocabulary("tokenizer.json"));
 const GOLDEN = JSON.parse(goldenVocabulary("patterns.json"));
@@ -53,6 +53,81 @@ for (const [name, { change, cases }] of Object.entries<{ change: Record<string, 
       for (const allowSpecial of [true, false])
         assertIds(tokenizer.encode(text, { allowSpecial }), reference.encode(text, { allowSpecial }), text);
   });
+
+const pieces = (name: string) => JSON.parse(goldenPieces(`${name}.json`));
+/** XLM-R's steps: SentencePiece's map, and words at white space. */
+const XLMR = (() => {
+  const { normalizer, ...rest } = pieces("unigram");
+  const metaspace = { type: "Metaspace", replacement: "▁", prepend_scheme: "always" };
+  const pre_tokenizer = { type: "Sequence", pretokenizers: [{ type: "WhitespaceSplit" }, metaspace] };
+  return { ...rest, pre_tokenizer, normalizer: normalizer.normalizers[0] };
+})();
+const UNCASED = pieces("wordpiece");
+
+/** A WordPiece or Unigram model's metadata, as llama.cpp's converter writes them. */
+function pieceMetadata({ model, added_tokens }: typeof XLMR, more: object = {}) {
+  const isWords = model.type === "WordPiece";
+  const texts: string[] = [];
+  if (isWords) for (const [token, id] of Object.entries<number>(model.vocab)) texts[id] = token;
+  else for (const [token] of model.vocab) texts.push(token);
+  const special = (added_tokens as { id: number; content: string; special: boolean }[]).filter((one) => one.special);
+  const types = texts.map((_, id) => (special.some((token) => token.id === id) ? CONTROL : 1));
+  const phantom = (text: string) => (text.startsWith("##") ? text.slice(2) : `▁${text}`);
+  const id = (text: string) => special.find(({ content }) => content === text)?.id;
+  const map = XLMR.normalizer.precompiled_charsmap as string;
+  return new Map<string, unknown>(
+    Object.entries({
+      "general.architecture": "bert",
+      "tokenizer.ggml.model": isWords ? "bert" : "t5",
+      "tokenizer.ggml.tokens": texts.map((text, i) => (isWords && types[i] === 1 ? phantom(text) : text)),
+      "tokenizer.ggml.token_type": types,
+      "tokenizer.ggml.scores": isWords ? undefined : model.vocab.map(([, score]: [string, number]) => score),
+      "tokenizer.ggml.precompiled_charsmap": isWords ? undefined : [...Buffer.from(map, "base64")],
+      "tokenizer.ggml.remove_extra_whitespaces": true,
+      "tokenizer.ggml.bos_token_id": id("<s>") ?? id("[CLS]"),
+      "tokenizer.ggml.seperator_token_id": id("</s>") ?? id("[SEP]"),
+      "tokenizer.ggml.unknown_token_id": id("<unk>") ?? id("[UNK]"),
+      ...more,
+    }),
+  );
+}
+
+test("of WordPiece and Unigram models a GGUF file's vocabulary is that of tokenizer.json", async () => {
+  const cased = { ...pieces("wordpiece-cased"), normalizer: { type: "BertNormalizer", lowercase: false } };
+  // A file tells by its pieces whether texts are brought into lower case.
+  const [last, size] = Object.entries<number>(cased.model.vocab).at(-1)!;
+  delete cased.model.vocab[last];
+  cased.model.vocab.Menschen = size;
+  for (const json of [UNCASED, cased, XLMR]) {
+    const known = { ...json, added_tokens: json.added_tokens.filter(({ special }: { special: boolean }) => special) };
+    const own = await readFiles({ "tokenizer.json": known });
+    const gguf = await readGgufVocabulary(pieceMetadata(known), "m.gguf");
+    assert.equal([gguf.kind, gguf.begin, gguf.end, gguf.closes], [own.kind, own.begin, own.end, true]);
+    const [tokenizer, reference] = await Promise.all([loadTokenizer(gguf), loadTokenizer(own)]);
+    const name = json === XLMR ? "unigram" : json === UNCASED ? "wordpiece" : "wordpiece-cased";
+    for (const line of goldenPieces(`${name}.jsonl`).trim().split("\n").slice(0, -1)) {
+      const [text] = JSON.parse(line);
+      assertIds(tokenizer.encode(text, { allowSpecial: true }), reference.encode(text, { allowSpecial: true }), text);
+    }
+  }
+  // Older files: pieces in brackets are as they are, and the token before a text has a key of its own.
+  const older = pieceMetadata(UNCASED);
+  const begin = older.get("tokenizer.ggml.bos_token_id");
+  for (const [key, value] of [
+    ["bos", undefined],
+    ["cls", begin],
+  ] as const)
+    older.set(`tokenizer.ggml.${key}_token_id`, value);
+  assert.is((await readGgufVocabulary(older, "m.gguf")).begin?.id, begin);
+  const broken: [ErrorCode, string[], object][] = [
+    ["invalid-field", ["scores", "1501 numbers"], { "tokenizer.ggml.scores": [1, 2] }],
+    ["invalid-field", ["add_space_prefix"], { "tokenizer.ggml.add_space_prefix": "yes" }],
+    ["unsupported-tokenizer", ["cls_token_id"], { "tokenizer.ggml.bos_token_id": undefined }],
+    ["invalid-vocabulary", ["does not know"], { "tokenizer.ggml.unknown_token_id": -1 }],
+  ];
+  for (const [code, words, more] of broken)
+    await assertFails(code, words, () => readGgufVocabulary(pieceMetadata(XLMR, more), "m.gguf"));
+});
 
 test("whether a token is before a text is what the metadata say, or else follows from the pattern", async () => {
   const begin = async (more: object) => (await readGgufVocabulary(metadata(FAST.model, more), "m.gguf")).begin?.text;
