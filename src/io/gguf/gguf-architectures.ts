@@ -23,16 +23,16 @@ export interface Architecture {
   isInterleaved?: true;
 }
 
+const SIZES = {
+  context_length: "max_position_embeddings",
+  embedding_length: "hidden_size",
+  block_count: "num_hidden_layers",
+  feed_forward_length: "intermediate_size",
+  "attention.head_count": "num_attention_heads",
+};
+
 const LLAMA: Architecture = {
-  keys: {
-    context_length: "max_position_embeddings",
-    embedding_length: "hidden_size",
-    block_count: "num_hidden_layers",
-    feed_forward_length: "intermediate_size",
-    "attention.head_count": "num_attention_heads",
-    "attention.layer_norm_rms_epsilon": "rms_norm_eps",
-    "rope.freq_base": "rope_theta",
-  },
+  keys: { ...SIZES, "attention.layer_norm_rms_epsilon": "rms_norm_eps", "rope.freq_base": "rope_theta" },
   defaults: { "rope.freq_base": 10000 },
   outside: { token_embd: "model.embed_tokens", output_norm: "model.norm", output: "lm_head" },
   blocks: "model.layers",
@@ -77,14 +77,7 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   },
   // Also RoBERTa and XLM-R, without the rows of positions that these do not use.
   bert: {
-    keys: {
-      context_length: "max_position_embeddings",
-      embedding_length: "hidden_size",
-      block_count: "num_hidden_layers",
-      feed_forward_length: "intermediate_size",
-      "attention.head_count": "num_attention_heads",
-      "attention.layer_norm_epsilon": "layer_norm_eps",
-    },
+    keys: { ...SIZES, "attention.layer_norm_epsilon": "layer_norm_eps" },
     unread: ["pooling_type", "classifier.output_labels"],
     defaults: {},
     outside: {

@@ -1,12 +1,14 @@
 /** What a model in a GGUF file has of the small files of a directory, as transformers would have written them. */
 
+import { openFile } from "#platform";
+import { parseJson } from "../limits.ts";
 import { fastTokenizer } from "../tokenizer/tokenizer-fast.ts";
 import { listGgufTokens } from "../tokenizer/tokenizer-gguf.ts";
-import { openGguf } from "./gguf-model.ts";
+import { describeGguf } from "./gguf-model.ts";
 
-type Opened = Awaited<ReturnType<typeof openGguf>>;
+type Described = Awaited<ReturnType<typeof describeGguf>>;
 
-const MAKERS: Readonly<Record<string, (model: Opened, where: string) => object | Promise<object>>> = {
+const MAKERS: Readonly<Record<string, (model: Described, where: string) => object | undefined | Promise<object>>> = {
   "config.json": ({ json }) => json,
   "tokenizer.json": async ({ metadata }, where) => {
     const { listed, json } = await listGgufTokens(metadata, where);
@@ -21,13 +23,35 @@ const MAKERS: Readonly<Record<string, (model: Opened, where: string) => object |
       tokenizer_class: "PreTrainedTokenizerFast",
     };
   },
+  // What sentence-transformers has of a model: llama.cpp's keys say how its tokens make a vector, but no prefix.
+  "modules.json": ({ metadata }) =>
+    metadata.has(POOLING)
+      ? ["Transformer", "Pooling"].map((type, idx) => {
+          return { idx, path: idx === 0 ? "" : "1_Pooling", type: `sentence_transformers.models.${type}` };
+        })
+      : undefined,
+  "1_Pooling/config.json": ({ json, metadata }) => {
+    return {
+      word_embedding_dimension: json.hidden_size,
+      pooling_mode_mean_tokens: metadata.get(POOLING) === 1,
+      pooling_mode_cls_token: metadata.get(POOLING) === 2,
+    };
+  },
+  "config_sentence_transformers.json": ({ metadata }, where) => {
+    const config = metadata.get("sentence_transformers.config");
+    return typeof config === "string" ? (parseJson(new TextEncoder().encode(config), where) as object) : undefined;
+  },
 };
+const POOLING = "bert.pooling_type";
 
 /** The contents of one of these files; undefined for any other name. */
 export async function makeGgufFile(path: string, name: string): Promise<object | undefined> {
   const make = MAKERS[name];
   if (!make) return undefined;
-  const model = await openGguf(path);
-  await model.tensors.close();
-  return make(model, path);
+  const reader = await openFile(path);
+  try {
+    return await make(await describeGguf(reader, path), path);
+  } finally {
+    await reader.close();
+  }
 }

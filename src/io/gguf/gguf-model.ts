@@ -1,6 +1,7 @@
 /** A model in a GGUF file, in the form of transformers: its config.json, and its tensors by their names there. */
 import { openFile } from "#platform";
 import type { ModelConfig } from "../../config.ts";
+import type { FileReader } from "../../platform/reader.ts";
 import { numel } from "../../tensor.ts";
 import { parseModelConfig } from "../common.ts";
 import { turned } from "../parts.ts";
@@ -12,6 +13,15 @@ import { type Architecture, findArchitecture } from "./gguf-architectures.ts";
 import { makeConfig, ROPE_FREQS } from "./gguf-config.ts";
 import { interleavedRow } from "./gguf-rope.ts";
 
+/** What a file's header says of a model: its metadata, and its config.json. Throws as `openGguf`. */
+export async function describeGguf(reader: FileReader, path: string) {
+  const header = await readGgufHeader(reader);
+  const [name, architecture] = findArchitecture(header, path);
+  const file = new GgufFile(reader, header.dataStart, header.tensors);
+  const json = await makeConfig({ name, architecture, header, file, where: path });
+  return { header, metadata: header.metadata, architecture, json };
+}
+
 /**
  * Opens a model's config, vocabulary and tensors. Throws FormatError for a damaged file, ConfigError for a model that
  * is not supported.
@@ -19,17 +29,14 @@ import { interleavedRow } from "./gguf-rope.ts";
 export async function openGguf(path: string) {
   const reader = await openFile(path);
   try {
-    const header = await readGgufHeader(reader);
-    const [name, architecture] = findArchitecture(header, path);
-    const file = new GgufFile(reader, header.dataStart, header.tensors);
-    const json = await makeConfig({ name, architecture, header, file, where: path });
+    const { header, metadata, architecture, json } = await describeGguf(reader, path);
     const config = await parseModelConfig(json, path);
-    const vocabulary = await readGgufVocabulary(header.metadata, path);
+    const vocabulary = await readGgufVocabulary(metadata, path);
     checkSize(vocabulary, config, path);
     const arranged = new GgufFile(reader, header.dataStart, arrange(header, architecture, config));
     const files = new Map(arranged.names.map((name) => [name, arranged]));
     const tensors = { where: path, files, close: () => reader.close() };
-    return { metadata: header.metadata, json, config, vocabulary, tensors };
+    return { json, config, vocabulary, tensors };
   } catch (error) {
     await reader.close();
     throw error;

@@ -64,8 +64,6 @@ export async function listGgufTokens(
       where,
       expected: `a list of ${texts.length} whole numbers`,
     });
-  const tokens: Record<string, number> = Object.create(null);
-  for (const [id, text] of texts.entries()) if (types[id] !== UNUSED || text !== padding(id)) tokens[text] = id;
   const added = texts.flatMap((content, id): (Content & { id: number })[] => {
     const special = types[id] === CONTROL;
     return special || types[id] === USER_DEFINED ? [{ id, content, special, normalized: false }] : [];
@@ -83,6 +81,8 @@ export async function listGgufTokens(
     const json = makePieces(kind, metadata, { texts, types, added, unknown: byKey("unknown"), ...frame }, where);
     return { listed: await fromFast(json, where), named, json };
   }
+  const tokens: Record<string, number> = Object.create(null);
+  for (const [id, text] of texts.entries()) if (types[id] !== UNUSED || text !== padding(id)) tokens[text] = id;
   // As in llama.cpp: what a tokenizer.json has in addition to its pattern follows from the pattern's name.
   const isLlama3 = pretokenizer === "llama-bpe";
   const listed: Listed = {
