@@ -19,7 +19,7 @@ import { memoryTotals } from "../plan/memory.ts";
 import { dispatchesOf, type Program } from "../plan/plan.ts";
 import { setting } from "../setting.ts";
 import { hasDtype } from "../tensor.ts";
-import type { Work } from "./check-work.ts";
+import { findMismatch, measure, type Work } from "./check-work.ts";
 
 /** What is to run on a device. */
 export interface Whole {
@@ -165,7 +165,6 @@ async function judge(
     const isRight = await isKeptRight(shaders);
     if (isRight && (key === null || earlier))
       return earlier ? compareTimes(name, earlier, EARLIER) : { isReplaced: false };
-    const { findMismatch, measure } = await import("./check-work.ts");
     const work = whole.makeWork();
     if (!isRight) {
       const how = await findMismatch(device, cpu, work, signal);

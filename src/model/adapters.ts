@@ -4,9 +4,8 @@ import { type AdapterGroup, adapterColumns } from "../ops/adapters.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
 import { alignView, numel, Tensor } from "../tensor.ts";
-import type { Capacity } from "./batch.ts";
+import type { Capacity, Rows } from "./batch.ts";
 import { findAdapters, only, type Parameter, type Parameters } from "./parameters.ts";
-import type { Rows } from "./rows.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 /** Adapters of a matrix that are handled together. */

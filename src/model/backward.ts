@@ -6,12 +6,12 @@ import { crossentropyBackward } from "../ops/crossentropy.ts";
 import { type Access, boundTensors, type Dispatch } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
+import { rowTensor } from "./batch.ts";
 import type { Layer, Section, Value } from "./graph.ts";
 import { HEAD, type Head, type HeadPiece, rowsFrom } from "./head.ts";
 import { Lowering } from "./lower.ts";
 import type { Forward, Loss } from "./model.ts";
 import { findAdapters, only, type Parameters } from "./parameters.ts";
-import { rowTensor } from "./rows.ts";
 import { biasGradient, type Context, Rules } from "./rules.ts";
 
 export class Backward {

@@ -3,9 +3,25 @@ import { textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
+import type { RowCount } from "../ops/kernel.ts";
 import { countOutputs, hasValues, isMean, readsTokens } from "../tasks/index.ts";
-import { alignView, numel, type Shape, Tensor } from "../tensor.ts";
+import { alignView, numel, type Role, type Shape, Tensor } from "../tensor.ts";
 import type { ModelSpec } from "./trainable.ts";
+
+/** The rows of a tensor: their number, or the step value that counts them, and the most there can be. */
+export interface Rows {
+  count: RowCount;
+  capacity: number;
+}
+
+export function rowTensor(
+  name: string,
+  { capacity }: Pick<Rows, "capacity">,
+  shape: Shape,
+  role: Role = "activation",
+): Tensor {
+  return new Tensor(name, [capacity, ...shape], role);
+}
 
 /** A packed batch: sequences concatenated, without padding. */
 export interface Batch {

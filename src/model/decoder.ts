@@ -20,14 +20,12 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { hasHead } from "../tasks/index.ts";
 import { type Shape, Tensor } from "../tensor.ts";
 import { architecture } from "./architectures.ts";
-import type { Capacity } from "./batch.ts";
-import { inputViews } from "./batch.ts";
+import { type Capacity, inputViews, type Rows, rowTensor } from "./batch.ts";
 import { modelSections, type Section, type Value } from "./graph.ts";
 import { Head } from "./head.ts";
 import { attentionHeads, type Common, Derived, Lowering, type Source } from "./lower.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { addBottlenecks, addScales, applyPasses, cutBehindAttention, selectLive } from "./passes.ts";
-import { type Rows, rowTensor } from "./rows.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 export interface DecoderOptions {

@@ -3,11 +3,10 @@ import { BLOCK_LAYERS, type LayerName, type Place } from "../names.ts";
 import { type DropoutBackward, dropoutBackward, dropoutForward, dropoutMask, type Mask } from "../ops/dropout.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Draws } from "./batch.ts";
+import type { Draws, Rows } from "./batch.ts";
 import type { Layer, Value } from "./graph.ts";
 import { findAdapters, type Parameters } from "./parameters.ts";
 import type { Pass } from "./passes.ts";
-import type { Rows } from "./rows.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 /**

@@ -10,10 +10,10 @@ import { scorelossBackward, scorelossForward } from "../ops/scoreloss.ts";
 import { TASKS, type TaskConfig } from "../tasks/index.ts";
 import { type Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Adapters } from "./adapters.ts";
+import { type Rows, rowTensor } from "./batch.ts";
 import type { Value } from "./graph.ts";
 import type { Lowering } from "./lower.ts";
 import { findAdapters, only, type Parameter } from "./parameters.ts";
-import { type Rows, rowTensor } from "./rows.ts";
 
 export const HEAD: Place = { block: null, layer: "head" };
 

@@ -16,12 +16,11 @@ import { swigluForward } from "../ops/swiglu.ts";
 import type { Segment } from "../plan/plan.ts";
 import { type Role, Tensor, type TensorPiece } from "../tensor.ts";
 import { AdapterRoom, type Adapters, addUp } from "./adapters.ts";
-import type { BatchInputs, Capacity } from "./batch.ts";
+import { type BatchInputs, type Capacity, type Rows, rowTensor } from "./batch.ts";
 import type { Dropout } from "./dropout.ts";
 import type { Architecture, Cheap, Layer, Value } from "./graph.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
 import { rotate } from "./rope-table.ts";
-import { type Rows, rowTensor } from "./rows.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 /** A value in a plan. */

@@ -23,8 +23,7 @@ import type { Program, Segment } from "../plan/plan.ts";
 import { hasHead, hasValues, isMean, readsTokens, TASKS } from "../tasks/index.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 import { architecture as findArchitecture } from "./architectures.ts";
-import type { Capacity } from "./batch.ts";
-import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
+import { type BatchInputs, type Capacity, makeBatchInputs, type Rows, roomFor, rowTensor } from "./batch.ts";
 import type { Dropout } from "./dropout.ts";
 import { type Architecture, modelSections, type Section, type Value } from "./graph.ts";
 import type { ValueLoss } from "./head.ts";
@@ -33,7 +32,6 @@ import { attentionHeads, Derived, Lowering, type Source } from "./lower.ts";
 import { makeParameters, type Parameter, type Parameters } from "./parameters.ts";
 import { addBottlenecks, addRoom, addScales, applyPasses, selectRows } from "./passes.ts";
 import { Prefix } from "./prefix.ts";
-import { type Rows, rowTensor } from "./rows.ts";
 import { MAX_ACCUMULATE, type ModelPart, type ModelSpec, modelPart } from "./trainable.ts";
 
 export interface PlanOptions {

@@ -18,13 +18,12 @@ import { ropeBackward } from "../ops/rope.ts";
 import { swigluBackward } from "../ops/swiglu.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Adapters, adapterPart } from "./adapters.ts";
-import type { BatchInputs } from "./batch.ts";
+import { type BatchInputs, type Rows, rowTensor } from "./batch.ts";
 import type { Cheap, Layer, Section, Value } from "./graph.ts";
 import { attentionHeads, type Lowering, makeTensor, promptRows } from "./lower.ts";
 import { only, type Parameter } from "./parameters.ts";
 import type { Prefix } from "./prefix.ts";
 import { rotate } from "./rope-table.ts";
-import { type Rows, rowTensor } from "./rows.ts";
 
 /** What the backward passes of all sections have in common. */
 export interface Context {

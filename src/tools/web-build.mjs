@@ -167,28 +167,20 @@ function reach(id, kinds, graph, found = new Set()) {
   return found;
 }
 
-/** What is imported on demand for a GPU alone; and what of it is always needed to classify there. */
-const FOR_GPU = /\/(webgpu(-\w+)?|\w+-check|check-work|[\w-]+-shaders)\.ts$/;
-const CLASSIFIES = /\/(webgpu|inference-check)\.ts$/;
-
 /**
- * Joins the modules that an entry point always loads, and those that it always loads to classify on a GPU: a bundler by
- * itself makes a script for each set of entry points that need the same modules, dozens of them, which are a tenth more
- * after gzip. What another entry point may load too is shared: a worker cannot run what is the page's.
+ * Joins the modules that an entry point always loads: a bundler by itself makes a script for each set of entry points
+ * that need the same modules, dozens of them, which are a tenth more after gzip. What another entry point may load too
+ * is shared: a worker cannot run what is the page's.
  */
 function joinModules(entryPoints) {
-  let entries, forGpu;
+  let entries;
   return (id, graph) => {
     entries ??= Object.entries(entryPoints).map(([name, path]) => ({
       name,
       atOnce: reach(resolve(path), ["importedIds"], graph),
       all: reach(resolve(path), ["importedIds", "dynamicallyImportedIds"], graph),
     }));
-    forGpu ??= listForGpu(
-      entries.flatMap(({ all }) => [...all]),
-      graph,
-    );
-    if (!entries.some(({ atOnce }) => atOnce.has(id))) return forGpu.get(id) ?? null;
+    if (!entries.some(({ atOnce }) => atOnce.has(id))) return null;
     // The library's entry point exports nothing but its names, not what other scripts import.
     if (id === resolve(LIBRARY_ENTRY)) return null;
     // A class that most pages do not import: by itself, no bundler takes it into them.
@@ -196,15 +188,6 @@ function joinModules(entryPoints) {
     const users = entries.filter(({ all }) => all.has(id));
     return users.length > 1 ? "shared" : `${users[0].name}-core`;
   };
-}
-
-/** Of some modules those that are always loaded to classify on a GPU: never without one, or for other work, too. */
-function listForGpu(modules, graph) {
-  const onDemand = modules.flatMap((id) => graph.getModuleInfo(id)?.dynamicallyImportedIds ?? []);
-  const atOnce = (ids) => ids.flatMap((id) => [...reach(id, ["importedIds"], graph)]);
-  const found = new Map(atOnce(onDemand.filter((id) => CLASSIFIES.test(id))).map((id) => [id, "gpu"]));
-  for (const id of atOnce(onDemand.filter((id) => !FOR_GPU.test(id)))) if (found.has(id)) found.set(id, "gpu-shared");
-  return found;
 }
 
 /**
