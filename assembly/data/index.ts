@@ -27,6 +27,6 @@ export {
   left_out_errors,
   left_out_words,
 } from "./row-error";
-export { row_count, row_text, row_text_bytes, rows_clear, settle_labels } from "./rows";
+export { row_count, row_text, row_text_bytes, rows_clear, set_prompt, settle_labels } from "./rows";
 export { alloc, decode, decoded_length, encode, free, load_vocabulary, longest_token, most_ids } from "./tokenizer";
 export { end_of_text } from "./vocabulary";

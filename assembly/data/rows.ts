@@ -5,9 +5,9 @@
 // Ids kept count those before and behind every text, which are not stored, if the vocabulary has such; they alone are an
 // empty text, otherwise the end of a text is. A pair of texts has the ids of the first, that of the end of a text, once or
 // twice, and those of the second: n is larger than the number of the first. Texts of a BPE are not stored: the ids restore
-// them (byte for byte, unless the vocabulary lacks some) and take less than half the memory. Those of other kinds are
-// behind the ids, {u32 bytes of the first, u32 bytes of the second, u8 bytes of both}. Ids are u16 where the vocabulary's
-// fit, as GPT-2's 50257 do, otherwise u32.
+// them (byte for byte, unless the vocabulary lacks some) and take less than half the memory. Those of other kinds, and
+// those behind a prompt, are behind the ids, {u32 bytes of the first, u32 bytes of the second, u8 bytes of both}. Ids are u16
+// where the vocabulary's fit, as GPT-2's 50257 do, otherwise u32.
 import { encode } from "./encode";
 import { is_space } from "./fields";
 import { KIND_BPE } from "./generated/numbers";
@@ -84,12 +84,9 @@ function record(row: i32): usize {
   return <usize>load<u32>(block + ((<usize>(row & ((1 << BLOCK_BITS) - 1))) << 2));
 }
 
-/** Ids before every text, 1 or 0, and with those behind it. */
-function begin_ids(): i32 {
-  return begin_of_text() == NO_ID ? 0 : 1;
-}
+/** Ids before and behind every text. */
 function frame_ids(): i32 {
-  return begin_ids() + closing_ids;
+  return <i32>(begin_of_text() != NO_ID) + closing_ids;
 }
 
 /** The number of ids of `row` that are kept. */
@@ -109,7 +106,7 @@ function copy_ids(out: usize, row: i32, first: i32, count: i32): void {
  * which a text that is longer, or else the second, has the odd id: `longest_first` of the library tokenizers.
  */
 export function copy_row(out: usize, row: i32, count: i32): void {
-  if (begin_ids() == 1) {
+  if (begin_of_text() != NO_ID) {
     store<u32>(out, begin_of_text());
     out += 4;
     if (--count == 0) return;
@@ -148,6 +145,8 @@ function row_first_length(row: i32): i32 {
 /** Whether a text of `row` is empty. */
 export function row_is_empty(row: i32): bool {
   const first = row_first_length(row);
+  const texts = texts_of(record(row), max(row_ids(row), 1));
+  if (prompt_bytes > 0) return load<i32>(texts) == 0 || (row_ids(row) > first && load<i32>(texts, 4) == 0);
   return first == 0 || first + pair_ids == row_ids(row);
 }
 
@@ -157,7 +156,7 @@ export function row_is_empty(row: i32): bool {
  */
 export function row_text(row: i32, part: i32): usize {
   const first = row_first_length(row);
-  if (kind != KIND_BPE) return stored_text(row, part);
+  if (kind != KIND_BPE || prompt_bytes > 0) return stored_text(row, part);
   const count = part == 0 ? first : row_ids(row) - first - pair_ids;
   vec_resize(encoded, 0);
   vec_resize(decoded, 0);
@@ -222,6 +221,23 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
 /** The values of a row that is added, by column: address and bytes. */
 const values = memory.data(24);
 
+/** A text behind the prompt, which is before every text of a row: and the bytes of the prompt. */
+const prompted = memory.data(VEC_HEADER);
+let prompt_bytes: i32 = 0;
+
+/** Sets the prompt, once. */
+export function set_prompt(prompt: usize, bytes: i32): void {
+  vec_append(prompted, prompt, bytes);
+  prompt_bytes = bytes;
+}
+
+/** Encodes a text behind the prompt. */
+function encode_text(value: usize, out: usize): i32 {
+  vec_resize(prompted, prompt_bytes);
+  vec_append(prompted, load<usize>(value), load<i32>(value, 4));
+  return encode(vec_data(prompted), vec_size(prompted), out, 0);
+}
+
 /** Where the value of a column belongs. */
 export function row_value(column: i32): usize {
   return values + ((<usize>column) << 3);
@@ -241,17 +257,17 @@ export function add_row(pair: bool, line: i32, max_length: i32, learn: bool): bo
   const bytes = load<i32>(text, 4);
   const second_bytes = pair ? load<i32>(second, 4) : 0;
   vec_resize(encoded, 0);
-  if (!vec_reserve(encoded, 4 * most_ids(bytes + second_bytes))) return fail(ERROR_TOO_LARGE, line, 0, 0);
+  const most = most_ids(2 * prompt_bytes + bytes + second_bytes);
+  if (!vec_reserve(encoded, 4 * most)) return fail(ERROR_TOO_LARGE, line, 0, 0);
   const source = vec_data(encoded);
-  const first = encode(load<usize>(text), bytes, source, 0);
+  const first = encode_text(text, source);
   const next = source + ((<usize>first) << 2);
   store<u32>(next, end_of_text());
   store<u32>(next, end_of_text(), 4);
-  const between = pair ? pair_ids : 0;
-  const rest = next + ((<usize>between) << 2);
-  const full = first + between + (pair ? encode(load<usize>(second), second_bytes, rest, 0) : 0);
+  const rest = next + ((<usize>pair_ids) << 2);
+  const full = first + (pair ? pair_ids + encode_text(second, rest) : 0);
   const count = max(full, 1 - min(frame_ids(), 1));
-  const has_texts = kind != KIND_BPE;
+  const has_texts = kind != KIND_BPE || prompt_bytes > 0;
   const text_bytes = has_texts ? 8 + <u32>bytes + <u32>second_bytes : 0;
   const row = pile_put(records, <u32>texts_of(0, max(count, has_texts ? 1 : 0)) + text_bytes);
   if (row == 0) return fail(ERROR_TOO_LARGE, line, 0, 0);

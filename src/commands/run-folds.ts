@@ -48,7 +48,7 @@ export async function openFolds({ base, source }: StudyRequest, asked: FoldsAske
   const record = await recordStudy(all, [[base.model!, model]], { spec, seeds: 1, folds: asked });
   const named = { name: base.model!, base: record.bases[base.model!]! };
   const parts = divideFolds(all, asked.count);
-  const options = trainOptions(base, { rows: parts[0]!.train.size, ...knownBase(model.config) });
+  const options = trainOptions(base, { rows: parts[0]!.train.size, ...knownBase(model) });
   return { record, asked, model, named, all, options, folds: await listFolds(parts, named, options) };
 }
 

@@ -114,7 +114,7 @@ export async function openStudy(request: StudyRequest): Promise<OpenedStudy> {
   const data = dataOf(base.model!);
   // Where no weights are needed, a trial is the same with and without them.
   if (!isUnequal(data)) asked.base = { ...base, classWeights: "none" };
-  const known = (name: string) => ({ rows: data.train.size, ...knownBase(models.get(name)!.config) });
+  const known = (name: string) => ({ rows: data.train.size, ...knownBase(models.get(name)!) });
   const spec = { ...asked, known };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
   const identify = async (name: string) => ({

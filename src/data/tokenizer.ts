@@ -158,11 +158,14 @@ export class Tokenizer {
     return { ids: this.gathered.slice(0, this.count), offsets };
   }
 
-  /** The ids of a text, or of the two of a pair, as a model reads them: at most `most`, of which the last closes a text. */
+  /**
+   * The ids of a text, or of the two of a pair, as a model reads them, each behind the prompt, if there is one: at most
+   * `most`, of which the last closes a text.
+   */
   encodeRow(text: string | readonly [string, string], most: number): Uint32Array {
-    const { separators } = this.module.vocabulary;
+    const { separators, prompt } = this.module.vocabulary;
     const [first, second] = (typeof text === "string" ? [text] : text).map((one) =>
-      this.encode(one, { addSpecialTokens: false }),
+      this.encode(prompt + one, { addSpecialTokens: false }),
     ) as [Uint32Array, Uint32Array?];
     const opening = this.beginOfText === null ? [] : [this.beginOfText];
     const closing = this.closesTexts ? [this.endOfText] : [];

@@ -20,6 +20,8 @@ export type DataExports = {
   encode(text: number, length: number, out: number, mode: number): number;
   decoded_length(ids: number, count: number): number;
   decode(ids: number, count: number, out: number, capacity: number): number;
+  /** Of data.wasm alone. */
+  set_prompt?(prompt: number, bytes: number): void;
 };
 
 /** The module that tokenizers use: where the data pipeline has been loaded, they need no other one. */
@@ -75,6 +77,8 @@ export class DataModule {
         hint: "install or build the program again",
       });
     }
+    const prompt = new TextEncoder().encode(vocabulary.prompt);
+    exports.set_prompt?.(module.write(prompt), prompt.length);
     return module;
   }
 

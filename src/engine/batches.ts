@@ -2,7 +2,7 @@
 import type { DatasetBatch } from "../data/dataset.ts";
 import type { TokenBatch } from "../data/text/token-set.ts";
 import type { Batch } from "../model/batch.ts";
-import type { Pooling } from "../tasks/index.ts";
+import { classifiedRow, type Pooling } from "../tasks/index.ts";
 
 /** A batch of any data set as the model reads it, with features and class weights, if any. */
 export function modelBatch(
@@ -16,7 +16,7 @@ export function modelBatch(
   return { ids, starts, rows: new Uint32Array(), targets, features };
 }
 
-/** A packed batch of messages: its rows are those of the last tokens, or the last of the padding. */
+/** A packed batch of messages, with the rows that they are classified at. */
 export function messagesBatch(
   packed: Pick<DatasetBatch, "ids" | "starts" | "labels" | "lengths" | "values">,
   pooling: Pooling,
@@ -24,7 +24,7 @@ export function messagesBatch(
   classWeights?: Float32Array,
 ): Batch {
   const rows = Uint32Array.from(packed.labels, (_, b) =>
-    pooling === "last" ? packed.starts[b + 1]! - 1 : packed.starts[b]! + packed.lengths[b]! - 1,
+    classifiedRow(pooling, packed.starts[b]!, packed.lengths[b]!, packed.starts[b + 1]!),
   );
   const weights = classWeights && Float32Array.from(packed.labels, (label) => classWeights[label]!);
   const { ids, starts, labels: targets, values } = packed;

@@ -1,5 +1,6 @@
 import { isOnHub } from "../data/sets/named.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
+import { hasOwnPooling } from "../io/peft/peft-form.ts";
 import { METHODS } from "../methods/index.ts";
 import { printable } from "../printable.ts";
 import { linkTarget, literal, markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";
@@ -7,10 +8,10 @@ import type { BaseName } from "../run/base-name.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
 import { readFigure } from "../tasks/compare.ts";
-import { hasHead, isMean } from "../tasks/index.ts";
+import { hasHead } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { USAGES } from "../tasks/words.ts";
-import { AT_MEAN, baseLabel, longestText } from "./peft-code.ts";
+import { atPooling, baseLabel, longestText } from "./peft-code.ts";
 import { LISTED, MARK } from "./replaceable.ts";
 import { describeTask, type Usage } from "./usage.ts";
 
@@ -80,7 +81,7 @@ const toTag = (words: string) => (words.toLowerCase().match(/[a-z0-9]+/g) ?? [])
 
 /** What to know before the model is used; null: nothing. */
 export const warning = ({ meta, usages }: Pick<Model, "meta" | "usages">): string | null =>
-  isMean(meta.task) && usages.some(({ language }) => language === "python") ? AT_MEAN : null;
+  hasOwnPooling(meta) && usages.some(({ language }) => language === "python") ? atPooling(meta) : null;
 
 /** The README: how the model is used, then what it is. */
 export function modelCard(model: Model): string {

@@ -1,5 +1,5 @@
 /** --to merged: a model for transformers, with what was trained merged in. */
-import { architectureName } from "../config.ts";
+import { architectureName, isEncoder } from "../config.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { readModelJson } from "../io/model-file.ts";
 import { mergedTensors } from "../io/peft/merge.ts";
@@ -25,7 +25,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
   const chunks = () => streamSafetensors(tensors, metadata);
   files.set("model.safetensors", sized(streamedBytes(tensors, metadata), chunks));
   const { transformers: auto } = USAGES[meta.task.objective];
-  const { end } = baseModel.vocabulary;
+  const { vocabulary } = baseModel;
   return {
     files,
     notes: [],
@@ -35,12 +35,12 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
       {
         title: "In Python, with transformers",
         language: "python",
-        text: `In this directory, after pip install transformers torch. ${remarks(meta, end)}`.trim(),
+        text: `In this directory, after pip install transformers torch. ${remarks(meta, vocabulary.end)}`.trim(),
         code: [
           `from transformers import AutoTokenizer, ${auto}`,
           'tokenizer = AutoTokenizer.from_pretrained(".")',
           `model = ${auto}.from_pretrained(".")`,
-          ...useCode(meta, end),
+          ...useCode(meta, vocabulary),
         ].join("\n"),
       },
     ],
@@ -81,8 +81,8 @@ export async function mergedConfig(
     id2label: Object.fromEntries(meta.labels.map((label, i) => [i, label])),
     label2id: Object.fromEntries(meta.labels.map((label, i) => [label, i])),
     // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last
-    // token.
-    pad_token_id: baseModel.vocabulary.end.id,
+    // token. An encoder has its own, from which RoBERTa counts positions.
+    ...(isEncoder(meta.model) ? {} : { pad_token_id: baseModel.vocabulary.end.id }),
     problem_type: TASKS[objective].problemType,
   });
 }

@@ -1,22 +1,24 @@
 /** The Python code that loads an adapter with PEFT, and what to know about its padding. */
 
 import { lookUp } from "../checks.ts";
-import { textContext } from "../config.ts";
+import { isEncoder, textContext } from "../config.ts";
 import { SHIPPED_MODELS } from "../io/hf.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
-import { headModule } from "../io/peft/peft-form.ts";
+import { hasOwnPooling, headModule } from "../io/peft/peft-form.ts";
 import type { Vocabulary } from "../io/tokenizer/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
 import { literal } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
-import { hasHead, isMean, readsTokens, TASKS } from "../tasks/index.ts";
+import { hasHead, isMean, type Pooling, readsTokens, TASKS } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { USAGES, usageOf } from "../tasks/words.ts";
 
 type End = Vocabulary["end"];
+/** What is before, behind and between texts. */
+export type Frame = Pick<Vocabulary, "end" | "prompt" | "closes">;
 
 /**
  * Maximum text length in tokens: longer messages were truncated in training. A language model takes its whole context.
@@ -50,15 +52,19 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
   const model = pythonSource(base);
   const labels = Object.fromEntries(meta.labels.map((label, i) => [i, label]));
   const problem = problemType === undefined ? "" : ` problem_type="${problemType}",`;
+  // An encoder's padding has a token of its own, from which RoBERTa counts positions.
+  const [padToken, padId] = isEncoder(meta.model)
+    ? ["", ""]
+    : [`, pad_token=${literal(end.text)}`, ` pad_token_id=${end.id},`];
   const [first, ...others] = hasHead(meta.task)
-    ? [`, num_labels=${meta.labels.length}, pad_token_id=${end.id},${problem}`, `    id2label=${literal(labels)})`]
+    ? [`, num_labels=${meta.labels.length},${padId}${problem}`, `    id2label=${literal(labels)})`]
     : [")"];
   return [
     "import torch",
     "from peft import PeftModel",
     `from transformers import AutoTokenizer, ${auto}`,
     // The tokenizer that transformers makes of a GGUF file splits some texts as GPT-2's does.
-    `tokenizer = AutoTokenizer.from_pretrained(${isGguf(base) ? literal(directory) : model}, pad_token=${literal(end.text)}, padding_side="right")`,
+    `tokenizer = AutoTokenizer.from_pretrained(${isGguf(base) ? literal(directory) : model}${padToken}, padding_side="right")`,
     `base = ${auto}.from_pretrained(${model}, dtype=torch.float32${first}`,
     ...others,
     `model = PeftModel.from_pretrained(base, ${literal(directory)})`,
@@ -77,24 +83,40 @@ function pairCode({ id, text }: End): string[] {
 }
 
 /** The lines that run a transformers model and print its output. */
-export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTry([], readsPairs(meta))): string[] {
+export function useCode(
+  meta: AdapterMeta,
+  { end, prompt, closes }: Frame,
+  text: TextOrPair = textToTry([], readsPairs(meta)),
+): string[] {
   const { python } = usageOf(meta.task.objective, readsChats(meta));
   if (readsTokens(meta.task)) return [...python];
-  const texts = [text].flat().map((one) => literal([one]));
+  const texts = [text].flat().map((one) => (prompt === "" ? literal([one]) : `[prompt + ${literal(one)}]`));
+  // Of an encoder's token types all texts have the first.
+  const types = readsPairs(meta) && closes ? "return_token_type_ids=False, " : "";
   return [
-    ...(readsPairs(meta) ? pairCode(end) : []),
-    `batch = tokenizer(${texts.join(", ")}, ${pads(meta) ? "padding=True, " : ""}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
-    ...(isMean(meta.task) ? meanCode(meta) : ["logits = model.eval()(**batch).logits"]),
+    ...(readsPairs(meta) && !closes ? pairCode(end) : []),
+    ...(prompt === "" ? [] : [`prompt = ${literal(prompt)}  # before every text, as in training`]),
+    `batch = tokenizer(${texts.join(", ")}, ${pads(meta) ? "padding=True, " : ""}${types}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
+    ...(hasOwnPooling(meta) ? pooledCode(meta) : ["logits = model.eval()(**batch).logits"]),
     ...python,
   ];
 }
 
-/** The lines that compute the logits of the mean of a text's tokens. PEFT's prompts are rows before them. */
-const meanCode = ({ task, model }: AdapterMeta) => [
-  "# The mean, not the last token.",
+const AT_LAST = "x[range(len(x)), (mask.sum((1, 2)) - 1).tolist()]";
+/** The outputs, and the words, of what a text is classified by. */
+const POOLED: Readonly<Record<Pooling, readonly [rows: string, words: string]>> = {
+  mean: ["(x * mask).sum(1) / mask.sum(1)", "the mean of a text's tokens"],
+  cls: ["x[:, 0]", "a text's first token"],
+  "last-token": [AT_LAST, "a text's last token"],
+  last: [AT_LAST, "a text's last token"],
+};
+
+/** The lines that compute the logits of a pooling that transformers' class has not. PEFT's prompts are rows before texts. */
+const pooledCode = ({ task, model }: AdapterMeta) => [
+  isEncoder(model) ? "# Without the layer that transformers has before the head." : "# The mean, not the last token.",
   'mask = batch["attention_mask"].unsqueeze(-1)',
   "x = model.eval()(**batch, output_hidden_states=True).hidden_states[-1][:, -mask.shape[1]:]",
-  `logits = model.${headModule(task.objective, model)!.name}((x * mask).sum(1) / mask.sum(1))`,
+  `logits = model.${headModule(task.objective, model)!.name}(${POOLED[task.pooling][0]})`,
 ];
 
 /** Whether PEFT 0.21 fails with transformers 5.24, which changed how GPT-2 receives past keys and values. */
@@ -108,9 +130,11 @@ const pads = ({ mode, task }: AdapterMeta) => isMean(task) || METHODS[mode].virt
 
 export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it.";
 
-/** What is to be known of mean pooling before a model is used in Python. */
-export const AT_MEAN =
-  "It classifies by the mean of a text's tokens: use the README's code. transformers alone takes the last token.";
+/** What is to be known of the pooling before a model is used in Python. */
+export const atPooling = ({ task, model }: AdapterMeta) =>
+  `It classifies by ${POOLED[task.pooling][1]}: use the README's code. transformers alone ${
+    isEncoder(model) ? "has a layer before the head that was not trained" : "takes the last token"
+  }.`;
 
 /** What to install to load it with PEFT, and what to know of it. */
 export const peftInstall = (meta: AdapterMeta, end: End): string =>
@@ -123,6 +147,6 @@ export function remarks(meta: AdapterMeta, { id, text }: End): string {
   if (readsTokens(meta.task)) return "";
   if (!pads(meta)) return "PEFT reads the logits at the last position: classify texts one by one, without padding.";
   const empty = `An empty text is one ${text}.`;
-  if (isMean(meta.task)) return `${AT_MEAN} Pad on the right. ${empty}`;
+  if (hasOwnPooling(meta)) return `${atPooling(meta)} Pad on the right. ${empty}`;
   return `transformers reads the logits at the last token that is not pad_token_id (${id}, ${text}): pad on the right. ${empty}`;
 }

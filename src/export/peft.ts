@@ -6,13 +6,12 @@ import { readPieces, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { baseDtype } from "../io/peft/adapter-meta.ts";
 import { type Adapter, type AdapterMeta, EXACT, type FinalNorm, META, peftForm } from "../io/peft/peft.ts";
-import type { PeftForm } from "../io/peft/peft-form.ts";
+import { hasOwnPooling, type PeftForm } from "../io/peft/peft-form.ts";
 import { adapterFiles, biasObstacle, peftFiles, peftObstacle } from "../io/peft/peft-write.ts";
 import { readShards } from "../io/safetensors/shards.ts";
 import { METHODS } from "../methods/index.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { isMean } from "../tasks/index.ts";
 import type { PlanForm } from "./form.ts";
 import { alone, isMergeable, nameMethod } from "./mergeable.ts";
 import { baseLabel, needsOlder, OLDER, peftCode, peftInstall, useCode } from "./peft-code.ts";
@@ -31,9 +30,10 @@ export const plan: PlanForm = async ({ adapter, baseModel, base, finalNorm }, { 
   const model = withBase ? copy : base.place === "hub" ? base.name : absolutePath(directory);
   const files = new Map<string, FileContent>(peftFiles(requirePeftForm(meta), meta, tensors, finalNorm));
   // PEFT's files do not tell the pooling: without it Lowrank, too, would read the last token.
-  if (isMean(meta.task))
+  if (hasOwnPooling(meta))
     for (const [name, content] of await ownFiles({ ...adapter, meta }, finalNorm)) files.set(name, content);
-  const { end } = baseModel.vocabulary;
+  const { vocabulary } = baseModel;
+  const { end } = vocabulary;
   const notes: string[] = [];
   if (baseDtype(meta) === "f16")
     notes.push("it was trained with the base model in f16; with another type, logits differ by rounding");
@@ -52,7 +52,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, base, finalNorm }, { 
         title: "In Python, with PEFT",
         language: "python",
         text: `In this directory, after ${peftInstall(meta, end)}`,
-        code: [...peftCode(meta, end, model, "."), ...useCode(meta, end)].join("\n"),
+        code: [...peftCode(meta, end, model, "."), ...useCode(meta, vocabulary)].join("\n"),
       },
     ],
   };

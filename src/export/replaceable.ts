@@ -2,7 +2,7 @@
 import { exists, joinPath, listDirectory, readBytes } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { EXACT, META } from "../io/peft/peft.ts";
-import { TOKENIZER_FILES } from "../io/tokenizer/tokenizer-names.ts";
+import { PROMPTS, TOKENIZER_FILES } from "../io/tokenizer/tokenizer-names.ts";
 import { refuseLink, refuseOthers } from "../run/files.ts";
 
 /** The file that marks a directory as an export. */
@@ -23,6 +23,7 @@ const EXPORT_FILES = [
   "generation_config.json",
   "model.safetensors",
   ...TOKENIZER_FILES,
+  PROMPTS,
 ];
 
 export const MARK = "Trained with Lowrank on ";

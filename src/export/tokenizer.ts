@@ -1,10 +1,11 @@
 /** The files of a model's tokenizer, as transformers reads them. */
 import { packagePath } from "#platform";
+import { isEncoder } from "../config.ts";
 import { type BaseModel, GPT2_FILES } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { makeFastTokenizer, template } from "../io/tokenizer/tokenizer-fast.ts";
-import { CHAT_TEMPLATE } from "../io/tokenizer/tokenizer-names.ts";
+import { CHAT_TEMPLATE, PROMPTS } from "../io/tokenizer/tokenizer-names.ts";
 import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { longestText } from "./peft-code.ts";
@@ -24,7 +25,9 @@ export async function vocabularyFiles(baseModel: BaseModel): Promise<Map<string,
     }
     if (files.has("vocab.json") || files.has("tokenizer.json")) break;
   }
-  return files;
+  const { prompt } = baseModel.vocabulary;
+  const named = { prompts: { default: prompt }, default_prompt_name: "default" };
+  return prompt === "" ? files : files.set(PROMPTS, JSON.stringify(named, null, 2));
 }
 
 /** The model's tokenizer, padding with the token that ends a text. */
@@ -32,7 +35,7 @@ export async function tokenizerFiles(meta: AdapterMeta, baseModel: BaseModel): P
   const files = await vocabularyFiles(baseModel);
   const own = "tokenizer_config.json";
   // transformers reads older files' special_tokens_map.json after the settings: it becomes part of them.
-  const base = {};
+  const base: Record<string, unknown> = {};
   for (const name of ["special_tokens_map.json", own])
     Object.assign(base, await readModelJson(baseModel.directory, name));
   const end = baseModel.vocabulary.end.text;
@@ -47,7 +50,7 @@ export async function tokenizerFiles(meta: AdapterMeta, baseModel: BaseModel): P
     // transformers 5 splits texts of its GPT2Tokenizer by GPT-2's pattern, whatever tokenizer.json has (SmolLM2's).
     ...(isOther && files.has("tokenizer.json") ? { tokenizer_class: "PreTrainedTokenizerFast" } : {}),
     model_max_length: longestText(meta),
-    pad_token: end,
+    pad_token: (isEncoder(meta.model) && base.pad_token) || end,
     // Padding on the left would shift the position embeddings.
     padding_side: "right",
     truncation_side: "right",

@@ -2,7 +2,6 @@
 import { architectureName } from "../config.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
-import type { Vocabulary } from "../io/tokenizer/vocabulary.ts";
 import { adapterOptions, describeMethod } from "../methods/training.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import { printableLine } from "../printable.ts";
@@ -12,15 +11,15 @@ import { readsTokens, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { LISTED } from "../tasks/task.ts";
 import { USAGES, usageOf } from "../tasks/words.ts";
 import { DEFAULTS } from "../train/options.ts";
-import { peftCode, peftInstall, pythonPath, useCode } from "./peft-code.ts";
+import { type Frame, peftCode, peftInstall, pythonPath, useCode } from "./peft-code.ts";
 
 /** A trained model, as far as it is known. */
 export interface Trained {
   meta: AdapterMeta;
   /** The base model's name, and where others find it: in the package, on the hub, or in a folder of its owner. */
   base: BaseName;
-  /** The token that ends a text. */
-  end: Vocabulary["end"];
+  /** What is before, behind and between texts. */
+  frame: Frame;
   /** A message to try: of `textToTry`. */
   example: TextOrPair;
   /** Why PEFT cannot load it; null: it can. */
@@ -124,9 +123,9 @@ function nodeUsage(trained: Trained, directory: string): Usage {
   };
 }
 
-function peftUsage({ meta, base, end, example, obstacle }: Trained, adapter: string): Usage {
+function peftUsage({ meta, base, frame, example, obstacle }: Trained, adapter: string): Usage {
   const usage = { title: "In Python, with PEFT", language: "python" } as const;
   if (obstacle !== null) return { ...usage, text: `PEFT cannot load this model: ${obstacle}.`, code: null };
-  const code = [...peftCode(meta, end, pythonPath(base), adapter), ...useCode(meta, end, example)];
-  return { ...usage, text: peftInstall(meta, end), code: code.join("\n") };
+  const code = [...peftCode(meta, frame.end, pythonPath(base), adapter), ...useCode(meta, frame, example)];
+  return { ...usage, text: peftInstall(meta, frame.end), code: code.join("\n") };
 }

@@ -10,7 +10,7 @@ import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import type { Batch, Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
-import { readsTokens, type TaskConfig } from "../tasks/index.ts";
+import { classifiedRow, readsTokens, type TaskConfig } from "../tasks/index.ts";
 
 /** Texts a batch, of one adapter. */
 const SEQUENCES = 16;
@@ -109,7 +109,7 @@ export function packRows({ tokens: rows, padTo, pad, task }: Rows): Batch {
   return {
     ids,
     starts,
-    rows: Uint32Array.from(rows, (row, b) => (task.pooling === "last" ? starts[b + 1]! : starts[b]! + row.length) - 1),
+    rows: Uint32Array.from(rows, (row, b) => classifiedRow(task.pooling, starts[b]!, row.length, starts[b + 1]!)),
     targets: new Int32Array(rows.length),
   };
 }

@@ -2,11 +2,12 @@
 
 import { exists, isServed, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions, lookUp } from "../checks.ts";
-import type { ModelConfig } from "../config.ts";
+import { isEncoder, type ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { isGguf, isRemote } from "../platform/paths.ts";
+import type { Pooling } from "../tasks/index.ts";
 import type { Shape } from "../tensor.ts";
 import { parseModelConfig, readJson, refuseQuantized, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./hub/download-options.ts";
@@ -45,6 +46,8 @@ export interface BaseModel {
   readonly problemType?: unknown;
   /** Of its tokenizer's files; GPT-2's where it has none. */
   readonly vocabulary: Vocabulary;
+  /** What stands for a text, where a folder of sentence-transformers says it. */
+  readonly pooling?: Pooling | undefined;
   /** Canonical names (without `transformer.`) in `baseShapes` order; then untied `lm_head.weight`, `score.weight`. */
   readonly names: readonly string[];
   shape(name: string): Shape;
@@ -121,9 +124,10 @@ export async function openBaseModel(directory: string, fingerprint?: string): Pr
 
 /** Opens the files in `place` as the model of this directory. */
 async function openFrom(place: string, directory: string): Promise<BaseModel & AsyncDisposable> {
-  const { json, config: described, vocabulary, tensors } = await openFiles(place, directory);
+  const { json, config: described, tensors, ...opened } = await openFiles(place, directory);
   const { where } = tensors;
   try {
+    const { vocabulary, pooling } = await asSentences(place, described, opened.vocabulary);
     const named = namedTensors(tensors);
     // Imported on demand: few files have a head that the config ties to the token table.
     const config =
@@ -166,6 +170,7 @@ async function openFrom(place: string, directory: string): Promise<BaseModel & A
       config,
       problemType: json.problem_type,
       vocabulary,
+      pooling,
       names: [...stored.keys()],
       shape: (name) => find(name).info.shape,
       read,
@@ -188,14 +193,17 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
   const refuse = () => {
     throw new ConfigError("weights-not-opened", "the weights of this model were not opened", { where: directory });
   };
-  const { config, vocabulary } =
+  const describe = async (place: string) => {
+    const { config, vocabulary } = await readDescription(place, directory);
+    return { config, ...(await asSentences(place, config, vocabulary)) };
+  };
+  const described =
     isServed(directory) && !isGguf(directory)
-      ? await (await import("./hub/served.ts")).describeServed(directory, (place) => readDescription(place, directory))
-      : await readDescription(directory, directory);
+      ? await (await import("./hub/served.ts")).describeServed(directory, describe)
+      : await describe(directory);
   return {
     directory,
-    config,
-    vocabulary,
+    ...described,
     names: [],
     shape: refuse,
     read: refuse,
@@ -205,6 +213,14 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
 
 /** Whether a model's vocabulary is GPT-2's, whose files need not be read. */
 const isShippedGpt2 = (directory: string) => directory === packagePath(GPT2_FILES);
+
+/** How an encoder reads texts, if its folder is one of sentence-transformers; a GGUF file may be in such a folder. */
+async function asSentences(place: string, config: ModelConfig, vocabulary: Vocabulary) {
+  if (!isEncoder(config)) return { vocabulary };
+  const { readSentence, withPrompt } = await import("./sentence-transformers.ts");
+  const { pooling, prompt } = await readSentence(isGguf(place) ? joinPath(place, "..") : place);
+  return { pooling, vocabulary: await withPrompt(vocabulary, prompt) };
+}
 
 /** The config, the tokenizer and the tensors of a model. */
 async function openFiles(place: string, directory: string) {

@@ -6,6 +6,7 @@ import { ConfigError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import type { LoraConfig } from "../methods/lora.ts";
 import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../names.ts";
+import { setting } from "../setting.ts";
 import { countOutputs, hasHead, readsTokens, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { numel, type WeightDtype } from "../tensor.ts";
 
@@ -69,6 +70,11 @@ export function parameterList(spec: ModelSpec): Description[] {
       expected: "a decoder: a GPT-2, Llama-type model or GPT-NeoX",
       found: architectureName(config),
       hint: "use it to classify, to score or to tag texts",
+    });
+  if (task.pooling === "cls" && !isEncoder(config))
+    throw new ConfigError("unsupported-mode", `${setting("pooling", "cls")} is for encoders`, {
+      expected: "another pooling: the first token of a decoder has seen no other",
+      found: architectureName(config),
     });
   if (!hasMode(config, mode))
     throw new ConfigError("unsupported-mode", `the model has nothing that mode ${mode} trains`, {

@@ -88,7 +88,7 @@ export function buildAdapter(
 ): Adapter {
   const { temperature, threshold, positive, thresholds } = record.results?.decision ?? {};
   const { objective, settings } = record;
-  const defaults = resolveOptions({ mode: spec.mode }, objective, knownBase(spec.config));
+  const defaults = resolveOptions({ mode: spec.mode }, objective, knownBase(spec));
   const training = ofMode(settingsToKeep({ ...defaults, ...settings }, defaults), spec.mode);
   return {
     meta: {

@@ -54,16 +54,16 @@ export async function loadData(
 /** The data and all options of a run with a model, and with the adapter that it starts from. `load` loads the data. */
 export async function resolveSettings(
   settings: RunSettings,
-  { config, directory }: BaseModel,
+  model: BaseModel,
   adapter: Adapter | undefined,
   load: (source: DataSource) => Promise<TrainingData>,
 ): Promise<{ data: TrainingData; options: TrainOptions }> {
   const { objective = DEFAULT_OBJECTIVE } = settings;
-  expectWriter(nameBase(directory).name, objective);
+  expectWriter(nameBase(model.directory).name, objective);
   const own = adapter ? withAdapter(settings, adapter.meta, objective) : settings;
   const { seed, ...sizes } = trainOptions(own);
-  const context = textContext(config, methodConfig(sizes));
+  const context = textContext(model.config, methodConfig(sizes));
   const data = await load({ objective, data: { ...dataSpec(settings), ...dataOptions(settings, seed, context) } });
-  const mode = usualMode(own, data as LoadedDataset, config);
-  return { data, options: trainOptions({ ...own, mode }, { rows: data.train.size, ...knownBase(config) }) };
+  const mode = usualMode(own, data as LoadedDataset, model.config);
+  return { data, options: trainOptions({ ...own, mode }, { rows: data.train.size, ...knownBase(model) }) };
 }

@@ -27,7 +27,7 @@ export function candidateArms(bases: readonly { name: string; config: ModelConfi
   const arms = FACTORS.flatMap((factor) =>
     bases.flatMap(({ name, config }) =>
       comparedRuns(possibleModes(config, { objective })).map(({ settings, rates }): Arm => {
-        const lr = Number((factor * pickRate(rates, knownBase(config))).toPrecision(3));
+        const lr = Number((factor * pickRate(rates, knownBase({ config }))).toPrecision(3));
         return { ...settings, lr, model: name };
       }),
     ),

@@ -32,11 +32,12 @@ export const OBJECTIVES = /* @__PURE__ */ Object.keys(LIST) as readonly Objectiv
 export const DEFAULT_OBJECTIVE: Objective = "classification";
 
 /**
- * What a message is classified by: the mean of its tokens' outputs; the output of its last token, as transformers'
- * classes do; or that of the last position of the padded row, as the published program does.
+ * What a message is classified by: the mean of its tokens' outputs; the output of its first token, an encoder's [CLS];
+ * that of its last token, as transformers' classes of decoders do; or that of the last position of the padded row, as
+ * the published program does.
  */
-export const POOLINGS = ["mean", "last-token", "last"] as const;
-/** What a message is classified by: `mean`, `last-token` or `last`. */
+export const POOLINGS = ["mean", "cls", "last-token", "last"] as const;
+/** What a message is classified by: `mean`, `cls`, `last-token` or `last`. */
 export type Pooling = (typeof POOLINGS)[number];
 
 /** What a model's head is for. */
@@ -53,6 +54,10 @@ type Learned = Pick<TaskConfig, "objective">;
 
 /** Whether a text is classified by the mean of its rows, not by one of them. */
 export const isMean = ({ pooling }: Pick<TaskConfig, "pooling">): boolean => pooling === "mean";
+
+/** The row that a text of `length` tokens from `start` on is classified at, whose padding ends at `end`. */
+export const classifiedRow = (pooling: Pooling, start: number, length: number, end: number): number =>
+  pooling === "cls" ? start : pooling === "last" ? end - 1 : start + length - 1;
 
 /** Whether each token has a target, not each text. */
 export const readsTokens = ({ objective }: Learned): boolean => TASKS[objective].target === "token";

@@ -225,6 +225,7 @@ const NOT_ALONE = [
   "shards",
   "peft-import",
   "pieces",
+  "sentence-transformers",
   "fingerprint",
   "served",
   "several-adapters",

@@ -4,6 +4,7 @@ import { checkArguments, parseChoice, refuseUnknown } from "../checks.ts";
 import { isEncoder, isLlama, type ModelConfig, type ModelType, traits } from "../config.ts";
 import { checkSetting, refuseLacked } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { METHODS, MODES, type Mode, takesSteps } from "../methods/index.ts";
 import { validateLora } from "../methods/lora.ts";
@@ -11,7 +12,7 @@ import type { Rates } from "../methods/method.ts";
 import { adapterOptions, hasSetting, methodConfig, TRAINING } from "../methods/training.ts";
 import { countBase, isInBlocks } from "../names.ts";
 import { setting } from "../setting.ts";
-import { DEFAULT_OBJECTIVE, type Objective, TASKS } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, isMean, type Objective, type Pooling, TASKS } from "../tasks/index.ts";
 import { parseThreshold } from "../tasks/threshold.ts";
 import { TRAINING as OF_TASKS } from "../tasks/training.ts";
 import { SETTING_NAMES, SETTINGS, type Setting, type TrainOptions } from "./settings.ts";
@@ -26,11 +27,14 @@ export interface Known {
   model_type?: ModelType;
   /** Its blocks. */
   n_layer?: number;
+  /** What stands for a text, if its folder says it. */
+  pooling?: Pooling;
 }
 
-export const knownBase = (config: ModelConfig): Known => ({
+export const knownBase = ({ config, pooling }: Pick<BaseModel, "config" | "pooling">): Known => ({
   ...{ parameters: countBase(config), n_layer: config.n_layer },
   ...(config.model_type ? { model_type: config.model_type } : {}),
+  ...(pooling ? { pooling } : {}),
 });
 
 /** The parameters from which a model counts as large: rates were measured with 7 million, and published from 80 on. */
@@ -113,6 +117,7 @@ export function defaultsFor(
   return {
     ...{ lr: defaultRate(mode, known), ...ofMethod },
     ...(hasSetting(mode, "layers") ? { layers: defaultLayers(known, { ...defaults, ...ofMethod, ...given }) } : {}),
+    ...(known.pooling && isMean(defaults) ? { pooling: known.pooling } : {}),
     batchSize: size,
     epochs: isShort ? enough : defaults.epochs,
     evalEvery: isShort ? Math.ceil((enough * stepsPerEpoch) / EVALUATIONS) : defaults.evalEvery,

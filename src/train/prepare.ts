@@ -99,7 +99,7 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
   const { objective } = data;
   checkVocabulary(data, model);
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;
-  const options = resolveOptions(settings, objective, { rows: data.train.size, ...knownBase(model.config) });
+  const options = resolveOptions(settings, objective, { rows: data.train.size, ...knownBase(model) });
   const isBinary = data.labels.length === 2;
   if (options.threshold !== "none" && !isBinary && TRAINING[objective].labels === "class")
     throw new ConfigError("options-conflict", `${setting("threshold")} needs two classes`, {

@@ -124,7 +124,7 @@ const FIELDS: General<FieldWords | null> = {
   pooling: {
     label: "Pooling",
     why: "What of a text is classified. The mean of its tokens learns more from few rows; transformers' classes read the last token.",
-    choices: { mean: "mean of all tokens", "last-token": "last token" },
+    choices: { mean: "mean of all tokens", cls: "first token, [CLS]", "last-token": "last token" },
   },
   headBias: {
     label: "Head bias",

@@ -14,6 +14,7 @@ import type { TextOrPair } from "../pair.ts";
 import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
+import type { Pooling } from "../tasks/index.ts";
 import type { Answer as LabelAnswer, Labelled } from "../tasks/predictions.ts";
 import type { CommonDtype } from "../tensor.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
@@ -71,6 +72,8 @@ export type CorrectedRow = Pick<ReviewRow, "row" | "text"> & { label: string };
 export interface ModelReport {
   name: string;
   config: ModelConfig;
+  /** What stands for a text, if its folder says it. */
+  pooling?: Pooling | undefined;
   values: number;
   /** The methods that have something to train in it. */
   modes: readonly Mode[];

@@ -132,7 +132,7 @@ async function generateAll(word: string): Promise<Map<string, string>> {
       }
     for (const place of places) {
       const trained: Trained = {
-        ...{ meta, base: { name: `/home/me/${word}`, place }, end: vocabulary.end, obstacle: null },
+        ...{ meta, base: { name: `/home/me/${word}`, place }, frame: { ...vocabulary, prompt: word }, obstacle: null },
         example: meta.settings.pairs ? [word, word] : word,
       };
       const usages = listUsages(trained, `run ${word}`, `run ${word}/adapter`);

@@ -60,7 +60,7 @@ async function writeTrained() {
 const TRAINED: Trained = {
   meta,
   base: { name: "base", place: "folder" },
-  end: GPT2_VOCABULARY.end,
+  frame: GPT2_VOCABULARY,
   example: "see you at lunch",
   obstacle: null,
 };

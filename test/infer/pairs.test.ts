@@ -11,6 +11,7 @@ import { measureInfluences } from "../../src/infer/influence.ts";
 import { csvLine } from "../../src/io/csv.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { parseMeta } from "../../src/io/peft/adapter-meta.ts";
+import { GPT2_VOCABULARY } from "../../src/io/tokenizer/vocabulary.ts";
 import type { Pair } from "../../src/pair.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { readTrainedTexts } from "../../src/run/trained-texts.ts";
@@ -126,19 +127,22 @@ test("an adapter of PEFT takes single texts and pairs, one of pairs no others; w
 
 test("the code for Python joins pairs as training did, and the code for pages and Node takes two texts", () => {
   const meta = testMeta({}, { model: TINY, settings: { pairs: SETTINGS } });
-  const end = { id: 50256, text: "<|endoftext|>" };
+  const frame = GPT2_VOCABULARY;
   const example = ["Is it?", "Yes"] as const;
-  const python = [...peftCode(meta, end, "gpt2", "."), ...useCode(meta, end, example)].join("\n");
+  const python = [...peftCode(meta, frame.end, "gpt2", "."), ...useCode(meta, frame, example)].join("\n");
   for (const words of [
     "# GPT-2's tokenizer joins the texts of a pair with nothing between them",
     'pair=["$A", "<|endoftext|>", "$B"], special_tokens=[("<|endoftext|>", 50256)]',
     'tokenizer(["Is it?"], ["Yes"], ',
   ])
     assert.ok(python.includes(words), python);
-  assert.not.match(useCode(testMeta({}, { model: TINY }), end).join("\n"), /TemplateProcessing/);
-  for (const { code } of listUsages({ meta, base: { name: "gpt2", place: "hub" }, end, example, obstacle: null }).slice(
-    0,
-    2,
-  ))
+  assert.not.match(useCode(testMeta({}, { model: TINY }), frame).join("\n"), /TemplateProcessing/);
+  for (const { code } of listUsages({
+    meta,
+    base: { name: "gpt2", place: "hub" },
+    frame,
+    example,
+    obstacle: null,
+  }).slice(0, 2))
     assert.ok(code!.includes('classify([["Is it?","Yes"]])'), code!);
 });

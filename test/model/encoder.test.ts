@@ -2,20 +2,25 @@
  * BERT, RoBERTa and XLM-R that transformers wrote, and adapters of them that PEFT wrote (test/golden/encoders): logits,
  * losses, every gradient and 10 steps of AdamW, as they and PyTorch compute them in float64.
  */
-import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
+import { planExport } from "../../src/export/index.ts";
 import { parseModelConfig } from "../../src/io/common.ts";
-import { openBaseModel } from "../../src/io/hf.ts";
+import { describeModel, openBaseModel } from "../../src/io/hf.ts";
+import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { AdamW } from "../../src/model/adamw.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { parameterList } from "../../src/model/trainable.ts";
+import type { Objective } from "../../src/tasks/index.ts";
+import { knownBase, resolveOptions } from "../../src/train/options.ts";
+import { drawTensors, testMeta } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -29,6 +34,7 @@ import {
   type Tolerance,
   withExpected,
 } from "../helpers/peft-fixtures.ts";
+import { smallModel } from "../helpers/tiny.ts";
 
 const folder = packagePath("test/golden/encoders");
 const names = ["bert", "roberta", "xlm-roberta"];
@@ -52,6 +58,103 @@ test("what an encoder cannot do, or is computed otherwise, is refused by name", 
     ["max_position_embeddings", 2, "more than 2"],
   ] as const)
     await assertFails("unsupported-model-config", [key, word], () => parseModelConfig({ ...json, [key]: value }, path));
+});
+
+test("a folder of sentence-transformers says its pooling and its prompt; what is not read is refused by name", async () => {
+  const directory = temporaryFolder();
+  cpSync(join(folder, "bert", "base"), directory, { recursive: true });
+  mkdirSync(join(directory, "1_Pooling"));
+  const write = (name: string, json: unknown) => writeFileSync(join(directory, name), JSON.stringify(json));
+  const module = (type: string) => ({ type: `sentence_transformers.models.${type}` });
+  const modules = ["Transformer", "Pooling", "Normalize"].map(module);
+  const prompts = { prompts: { query: "query: ", other: "x" }, default_prompt_name: "query" };
+  const open = async () => {
+    await using model = await openBaseModel(directory);
+    const described = await describeModel(directory);
+    assert.equal([described.pooling, described.vocabulary], [model.pooling, model.vocabulary]);
+    return model;
+  };
+  const { vocabulary: plain } = await open();
+  for (const [pooling, expected] of [
+    [{ pooling_mode_cls_token: true, pooling_mode_mean_tokens: false, word_embedding_dimension: 48 }, "cls"],
+    [{ pooling_mode: "mean", include_prompt: true }, "mean"],
+    [{ pooling_mode: ["cls"] }, "cls"],
+  ] as const) {
+    write("modules.json", modules);
+    write("1_Pooling/config.json", pooling);
+    write("config_sentence_transformers.json", prompts);
+    const model = await open();
+    assert.equal([model.pooling, model.vocabulary.prompt], [expected, "query: "]);
+    // An adapter that was trained with the prompt does not fit a base without it.
+    assert.is.not(model.vocabulary.fingerprint, plain.fingerprint);
+    const chosen = (objective: Objective, given = {}) => resolveOptions(given, objective, knownBase(model)).pooling;
+    assert.is(chosen("classification"), expected);
+    assert.is(chosen("tokens"), "last-token");
+    assert.is(chosen("regression", { pooling: "last-token" }), "last-token");
+  }
+  const [pooling, names] = ["1_Pooling/config.json", "config_sentence_transformers.json"];
+  for (const [name, json, words] of [
+    [names, { prompts: {}, default_prompt_name: "query" }, ["default_prompt_name", '"query"']],
+    ["modules.json", [...modules, module("Dense")], ["Normalize", '"Dense"', "modules.json"]],
+    ["sentence_bert_config.json", { do_lower_case: true }, ["do_lower_case"]],
+    [pooling, { pooling_mode_weightedmean_tokens: true }, ["mean or cls", '"weightedmean"']],
+    [pooling, { pooling_mode: ["cls", "max"] }, ['"cls, max"']],
+    [pooling, { pooling_mode: "mean", include_prompt: false }, ["include_prompt"]],
+  ] as const) {
+    const before = existsSync(join(directory, name)) ? readFileSync(join(directory, name)) : "{}";
+    write(name, json);
+    await assertFails("unsupported-model-config", [...words], open);
+    writeFileSync(join(directory, name), before);
+  }
+  const { config } = await openBaseModel(smallModel(join(directory, "gpt2")));
+  const spec = { config, mode: "all", lora: null, train_head: true } as const;
+  const task = { ...TASKS.classification, pooling: "cls" } as const;
+  await assertFails("unsupported-mode", ["encoders", "GPT-2"], () => parameterList({ ...spec, task }));
+});
+
+test("an encoder's head for texts is read at our pooling: by the README's code, and from PEFT by no one", async () => {
+  for (const [name, head] of [
+    ["bert", "classifier"],
+    ["roberta", "classifier.out_proj"],
+  ] as const) {
+    const directory = temporaryFolder();
+    cpSync(join(folder, name), directory, { recursive: true });
+    await using opened = await openBaseModel(join(directory, "base"));
+    const frame = { prompt: 'say "it": ', closes: true };
+    const baseModel = { ...opened, vocabulary: { ...opened.vocabulary, ...frame } };
+    const pairs = { columns: ["first", "second"] };
+    const task = { ...TASKS.classification, pooling: "cls", head_bias: true } as const;
+    const meta = testMeta({ target_modules: ["q"] }, { model: opened.config, task, settings: { pairs } });
+    const adapter = { meta, tensors: drawTensors(meta) };
+    for (const kind of ["peft", "merged"] as const) {
+      const { files } = await planExport(kind, { adapter, baseModel });
+      const readme = String(files.get("README.md"));
+      for (const words of [
+        "It classifies by a text's first token",
+        "has a layer before the head that was not trained",
+        'prompt = "say \\"it\\": "',
+        'tokenizer([prompt + "some text"], [prompt + "another text"], padding=True, return_token_type_ids=False, ',
+        `logits = model.${head}(x[:, 0])`,
+      ])
+        assert.ok(readme.includes(words), `${words}: ${readme}`);
+      assert.not.match(readme, /pad_token|TemplateProcessing/);
+      const json = (file: string) => JSON.parse(String(files.get(file)));
+      if (kind === "merged") {
+        // RoBERTa counts positions from it.
+        assert.is(json("config.json").pad_token_id, { bert: 0, roberta: 1 }[name]);
+        assert.is(json("config_sentence_transformers.json").prompts.default, frame.prompt);
+        continue;
+      }
+      const { task_type, modules_to_save } = json("adapter_config.json");
+      assert.equal([task_type, modules_to_save.at(-1)], [null, name === "bert" ? "score" : head]);
+    }
+    const settings = join(directory, "lora", "adapter_config.json");
+    const peft = JSON.parse(readFileSync(settings, "utf8"));
+    writeFileSync(settings, JSON.stringify({ ...peft, task_type: "SEQ_CLS" }));
+    await assertFails("unsupported-adapter-config", ["SEQ_CLS", "TOKEN_CLS", "a layer that is not read"], () =>
+      loadAdapter(join(directory, "lora"), opened),
+    );
+  }
 });
 
 /** Runs `body` with a model and the head of its fixture. */

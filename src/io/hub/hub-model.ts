@@ -10,7 +10,7 @@ import { parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "../common.ts"
 import { LIMITS } from "../limits.ts";
 import { readShards } from "../safetensors/shards.ts";
 import { readVocabulary, type TokenConfig } from "../tokenizer/tokenizer-files.ts";
-import { TOKENIZER_FILES } from "../tokenizer/tokenizer-names.ts";
+import { SENTENCE_FILES, TOKENIZER_FILES } from "../tokenizer/tokenizer-names.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import {
   downloading,
@@ -26,7 +26,7 @@ import {
 import { HUB_MODELS, isHubName, type Repository } from "./hub-names.ts";
 
 /** They are fetched first: a tokenizer of another kind is refused before the weights are downloaded. */
-const SMALL: readonly string[] = [...TOKENIZER_FILES, "config.json"];
+const SMALL: readonly string[] = [...TOKENIZER_FILES, ...SENTENCE_FILES, "config.json"];
 
 /** "owner/name" of a model on the hub; undefined if `name` cannot be one, like most paths. */
 export function hubModelName(name: string): string | undefined {

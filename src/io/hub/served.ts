@@ -15,7 +15,7 @@ import { asDirectory, type Files, folderWith, inZip, openSent } from "../folder.
 import { parseMeta } from "../peft/adapter-meta.ts";
 import { COUNTS, EXACT, META, ownTensors, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../peft/peft.ts";
 import { readShards } from "../safetensors/shards.ts";
-import { OTHER_TOKENIZERS, TOKENIZER_FILES } from "../tokenizer/tokenizer-names.ts";
+import { OTHER_TOKENIZERS, SENTENCE_FILES, TOKENIZER_FILES } from "../tokenizer/tokenizer-names.ts";
 import { cacheDirectory } from "./cache.ts";
 import { hubUrl } from "./hub.ts";
 
@@ -93,9 +93,12 @@ export async function refuseElsewhere(address: string, adapter: string): Promise
   });
 }
 
+/** What is read of a model beside its weights. */
+const describing = async () => ["config.json", ...SENTENCE_FILES, ...(await tokenizerNames())];
+
 /** Runs `work` on the config and the tokenizer of a model on a server. */
 export async function describeServed<T>(directory: string, work: (place: string) => Promise<T>): Promise<T> {
-  return asDirectory(directory, await openAll(directory, ["config.json", ...(await tokenizerNames())]), work);
+  return asDirectory(directory, await openAll(directory, await describing()), work);
 }
 
 /** The name of a model's only file. */
@@ -143,7 +146,7 @@ export async function openServed<T extends { close(): Promise<void> }>(
 
 async function openModel(directory: string, isGpt2: boolean): Promise<Files> {
   if (isGguf(directory)) return new Map([[GGUF, await openSent(directory)]]);
-  const files = await openAll(directory, ["config.json", MODEL_WEIGHTS, ...(isGpt2 ? [] : await tokenizerNames())]);
+  const files = await openAll(directory, [MODEL_WEIGHTS, ...(isGpt2 ? ["config.json"] : await describing())]);
   if (files.has(MODEL_WEIGHTS)) return files;
   const index = await openAll(directory, [SHARDS_INDEX]);
   if (index.size === 0) return files;

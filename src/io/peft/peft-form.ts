@@ -4,7 +4,7 @@ import { checkKinds } from "../../checks.ts";
 import { isEncoder, isLlama, type ModelConfig } from "../../config.ts";
 import { METHODS } from "../../methods/index.ts";
 import { type LoraAdapter, loraName, type Site } from "../../names.ts";
-import { hasHead, isMean, type Objective, TASKS } from "../../tasks/index.ts";
+import { isMean, type Objective, readsTokens, TASKS } from "../../tasks/index.ts";
 import { numel, type Shape } from "../../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 
@@ -99,22 +99,29 @@ export function readBaseModel(json: unknown, key: string, where: string): string
   return name as string;
 }
 
+/** Whether texts are classified otherwise than by transformers' class, whose encoders have a layer before the head. */
+export const hasOwnPooling = ({ task, model }: Pick<AdapterMeta, "task" | "model">): boolean =>
+  isMean(task) || (isEncoder(model) && !readsTokens(task));
+
 /** PEFT's names for a head of its own, which it saves whole: `headEntries` has the one of a model. */
 export const HEADS = ["classifier", "score"];
 
 /** The settings that every method has; with the modules that are `saved` in addition to the head. */
 export function commonConfig(
-  { mode, base_model, task }: Pick<AdapterMeta, "mode" | "base_model" | "task">,
+  { mode, base_model, task, model }: Pick<AdapterMeta, "mode" | "base_model" | "task" | "model">,
   saved: readonly string[] = [],
 ): PeftForm["config"] {
-  const modules = [...(hasHead(task) ? HEADS : []), ...saved];
+  const head = headModule(task.objective, model)?.name;
+  // Of RoBERTa's head only the last layer is there.
+  const heads = head?.includes(".") ? [head] : HEADS;
+  const modules = [...(head ? heads : []), ...saved];
   return {
     base_model_name_or_path: base_model,
     inference_mode: true,
     modules_to_save: modules.length > 0 ? modules : null,
     peft_type: METHODS[mode].peft!.type,
-    // PEFT's class of a type reads one token: with none, its automatic classes refuse to choose. Prompts need theirs.
-    task_type: isMean(task) && mode === "lora" ? null : TASKS[task.objective].peft,
+    // PEFT's class of a type pools otherwise: with none, its automatic classes refuse to choose. Prompts need theirs.
+    task_type: hasOwnPooling({ task, model }) && mode === "lora" ? null : TASKS[task.objective].peft,
   };
 }
 

@@ -4,12 +4,12 @@
  */
 
 import { checkKinds, show } from "../../checks.ts";
-import { textContext } from "../../config.ts";
+import { isEncoder, textContext } from "../../config.ts";
 import { ConfigError, FormatError, nameList } from "../../errors.ts";
 import { METHODS, MODES, type Mode } from "../../methods/index.ts";
 import { modelTargets, siteName } from "../../names.ts";
 import { setting } from "../../setting.ts";
-import { hasHead, type Objective, TASKS } from "../../tasks/index.ts";
+import { hasHead, type Objective, readsTokens, TASKS } from "../../tasks/index.ts";
 import { formatShape, type Shape, sameShape } from "../../tensor.ts";
 import { checkNames } from "../safetensors/tensor-file.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
@@ -50,6 +50,13 @@ export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base
   const wrapper = lora ? WRAPPER : HEAD;
   const model = base.config;
   const [first] = tasksOf(type) as [Objective];
+  if (isEncoder(model) && !readsTokens({ objective: first }))
+    throw unsupported(
+      settings,
+      "task_type",
+      "TOKEN_CLS: an encoder's head for texts is behind a layer that is not read",
+      where,
+    );
   const [weight] = headEntries(first, 0, model);
   const classes = (weight && peft.get(wrapper + weight[0])?.[0]) ?? 0;
   const head = headEntries(first, classes, model);

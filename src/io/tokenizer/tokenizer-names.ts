@@ -12,6 +12,10 @@ export const TOKENIZER_FILES = [
   CHAT_TEMPLATE,
 ] as const;
 
+/** The default prompt of a folder of sentence-transformers, and what else it has beside an encoder. */
+export const PROMPTS = "config_sentence_transformers.json";
+export const SENTENCE_FILES = ["modules.json", "1_Pooling/config.json", "sentence_bert_config.json", PROMPTS] as const;
+
 /** Files of tokenizers of other kinds. */
 export const OTHER_TOKENIZERS = {
   "tokenizer.model": "SentencePiece",

@@ -90,7 +90,7 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
   const isWhole =
     isJoined || added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
   const closes = close !== undefined;
-  const common = { fingerprint, size: texts.length, end, begin, closes, separators, chat: null, tables };
+  const common = { fingerprint, size: texts.length, end, begin, closes, separators, prompt: "", chat: null, tables };
   const runs = steps.map((step) => ("run" in step ? step.run : null));
   const kind = model?.kind ?? "bpe";
   return { ...common, isWhole, pretokenizer, kind, steps: runs, join: model?.join ?? null };

@@ -29,6 +29,8 @@ export interface Vocabulary {
   /** Whether `end` is behind every text, as BERT's [SEP]; how often it is between the texts of a pair. */
   readonly closes: boolean;
   readonly separators: number;
+  /** What is before every text that a model of texts reads, "query: "; "": nothing. */
+  readonly prompt: string;
   /** What makes one text of the messages of a chat; null: the model has no template. */
   readonly chat: ChatTemplate | null;
   /** The tables for data.wasm; null: GPT-2's, which are built in. */
@@ -52,6 +54,7 @@ export const GPT2_VOCABULARY: Vocabulary = {
   begin: null,
   closes: false,
   separators: 1,
+  prompt: "",
   chat: null,
   tables: null,
   isWhole: false,

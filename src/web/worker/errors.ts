@@ -48,7 +48,7 @@ export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
   const report = reportError(error);
   if (error instanceof TrainingError) {
     const { lr, model } = run;
-    const known = knownBase(model.config);
+    const known = knownBase(model);
     if (lr !== undefined) report.remedy = { set: { lr: smallerRate(lr, run.mode ?? DEFAULTS.mode, known) } };
   }
   if (isTooLarge(error)) {

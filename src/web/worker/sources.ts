@@ -10,7 +10,7 @@ import { hubCacheDirectory } from "../../io/hub/cache.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import { folderName, HUB_MODELS } from "../../io/hub/hub-names.ts";
 import type { Adapter } from "../../io/peft/peft.ts";
-import { TOKENIZER_FILES } from "../../io/tokenizer/tokenizer-names.ts";
+import { PROMPTS, TOKENIZER_FILES } from "../../io/tokenizer/tokenizer-names.ts";
 import { putFile, registerFile } from "../../platform/files.ts";
 import { isGguf } from "../../platform/paths.ts";
 import { blobReader, type FileReader } from "../../platform/reader.ts";
@@ -23,7 +23,7 @@ import { emit } from "./emit.ts";
 const PICKED = "picked";
 const MODELS = "models";
 /** The files of a model that are read. */
-const MODEL_FILES: readonly string[] = ["config.json", "model.safetensors", ...TOKENIZER_FILES];
+const MODEL_FILES: readonly string[] = ["config.json", "model.safetensors", ...TOKENIZER_FILES, PROMPTS];
 
 /** Number of files selected so far: part of the cache key, because a file of the same name may have other content. */
 let picks = 0;

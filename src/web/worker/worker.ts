@@ -85,9 +85,9 @@ const api = {
   tellTouchPoints: async (count: number) => tellTouchPoints(count),
   machine: async (): Promise<Machine> => ({ isolated: self.crossOriginIsolated, threads: defaultThreads() }),
   async openModel(name: string): Promise<ModelReport> {
-    const { config, vocabulary } = await fetchModel(name);
+    const { config, pooling, vocabulary } = await fetchModel(name);
     const hasChat = vocabulary.chat !== null;
-    return { name, config, values: countBase(config), modes: possibleModes(config), hasChat };
+    return { name, config, pooling, values: countBase(config), modes: possibleModes(config), hasChat };
   },
   /** Stores a model's files; returns the name for `openModel`. */
   async addModel(files: File[]): Promise<string> {

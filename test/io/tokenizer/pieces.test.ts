@@ -88,7 +88,7 @@ test("pairs have the ids of the library, and are cut as by it", () => {
   assert.equal([...tokenizer.encodeRow(text, 4)], [...ids.slice(0, 3), tokenizer.endOfText]);
 });
 
-test("rows have the same ids at every length, and their texts are kept", async () => {
+test("rows have the same ids at every length, also behind a prompt, and their texts are kept", async () => {
   const pairs: Pair[] = [
     ["Das Recht, é", "Würde ﬁ"],
     ["", "STRASSE"],
@@ -100,7 +100,12 @@ test("rows have the same ids at every length, and their texts are kept", async (
     pairs: pairs.map(([premise, hypothesis]) => JSON.stringify({ premise, hypothesis, label: "x" })).join("\n"),
     singles: singles.map((text) => JSON.stringify({ text, label: "x" })).join("\n"),
   };
-  for (const { vocabulary, tokenizer } of made.values()) {
+  const roberta = await readFiles({ "tokenizer.json": robertaForm().json });
+  const plain = [...[...made.values()].map(({ vocabulary }) => vocabulary), roberta];
+  for (const vocabulary of [...plain, ...plain.map((one) => ({ ...one, prompt: "Frage: x" }))]) {
+    const tokenizer = await loadTokenizer(vocabulary);
+    const [cls, sep] = [tokenizer.beginOfText!, tokenizer.endOfText];
+    const inner = (text: string) => tokenizer.encode(vocabulary.prompt + text, { addSpecialTokens: false });
     const module = await DataModule.load(vocabularyModel(vocabulary));
     for (const [name, texts] of [["pairs", pairs] as const, ["singles", singles] as const]) {
       const corpus = new Corpus(module);
@@ -111,6 +116,13 @@ test("rows have the same ids at every length, and their texts are kept", async (
         texts.map((_, i) => set.text(i)),
         texts,
       );
+      if (name === "singles") {
+        assert.equal([...tokenizer.encodeRow(singles[0]!, 64)], [cls, ...inner(singles[0]!), sep]);
+        assert.equal(
+          [...corpus.table(read, 0).empty],
+          singles.map((text) => Number(text === "")),
+        );
+      }
       for (const length of [name === "pairs" ? 5 : 3, 8, 64]) {
         const { ids, starts, lengths } = set.padded(length).batch(set.positions());
         for (const [i, text] of texts.entries()) {
@@ -122,12 +134,16 @@ test("rows have the same ids at every length, and their texts are kept", async (
   }
 });
 
-test("RoBERTa's is a byte-level BPE with tokens around a text and two between those of a pair", async () => {
+function robertaForm() {
   const fast = JSON.parse(goldenVocabulary("tokenizer.json"));
   const { vocab } = fast.model;
   const ends = { cls: ["<mask>", vocab["<mask>"]], sep: ["<|endoftext|>", vocab["<|endoftext|>"]] };
   const flags = { trim_offsets: true, add_prefix_space: false };
-  const roberta = { ...fast, post_processor: { type: "RobertaProcessing", ...ends, ...flags } };
+  return { fast, ends, json: { ...fast, post_processor: { type: "RobertaProcessing", ...ends, ...flags } } };
+}
+
+test("RoBERTa's is a byte-level BPE with tokens around a text and two between those of a pair", async () => {
+  const { fast, ends, json: roberta } = robertaForm();
   const [plain, framed] = await Promise.all([fast, roberta].map((json) => readFiles({ "tokenizer.json": json })));
   assert.is.not(plain!.fingerprint, framed!.fingerprint);
   const [inner, outer] = await Promise.all([plain!, framed!].map(loadTokenizer));

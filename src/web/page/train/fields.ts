@@ -57,7 +57,7 @@ export function isOffered(key: string, value: unknown): boolean {
 const defaults = computed((): Values => {
   const { epochs: wanted, mode: chosen, ...others } = given.value;
   const base = model.value?.config;
-  const known = { rows: trainRows.value, ...(base ? knownBase(base) : {}) };
+  const known = { rows: trainRows.value, ...(model.value ? knownBase(model.value) : {}) };
   // Of pairs two columns are read.
   const data = { objective: objective.value, pairs: readWith("textColumn")?.includes(",") || undefined };
   const usual = base ? usualMode(others, data, base) : start.value.mode;

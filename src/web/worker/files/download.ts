@@ -92,7 +92,7 @@ async function describeTrainedRun({ id, record, model: name }: PageRun, model: B
   return {
     meta,
     base: pageBase(name, model),
-    end: model.vocabulary.end,
+    frame: model.vocabulary,
     example: exampleText(record),
     obstacle: isPeft ? null : (record.peftObstacle ?? `${METHODS[meta.mode].title} is not one of its methods`),
   };

@@ -55,7 +55,7 @@ export function compare(settings: PageSettings): Promise<string> {
   return begin(async () => {
     const { config } = await fetchModel(settings.model);
     const { objective = DEFAULT_OBJECTIVE } = settings;
-    const methods = methodSettings(settings, possibleModes(config, { objective }), knownBase(config));
+    const methods = methodSettings(settings, possibleModes(config, { objective }), knownBase({ config }));
     const opened: Opened[] = [];
     for (const method of methods) {
       const { options, ...materials } = await openSettings(method);
