@@ -2,7 +2,8 @@
 import { parseChoice } from "../checks.ts";
 import { usualLength } from "../config.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { isBlank, type PairSettings } from "../pair.ts";
+import type { Vocabulary } from "../io/tokenizer/vocabulary.ts";
+import { isBlank, joinPair, type PairSettings } from "../pair.ts";
 import { setting } from "../setting.ts";
 import type { Splits } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES, readsTokens } from "../tasks/index.ts";
@@ -69,6 +70,8 @@ export interface LoadedDataset extends LoadedSets<Dataset> {
     leaks: { val: number; test: number };
     /** Labels that look like several in one. */
     combined: Combined | null;
+    /** Rows with more letters that are in no token of the model than others. */
+    unread: number;
   };
   /** The test rows of each part of a named data set that has several. */
   testParts: readonly { name: string; positions: Uint32Array }[];
@@ -149,6 +152,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       ...(loaded.corrected ? { corrected: loaded.corrected } : {}),
       undrawn: sizeOf(loaded.parts) - sizeOf(parts),
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
+      unread: parts.reduce((sum, set) => sum + countUnread(set, module.vocabulary), 0),
       combined: mayBeCombined ? findCombined(names) : null,
     },
     testParts,
@@ -169,6 +173,9 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     },
   };
 }
+
+const countUnread = (set: Dataset, { lacks }: Vocabulary) =>
+  lacks ? set.positions().filter((i) => lacks(joinPair(set.text(i)))).length : 0;
 
 const sizeOf = (parts: Parts) => parts.reduce((sum, { size }) => sum + size, 0);
 

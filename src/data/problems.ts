@@ -41,6 +41,10 @@ const RARE = 10;
 /** With fewer test rows the interval of an accuracy is wider than 10 points: so many folds say more. */
 export const [FEW_TEST_ROWS, USUAL_FOLDS] = [200, 5] as const;
 
+/** What is said of texts of which the model's tokenizer makes its unknown token. */
+export const UNREAD =
+  "texts are mostly letters that no token of the base model has: choose one that reads their script";
+
 /** A problem, and all places where it is. */
 export function problem(
   code: string,
@@ -56,6 +60,7 @@ export function findProblems(data: TrainingData, context: number): Problem[] {
   return [
     ...invalidRows(data.stats.leftOut),
     ...emptyTexts(data),
+    ...(data.stats.unread > 0 ? [problem("unknown-letters", `${formatCount(data.stats.unread)} ${UNREAD}`)] : []),
     ...conflicts(data),
     ...copies(data),
     ...rareLabels(data),

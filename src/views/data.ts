@@ -1,6 +1,7 @@
 /** What a run is trained on, as blocks: its sets, the weights of their classes, what was left out or changed. */
 
 import type { LoadedDataset } from "../data/datasets.ts";
+import { UNREAD } from "../data/problems.ts";
 import { type Combined, labelNotes, settingsOfSeveral } from "../data/table/labels.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
 import type { LoadedTexts } from "../data/text/texts.ts";
@@ -143,6 +144,7 @@ function dataNotes(data: LoadedDataset, mode: Mode): string[] {
     ...counted([
       [isUncut(mode) ? 0 : sumCut(stats), `messages are longer than ${maxLength} tokens and were truncated`],
       [empty, pairs ? "pairs have an empty text" : "messages are empty and were replaced with <|endoftext|>"],
+      [isUncut(mode) ? 0 : stats.unread, UNREAD],
       [stats.leaks.val, `validation messages have a near-duplicate in the training set (${DROPPED})`],
       [stats.leaks.test, `test messages have a near-duplicate in the training or validation set (${DROPPED})`],
     ]),

@@ -33,9 +33,7 @@ function openIfThere(path: string): Promise<FileReader | undefined> {
 }
 
 /** The files of tokenizers, which an adapter of ours has none of. */
-async function tokenizerNames(): Promise<string[]> {
-  return [...TOKENIZER_FILES, ...Object.keys(OTHER_TOKENIZERS)];
-}
+const TOKENIZERS = [...TOKENIZER_FILES, ...Object.keys(OTHER_TOKENIZERS)];
 
 /**
  * Runs `work` on the adapter in a zip file, or in a folder on a server, with those of the `others` that there are;
@@ -55,7 +53,7 @@ export async function atServedAdapter<T>(
   for (const place of [path, ...places.filter((one) => one !== path)]) {
     const config = await openAll(place, [PEFT_CONFIG]);
     if (config.size === 0) continue;
-    const rest = await openAll(place, [PEFT_TENSORS, ...(await tokenizerNames()), ...others]);
+    const rest = await openAll(place, [PEFT_TENSORS, ...TOKENIZERS, ...others]);
     return asDirectory(place, new Map([...config, ...rest]), work);
   }
   return asDirectory(path, new Map(), work);
@@ -94,11 +92,11 @@ export async function refuseElsewhere(address: string, adapter: string): Promise
 }
 
 /** What is read of a model beside its weights. */
-const describing = async () => ["config.json", ...SENTENCE_FILES, ...(await tokenizerNames())];
+const DESCRIBING = ["config.json", ...SENTENCE_FILES, ...TOKENIZERS];
 
 /** Runs `work` on the config and the tokenizer of a model on a server. */
 export async function describeServed<T>(directory: string, work: (place: string) => Promise<T>): Promise<T> {
-  return asDirectory(directory, await openAll(directory, await describing()), work);
+  return asDirectory(directory, await openAll(directory, DESCRIBING), work);
 }
 
 /** The name of a model's only file. */
@@ -146,7 +144,7 @@ export async function openServed<T extends { close(): Promise<void> }>(
 
 async function openModel(directory: string, isGpt2: boolean): Promise<Files> {
   if (isGguf(directory)) return new Map([[GGUF, await openSent(directory)]]);
-  const files = await openAll(directory, [MODEL_WEIGHTS, ...(isGpt2 ? ["config.json"] : await describing())]);
+  const files = await openAll(directory, [MODEL_WEIGHTS, ...(isGpt2 ? ["config.json"] : DESCRIBING)]);
   if (files.has(MODEL_WEIGHTS)) return files;
   const index = await openAll(directory, [SHARDS_INDEX]);
   if (index.size === 0) return files;

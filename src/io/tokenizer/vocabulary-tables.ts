@@ -90,10 +90,32 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
   const isWhole =
     isJoined || added.some((token) => token.rstrip || token.single_word || /\S[\t-\r ]/.test(token.content));
   const closes = close !== undefined;
-  const common = { fingerprint, size: texts.length, end, begin, closes, separators, prompt: "", chat: null, tables };
+  const lacks = model && !model.bytes ? lacksLetters(model.tokens) : null;
+  const common = {
+    lacks,
+    fingerprint,
+    size: texts.length,
+    end,
+    begin,
+    closes,
+    separators,
+    prompt: "",
+    chat: null,
+    tables,
+  };
   const runs = steps.map((step) => ("run" in step ? step.run : null));
   const kind = model?.kind ?? "bpe";
   return { ...common, isWhole, pretokenizer, kind, steps: runs, join: model?.join ?? null };
+}
+
+/** Whether most letters of a text are in no token, whatever their case and their accents. */
+function lacksLetters(tokens: TokenIds): (text: string) => boolean {
+  let known: Set<string> | undefined;
+  return (text) => {
+    known ??= new Set(Object.keys(tokens).join("").normalize("NFD").toLowerCase());
+    const letters = text.normalize("NFKD").toLowerCase().match(/\p{L}/gu) ?? [];
+    return 2 * letters.filter((letter) => !known!.has(letter)).length > letters.length;
+  };
 }
 
 /** A step as data.wasm reads it: its own, or the number of the host's. */

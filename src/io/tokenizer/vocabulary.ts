@@ -42,6 +42,8 @@ export interface Vocabulary {
   readonly kind: Kind;
   /** The steps of the normalizer that the host does; null: data.wasm does it. */
   readonly steps: readonly (((text: string) => string) | null)[];
+  /** Whether most letters of a text are in no token, as of another script; null: it has all bytes. */
+  readonly lacks: ((text: string) => boolean) | null;
   /** The text of tokens of WordPiece and Unigram; null: they are a BPE's bytes. */
   readonly join: ((pieces: readonly string[]) => string) | null;
 }
@@ -61,6 +63,7 @@ export const GPT2_VOCABULARY: Vocabulary = {
   pretokenizer: "gpt-2",
   kind: "bpe",
   steps: [],
+  lacks: null,
   join: null,
 };
 

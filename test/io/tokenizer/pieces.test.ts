@@ -2,9 +2,12 @@
 import * as assert from "uvu/assert";
 import { bytesReader, Corpus } from "../../../src/data/corpus.ts";
 import { Dataset } from "../../../src/data/dataset.ts";
+import { loadDataset } from "../../../src/data/datasets.ts";
+import { findProblems } from "../../../src/data/problems.ts";
 import type { Tokenizer } from "../../../src/data/tokenizer.ts";
 import { DataModule } from "../../../src/data/wasm.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
+import type { BaseModel } from "../../../src/io/hf.ts";
 import type { Vocabulary } from "../../../src/io/tokenizer/vocabulary.ts";
 import type { Pair } from "../../../src/pair.ts";
 import { assertFails } from "../../helpers/border.ts";
@@ -153,6 +156,23 @@ test("RoBERTa's is a byte-level BPE with tokens around a text and two between th
   assert.equal([...outer!.encodeRow(["Alle Menschen", "sind frei"], 512)], [cls, ...a!, sep, sep, ...b!, sep]);
   const long = "Alle Menschen ".repeat(40_000);
   assert.equal([...outer!.encode(long)], [cls, ...inner!.encode(long), sep]);
+});
+
+test("texts are said whose letters are in no token, unless these are written as bytes", async () => {
+  const texts = ["ሰላም ለዓለም", "ÉCOLE ß", "Hello ሰላ", "ሰላም ok", "2024 !", ""];
+  for (const [name, { vocabulary }] of made) {
+    const { lacks } = vocabulary;
+    if (name === "unigram-bytes") assert.is(lacks, null);
+    else assert.equal(texts.map(lacks!), [true, false, false, true, false, false]);
+    const rows = texts.map((text, i) => ({ text, label: `${i % 2}` }));
+    const model = { ...vocabularyModel(vocabulary), config: { vocab_size: 1e6, n_positions: 64 } } as BaseModel;
+    const data = await loadDataset({ rows }, { model, fractions: [1, 0, 0], skipFaulty: true });
+    const found = findProblems(data, 64).filter(({ code }) => code === "unknown-letters");
+    assert.equal(
+      found.map(({ text }) => text.slice(0, 31)),
+      lacks ? ["2 texts are mostly letters that"] : [],
+    );
+  }
 });
 
 test("what is not supported is refused by name, and damaged models with what is wrong", async () => {
