@@ -390,8 +390,8 @@ test("--force replaces an output when the new one is finished, behind a link; an
   assert.is(finished.stdout, "");
   for (const words of [
     /^in\.csv: 1 rows, texts in column "message"$/m,
-    /^row \d+\/1 {2}\d+ s left {2}\d+ rows\/s$/m,
-    /^1 rows, \d+ rows\/s, on CPU.*\nsaved to to-there\.csv, with columns predicted and probability/m,
+    /^row \d+\/1 {2}\d+ s left {2}\S+ rows\/s$/m,
+    /^1 rows, \S+ rows\/s, on CPU.*\nsaved to to-there\.csv, with columns predicted and probability/m,
   ])
     assert.match(finished.stderr, words);
   assert.ok(lstatSync(at("to-there.csv")).isSymbolicLink());
