@@ -66,7 +66,7 @@ test("the package has what its entries load, in Node and in a page, and no page"
     "data/datasets/spam.csv",
     "data/datasets/spam.json",
     "data/models/gpt2-micro/model.safetensors",
-    "data/models/smollm2-cut/smollm2-cut.gguf",
+    "data/models/e5-small-cut/e5-small-cut.gguf",
     "LICENSE",
   ])
     assert.ok(files.includes(path), `${path} is missing`);
@@ -220,7 +220,7 @@ testAll("Vite builds a page without configuration, with the workers and the pack
   const built = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
   const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
   const training = ["fine-tune", "studies"];
-  for (const name of [...training, "kernels-worker", "data", "kernels-relaxed", "model", "smollm2-cut"]) {
+  for (const name of [...training, "kernels-worker", "data", "kernels-relaxed", "model", "e5-small-cut"]) {
     const found = names.filter((path) => basename(path).startsWith(`${name}-`));
     assert.is(found.length, 1, `${name}: ${names}`);
   }
@@ -253,10 +253,10 @@ testAll("both entries have types that hold without this project's settings", () 
 });
 
 test("a package without the default base model says which file it lacks, and what to do", () => {
-  rmSync(join(folder, "node_modules/lowrank/data/models/smollm2-cut/smollm2-cut.gguf"));
+  rmSync(join(folder, "node_modules/lowrank/data/models/e5-small-cut/e5-small-cut.gguf"));
   writeFileSync(join(folder, "messages.csv"), messages(40));
   assert.throws(
     () => execSync("node_modules/.bin/lowrank train messages.csv", { cwd: folder, encoding: "utf8", stdio: "pipe" }),
-    /a file of the package was not found\n +where: +.*smollm2-cut\.gguf\n +hint: +.*install lowrank again/,
+    /a file of the package was not found\n +where: +.*e5-small-cut\.gguf\n +hint: +.*install lowrank again/,
   );
 });

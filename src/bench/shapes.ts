@@ -16,6 +16,5 @@ export const CONFIGS = {
   "gpt2-medium": { ...COMMON, n_positions: 1024, n_layer: 24, n_head: 16, n_embd: 1024 },
   "gpt2-large": { ...COMMON, n_positions: 1024, n_layer: 36, n_head: 20, n_embd: 1280 },
   "gpt2-xl": { ...COMMON, n_positions: 1024, n_layer: 48, n_head: 25, n_embd: 1600 },
-  "smollm2-cut": { ...SMOLLM2, n_layer: 6 },
   "smollm2-135m": { ...SMOLLM2, n_layer: 30 },
 } satisfies Record<string, ModelConfig>;

@@ -12,7 +12,15 @@ const program = command("dev bench", "Measures speed, memory and size, and compa
 let code = 0;
 
 /** Model shapes of `bench step`. */
-const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl", "smollm2-cut", "smollm2-135m"];
+const STEP_SHAPES = [
+  "gpt2-micro",
+  "gpt2-small",
+  "gpt2-medium",
+  "gpt2-large",
+  "gpt2-xl",
+
+  "smollm2-135m",
+];
 
 program
   .command("tokenizer")

@@ -7,8 +7,8 @@ import type { BaseName } from "../run/base-name.ts";
 /** The hub's names of the licences under which the owners of these models publish them. */
 const KNOWN: readonly (readonly [model: RegExp, licence: string])[] = [
   [/^gpt2-micro$/, "cc-by-4.0"],
-  [/^(openai-community\/)?gpt2(-medium|-large|-xl)?$/, "mit"],
-  [/^smollm2-cut$|^distilbert\/distilgpt2$|^HuggingFaceTB\/SmolLM2-/, "apache-2.0"],
+  [/^(openai-community\/)?gpt2(-medium|-large|-xl)?$|^e5-small-cut$|^intfloat\/(multilingual-)?e5-/, "mit"],
+  [/^distilbert\/distilgpt2$|^HuggingFaceTB\/SmolLM2-/, "apache-2.0"],
 ];
 
 /** The hub's name of a licence, as the card in the base model's folder says, or known by the model's name. */

@@ -32,7 +32,7 @@ import { GPT2_VOCABULARY, type Vocabulary } from "./tokenizer/vocabulary.ts";
 /** Models that ship with the package, by name: where their directory or GGUF file is in it. */
 export const SHIPPED_MODELS = {
   "gpt2-micro": "data/models/gpt2-micro",
-  "smollm2-cut": "data/models/smollm2-cut/smollm2-cut.gguf",
+  "e5-small-cut": "data/models/e5-small-cut/e5-small-cut.gguf",
 } as const;
 
 /** Where GPT-2's vocabulary is, which a GPT-2 may lack. */

@@ -19,7 +19,7 @@ import { downloads, fit, type LearnOptions, REPORTS } from "./training.ts";
 export interface TrainModelOptions extends LearnOptions, ReadRows {
   /**
    * The base model: a name, a directory, owner/name of the Hugging Face hub, or one from `loadModel`, which stays open.
-   * Default: "smollm2-cut", of language models "gpt2-micro".
+   * Default: "e5-small-cut", of language models "gpt2-micro".
    */
   model?: string | BaseModel;
   /** A device, or the name of one, which models share. Default: a graphics card if there is one, else the CPU. */

@@ -19,8 +19,8 @@ const ASSETS: Readonly<Record<string, () => URL>> = {
     new URL("../../data/models/gpt2-micro/model.safetensors", import.meta.url),
   "data/models/gpt2-micro/vocab.json": () => new URL("../../data/models/gpt2-micro/vocab.json", import.meta.url),
   "data/models/gpt2-micro/merges.txt": () => new URL("../../data/models/gpt2-micro/merges.txt", import.meta.url),
-  "data/models/smollm2-cut/smollm2-cut.gguf": () =>
-    new URL("../../data/models/smollm2-cut/smollm2-cut.gguf", import.meta.url),
+  "data/models/e5-small-cut/e5-small-cut.gguf": () =>
+    new URL("../../data/models/e5-small-cut/e5-small-cut.gguf", import.meta.url),
 };
 
 const PACKAGE = "package:";

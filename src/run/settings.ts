@@ -40,19 +40,17 @@ export function readSetting(name: string, text: string): unknown {
 }
 
 /**
- * The base model of what is learned of messages: the lowest layers of SmolLM2-135M, pretrained on 2 trillion tokens,
- * where gpt2-micro has seen 40 million. It learns more from the same rows, and takes longer.
+ * The base model of what is learned of messages: multilingual-e5-small, an encoder of many languages, with the pieces of
+ * words that most texts have. It learns more from the same rows than gpt2-micro, and takes longer.
  */
-export const DEFAULT_BASE = "smollm2-cut";
-/**
- * That of language models, as what is left of SmolLM2 does not write, and of sweeps, as the experiment is one of GPT-2.
- */
+export const DEFAULT_BASE = "e5-small-cut";
+/** That of language models, as an encoder does not write, and of sweeps, as the experiment is one of GPT-2. */
 export const BUNDLED_GPT2 = "gpt2-micro";
 
 /** Throws ConfigError for a base model that cannot write where a language model is learned. */
 export function expectWriter(base: string, objective: Objective): void {
   if (base !== DEFAULT_BASE || hasHead({ objective })) return;
-  throw new ConfigError("wrong-task", `${base} cannot write: it has only SmolLM2's lower layers`, {
+  throw new ConfigError("wrong-task", `${base} cannot write: it is an encoder`, {
     expected: "the base model of a language model",
     hint: `use ${setting("model", BUNDLED_GPT2)}, which is bundled, or smollm2-135m, which is downloaded (269 MB)`,
   });

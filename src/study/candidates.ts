@@ -14,7 +14,7 @@ const FACTORS = [1, 3, 1 / 3];
 /** The base models that are tried: the bundled ones, the better one first, unless one is given. */
 export function candidateBases({ model, objective = DEFAULT_OBJECTIVE }: RunSettings): string[] {
   if (model !== undefined) return [model];
-  // What is left of SmolLM2 does not write.
+  // An encoder does not write.
   return hasHead({ objective }) ? [DEFAULT_BASE, BUNDLED_GPT2] : [BUNDLED_GPT2];
 }
 

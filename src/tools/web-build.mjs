@@ -263,7 +263,7 @@ async function buildStandalone() {
 }
 
 /** Large files that the page keeps once it has used them. */
-const ONCE_USED = /^data\/models\/smollm2-cut\/.*\.gguf$/;
+const ONCE_USED = /^data\/models\/e5-small-cut\/.*\.gguf$/;
 
 /**
  * Builds the service worker, which caches every file for offline use, under a version that depends on all their contents.

@@ -82,14 +82,14 @@ const FEWEST_STEPS = 150;
 const EVALUATIONS = 10;
 
 /**
- * The blocks that get adapters. Of a small Llama, read as a mean over tokens, these are the upper third: below them is
- * what tells texts apart, and what is frozen runs once (measured with smollm2-cut: data/models/smollm2-cut).
+ * The blocks that get adapters. Of a small Llama or encoder, read as a mean over tokens, these are the upper third: below
+ * them is what tells texts apart, and what is frozen runs once (measured with the lower layers of SmolLM2-135M).
  */
 function defaultLayers(
   { parameters = LARGE, n_layer = 0, ...known }: Known,
   { targets, pooling }: Pick<TrainOptions, "targets" | "pooling">,
 ): number[] | null {
-  const isSmall = isLlama(known) && parameters < LARGE;
+  const isSmall = (isLlama(known) || isEncoder(known)) && parameters < LARGE;
   if (!isSmall || pooling !== "mean" || !targets.some(isInBlocks)) return null;
   const first = Math.floor((2 * n_layer) / 3);
   return Array.from({ length: n_layer - first }, (_, i) => first + i);

@@ -233,9 +233,9 @@ export function flagWords(): Offered<FlagWords | string> {
     stride: "lm: tokens between the starts of two blocks (default: --max-length)",
     model: {
       text:
-        "base model: a directory, a GGUF file or its address, smollm2-cut (bundled: the lower layers of SmolLM2-135M, 35 million parameters, 23 MB), " +
+        "base model: a directory, a GGUF file or its address, e5-small-cut (bundled: multilingual-e5-small with fewer tokens, 48 million parameters, 30 MB), " +
         "gpt2-micro (bundled: 7 million, 15 MB), gpt2, gpt2-medium, ..., distilgpt2, smollm2-135m, or owner/name on the Hugging Face Hub " +
-        "(default: smollm2-cut; of language models and sweeps gpt2-micro)",
+        "(default: e5-small-cut; of language models and sweeps gpt2-micro)",
       argument: "<name>",
     },
     objective: {

@@ -233,8 +233,7 @@ function weighAgainstBest(record: RunRecord): string | null {
 
 /**
  * What helped a small GPT-2 on four of five data sets (src/bench/README.md, "The defaults"), where more epochs, other
- * rates and dropout did not. Nothing was measured on larger ones or of texts, and nothing
- * helped smollm2-cut.
+ * rates and dropout did not. Nothing was measured on larger ones, on encoders or of texts.
  */
 function whatHelps({ objective, options: { mode, targets }, parameters, vocabulary }: RunRecord): string[] {
   if (parameters >= LARGE || vocabulary !== undefined || !hasHead({ objective }) || METHODS[mode].withoutModel)

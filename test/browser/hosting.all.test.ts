@@ -87,9 +87,9 @@ test("after the first visit the page works offline, with all threads", async () 
   assert.equal(faults, []);
 });
 
-test("own messages begin with smollm2-cut, which is kept once it is loaded; a click returns to gpt2-micro", async () => {
-  const gguf = "data/models/smollm2-cut/smollm2-cut.gguf";
-  assert.is(Math.round(statSync(packagePath(gguf)).size / 1e6), 23);
+test("own messages begin with e5-small-cut, which is kept once it is loaded; a click returns to gpt2-micro", async () => {
+  const gguf = "data/models/e5-small-cut/e5-small-cut.gguf";
+  assert.is(Math.round(statSync(packagePath(gguf)).size / 1e6), 30);
   const context = await openBrowser();
   const { page, faults } = await openPage(context, await webServer());
   await begin(page);
@@ -97,28 +97,28 @@ test("own messages begin with smollm2-cut, which is kept once it is loaded; a cl
     await page.locator(`#model-report >> text=${blocks} blocks`).waitFor({ state: "attached" });
     assert.is(await page.inputValue("#model"), name);
   };
-  assert.match((await page.textContent("#bases"))!, /smollm2-cut[^(]*\(23 MB,/);
+  assert.match((await page.textContent("#bases"))!, /e5-small-cut[^(]*\(30 MB,/);
   assert.is(await page.evaluate((file) => caches.match(file).then(Boolean), gguf), false);
   await page.check("input[name=source][value=file]");
   await isModel("gpt2-micro", 4);
   const file = { name: "messages.csv", mimeType: "text/plain", buffer: Buffer.from(messages(40)) };
   await page.setInputFiles("#file", file);
-  await isModel("smollm2-cut", 6);
-  assert.match((await page.textContent("#model-default"))!, "23 MB");
+  await isModel("e5-small-cut", 12);
+  assert.match((await page.textContent("#model-default"))!, "30 MB");
   await page.waitForFunction((file) => caches.match(file).then(Boolean), gguf);
   await page.check("input[name=source][value=spam]");
   await isModel("gpt2-micro", 4);
   await page.check("input[name=source][value=file]");
-  await isModel("smollm2-cut", 6);
+  await isModel("e5-small-cut", 12);
   await context.setOffline(true);
   await page.reload();
-  await isModel("smollm2-cut", 6);
+  await isModel("e5-small-cut", 12);
   const read = await page.evaluate(async () => {
     const { loadModel }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
-    const model = await loadModel("smollm2-cut");
+    const model = await loadModel("e5-small-cut");
     return [model.config.n_layer, (await model.read("ln_f.weight")).length];
   });
-  assert.equal(read, [6, 576]);
+  assert.equal(read, [12, 384]);
   await assertAccessible(page);
   await page.click("#model-default button");
   await isModel("gpt2-micro", 4);

@@ -209,9 +209,9 @@ test("generate: arguments, lines of standard input, JSON, the note on dropped to
     assert.ok(text.length > 0);
   }
   assert.is(plain.stdout, `${json.map(({ prompt, text }) => prompt + text).join("\n\n")}\n`);
-  const cut = await runCommand("generate", ["--model", "smollm2-cut", "x"], { cwd: folder });
+  const cut = await runCommand("generate", ["--model", "e5-small-cut", "x"], { cwd: folder });
   assert.equal([cut.code, cut.stdout], [2, ""]);
-  assert.match(cut.stderr, /^ConfigError: smollm2-cut cannot write[\s\S]*--model gpt2-micro/);
+  assert.match(cut.stderr, /^ConfigError: e5-small-cut cannot write[\s\S]*--model gpt2-micro/);
   // A terminal would take control characters as commands; a file has them as they are.
   const odd = "a\u001b[2J\u0007";
   const drawn = async (seed: string) => (await generate(["--temperature", "1.5", "--seed", seed, odd])).stdout;

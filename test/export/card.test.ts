@@ -132,7 +132,7 @@ test("the licence of a base model is that of its files, or of a known model", as
   assert.is(await baseLicence(at(bare), { name: "gpt2-micro", place: "folder" }), undefined);
   for (const [name, place, licence] of [
     ["gpt2-micro", "package", "cc-by-4.0"],
-    ["smollm2-cut", "package", "apache-2.0"],
+    ["e5-small-cut", "package", "mit"],
     ["openai-community/gpt2-xl", "hub", "mit"],
     ["HuggingFaceTB/SmolLM2-135M-Instruct", "hub", "apache-2.0"],
     ["Qwen/Qwen2.5-3B", "hub", undefined],

@@ -247,8 +247,8 @@ test("the code names the base model where it is: in the package, on the hub, in 
   const [, path] = /from_pretrained\("([^"]+)"/.exec(micro.code!)!;
   assert.ok(existsSync(packagePath(path!.replace("node_modules/lowrank/", ""))), path);
   assert.match(
-    python({ name: "smollm2-cut", place: "package" }).code!,
-    'from_pretrained("node_modules/lowrank/data/models/smollm2-cut", gguf_file="smollm2-cut.gguf"',
+    python({ name: "e5-small-cut", place: "package" }).code!,
+    'from_pretrained("node_modules/lowrank/data/models/e5-small-cut", gguf_file="e5-small-cut.gguf"',
   );
   assert.match(
     python({ name: "openai-community/gpt2", place: "hub" }).code!,

@@ -101,17 +101,17 @@ test("messages begin with the default base, a language model with one that write
     { dataset: "stanfordnlp/imdb" },
   ];
   for (const flags of messages) {
-    assert.is(baseOf(flags), "smollm2-cut", JSON.stringify(flags));
+    assert.is(baseOf(flags), "e5-small-cut", JSON.stringify(flags));
     assert.is(baseOf({ ...flags, model: "distilgpt2" }), "distilgpt2");
   }
   assert.is(baseOf({ objective: "lm", data: "a.txt" }), "gpt2-micro");
   assert.is(baseOf({ objective: "lm", data: "a.txt", model: "gpt2" }), "gpt2");
   assert.is(baseOf({ data: "a.csv" }, "paper"), "gpt2");
   // The default base cannot write: that is said before data are read, and by the library before a run begins.
-  const cut = { config: TINY, directory: await resolveModel("smollm2-cut") } as BaseModel;
-  const words = ["smollm2-cut cannot write", "gpt2-micro"];
+  const cut = { config: TINY, directory: await resolveModel("e5-small-cut") } as BaseModel;
+  const words = ["e5-small-cut cannot write", "gpt2-micro"];
   const data = { objective: "lm", stats: {} } as TrainingData;
-  const settings: RunSettings = { objective: "lm", data: "a.txt", model: "smollm2-cut" };
+  const settings: RunSettings = { objective: "lm", data: "a.txt", model: "e5-small-cut" };
   await assertFails("wrong-task", words, () => resolveSettings(settings, cut, undefined, async () => data));
   await assertFails("wrong-task", words, () => newRecord({ model: cut, data }, {}, DEFAULTS));
 });

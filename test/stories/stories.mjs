@@ -378,6 +378,6 @@ export const FURTHER = [
     "generate --run runs/mails hello ?",
     "generate --chat hello ?",
     "train mails.csv --batch-size 4096 --max-length 100000 ?",
-    "train book.txt --objective lm --model smollm2-cut ?",
+    "train book.txt --objective lm --model e5-small-cut ?",
   ],
 ];

@@ -80,7 +80,7 @@ test("the built-in list: bundled bases and methods at several rates, without wha
   const bases = candidateBases({}).map((name) => ({ name, config: TINY }));
   assert.equal(
     bases.map(({ name }) => name),
-    ["smollm2-cut", "gpt2-micro"],
+    ["e5-small-cut", "gpt2-micro"],
   );
   assert.equal([candidateBases({ objective: "lm" }), candidateBases({ model: "x" })], [["gpt2-micro"], ["x"]]);
   const count = async (given: RunSettings) =>
@@ -91,7 +91,7 @@ test("the built-in list: bundled bases and methods at several rates, without wha
   assert.is(await count({ mode: "bitfit" }), 2 * 3);
   assert.is(await count({ mode: "lora", rank: 8, alpha: 8, lr: 1e-3 }), 2);
   for (const arm of candidateArms(bases, { objective: "lm" })) assert.is.not(arm.mode, "last_layer");
-  assert.is([...expandArms({ base: {}, arms: candidateArms(bases, {}) })][0]!.model, "smollm2-cut");
+  assert.is([...expandArms({ base: {}, arms: candidateArms(bases, {}) })][0]!.model, "e5-small-cut");
 });
 
 let trained: Promise<{ like: TrialRecord; data: LoadedDataset }> | undefined;

@@ -66,7 +66,7 @@ test("presets: the published program's settings, its 19 distinct trials, and the
   const published = { scaling: "alpha", init: "paper", pooling: "last", padding: "longest", epochs: 20, lr: 5e-5 };
   const rows = { dataset: "sms", balance: true, classWeights: "none", headInit: "uniform" };
   const paper = { ...published, schedule: "constant", warmup: 0, keep: "last", model: "gpt2", ...rows };
-  assert.equal(PRESETS, { quickstart: { model: "smollm2-cut", dataset: "spam", trainRows: 100 }, paper });
+  assert.equal(PRESETS, { quickstart: { model: "e5-small-cut", dataset: "spam", trainRows: 100 }, paper });
   assert.equal(SWEEPS.paper!.base, paper);
   const trials = await listTrials(presetFor("paper"), 1, () => ({}));
   assert.equal([trials.length, new Set(trials.map(({ name }) => name)).size], [19, 19]);

@@ -73,7 +73,7 @@ export function ModelFields() {
       </div>
       {follows.value && chosen === DEFAULT_BASE && (
         <p id="model-default" class="help">
-          Own messages begin with {DEFAULT_BASE}: it learns more from them, and takes longer. Its 23 MB are kept for use
+          Own messages begin with {DEFAULT_BASE}: it learns more from them, and takes longer. Its 30 MB are kept for use
           without a network. <ModelLink name={BUNDLED} text={`Use ${BUNDLED}`} />
         </p>
       )}

@@ -26,9 +26,9 @@ export const BASES: readonly Base[] = [
   { name: BUNDLED, megabytes: 15, licence: "CC BY 4.0", use: "labels short texts, the fastest", isBundled: true },
   {
     name: DEFAULT_BASE,
-    megabytes: 23,
-    licence: "Apache 2.0",
-    use: "labels texts better; writes nonsense untrained",
+    megabytes: 30,
+    licence: "MIT",
+    use: "labels texts of many languages better; cannot write",
     isBundled: true,
   },
   { name: CHATS, megabytes: 269, licence: "Apache 2.0", use: "answers in a chat, writes, labels" },
