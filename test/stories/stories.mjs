@@ -34,7 +34,11 @@ export const MAIN = [
     'classify --run runs/mails "See you at noon"',
     "classify --run runs/mails --in unlabelled.csv --out labelled.csv",
   ],
-  ["put it into a page", "export --run runs/mails --to page --out exports/page"],
+  [
+    "put it into a page",
+    `train mails.csv ${SMALL} --out runs/for-page`,
+    "export --run runs/for-page --to page --out exports/page",
+  ],
   ["give it to PEFT", "export --run runs/mails --to peft --out exports/peft"],
   [
     "fine-tune a language model, and write with it",
