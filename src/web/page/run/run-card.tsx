@@ -4,6 +4,7 @@ import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
 import { describeReplaced } from "../../../backend/backend.ts";
 import { formatCount, formatDuration, percent } from "../../../format.ts";
+import { takesSteps } from "../../../methods/index.ts";
 import { joinPair } from "../../../pair.ts";
 import { answerOf } from "../../../tasks/predictions.ts";
 import { sinceBest } from "../../../train/best.ts";
@@ -51,7 +52,8 @@ effect(() => {
 });
 
 function Watched() {
-  if (watched.value.length === 0) return null;
+  // A probe knows nothing before its end.
+  if (watched.value.length === 0 || !takesSteps(shown.value!.record.options.mode)) return null;
   return (
     <div id="watched">
       <h3>How sure it is of the right label, for messages it does not learn from</h3>
@@ -163,7 +165,7 @@ function Controls({ run, card }: { run: PageRun; card: RefObject<HTMLElement | n
   const isTraining = run.state === "training";
   return (
     <div id="controls" class="row" ref={buttons}>
-      <button id="pause" type="button" hidden={!isTraining} onClick={pause}>
+      <button id="pause" type="button" hidden={!isTraining || !takesSteps(run.record.options.mode)} onClick={pause}>
         Pause
       </button>
       <button id="resume" type="button" hidden={!canResume(run)} onClick={() => resume(run)}>
@@ -219,7 +221,7 @@ function canFinish(run: PageRun): boolean {
 
 /** The text of a live region: it changes with the state and with evaluations, not with steps. */
 function describeStatus({ record, state, error }: PageRun): string {
-  const { evaluations, step, steps } = record;
+  const { evaluations, step, steps, options } = record;
   const last = evaluations.at(-1);
   const reached =
     last && last.step > 0
@@ -227,6 +229,7 @@ function describeStatus({ record, state, error }: PageRun): string {
       : "";
   switch (state) {
     case "training":
+      if (!takesSteps(options.mode)) return "Reading the messages …";
       if (!last && step === 0) return "Evaluating the model before training …";
       if (step >= steps) return "Testing what it has learned …";
       return `Training.${reached}${sinceBest(evaluations) >= LONG ? ` The last ${sinceBest(evaluations)} evaluations were no better: you can finish now.` : ""}`;
@@ -254,11 +257,11 @@ function describeStatus({ record, state, error }: PageRun): string {
 /** Evaluations without a lower validation loss after which a run will hardly become better. */
 const LONG = 3;
 
-/** "Step 48 of 1,776, 1 min 17 s left" */
-function describePace({ record: { step, steps } }: PageRun): string {
+/** "Step 48 of 1,776, 1 min 17 s left"; of a probe rows. */
+function describePace({ record: { step, steps, options } }: PageRun): string {
   // What a word-count model will take is not known before.
   const left = speed.value && speed.value.secondsLeft >= 1 ? `, ${formatDuration(speed.value.secondsLeft)} left` : "";
-  return `Step ${formatCount(step)} of ${formatCount(steps)}${left}`;
+  return `${takesSteps(options.mode) ? "Step" : "Row"} ${formatCount(step)} of ${formatCount(steps)}${left}`;
 }
 
 /** "The 3rd of 7 runs of a comparison." */

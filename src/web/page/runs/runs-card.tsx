@@ -1,4 +1,6 @@
 /** The list of the runs stored in this browser: show, plot, download, delete. */
+
+import { takesSteps } from "../../../methods/index.ts";
 import { fileName } from "../../../run/record.ts";
 import type { Measure } from "../../../tasks/compare.ts";
 import { ScrollArea } from "../../../views/components.tsx";
@@ -164,7 +166,10 @@ function describeRow({ id, model, state, comparison, record }: PageRun): string 
   const { options, settings, created } = record;
   const { epochs, lr } = options;
   const from = settings.adapter === undefined ? [] : [`from ${fileName(settings.adapter)}`];
-  const speed = state === "loaded" ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `lr ${lr}`];
+  const speed =
+    state === "loaded" || !takesSteps(options.mode)
+      ? []
+      : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `lr ${lr}`];
   const size = sizes.value[id] ? [megabytes(sizes.value[id])] : [];
   const seed = comparison !== undefined && areSeeds(comparedRuns(comparison)) ? [`seed ${options.seed}`] : [];
   return [model, ...from, ...speed, ...seed, when(created), ...size].join(", ");

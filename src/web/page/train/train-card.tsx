@@ -1,6 +1,7 @@
 /** The button that starts a run, what the run takes, and its settings. */
 import { isLlama } from "../../../config.ts";
 import { formatCompact, formatCount, formatDuration, formatShare } from "../../../format.ts";
+import { takesSteps } from "../../../methods/index.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import { hasAdapter, type RunEstimate } from "../../protocol.ts";
 import { shown } from "../runs/runs.ts";
@@ -10,7 +11,7 @@ import { ErrorPlace, remedies } from "../shared/error.tsx";
 import { goTo, usePart } from "../shared/scroll.ts";
 import { busy } from "../shared/worker.ts";
 import { type Field, GATED_TARGET_NAMES, MAIN, MORE, OFFERED_TARGETS, TARGET_NAMES, wantedIn } from "./field-list.ts";
-import { correct, enter, fieldState, isOffered, reset, visible } from "./fields.ts";
+import { correct, enter, values as entered, fieldState, isOffered, reset, visible } from "./fields.ts";
 import { model } from "./model.ts";
 import { Beginning, ModelFields } from "./model-part.tsx";
 import { canStart, copyLink, estimate, linkError, linkNote, obstacle, start, startError } from "./setup.ts";
@@ -156,6 +157,8 @@ function describeEstimate({ trainable, values, steps, bytes }: RunEstimate): str
   const base = Math.min(values, model.value!.values);
   const added = values > base ? ` and ${formatCompact(values - base)} new ones` : "";
   const whole = `${formatShare(trainable / values)} of the base model's ${formatCompact(base)}${added}`;
+  if (!takesSteps(entered.value.mode))
+    return `Fits ${formatCount(trainable)} parameters, ${whole}, and word counts to ${formatCount(steps)} messages, each read once, in ${formatBytes(bytes)} of memory.`;
   return `Trains ${formatCount(trainable)} parameters, ${whole}, in ${formatCount(steps)} ${steps === 1 ? "step" : "steps"} and ${formatBytes(bytes)} of memory.`;
 }
 
