@@ -16,16 +16,17 @@ import { describeMachine, machine } from "./machine.ts";
 import { PEERS } from "./peers.ts";
 import { runProcess, runSelf } from "./processes.ts";
 import { measureSpread } from "./spread.ts";
-import script from "./tiktoken.py";
+import script from "./tokenizers.py";
 import type { Measured, TokenizerJob } from "./worker.ts";
 
 interface TokenizerOptions {
   texts?: string[];
+  model?: string;
   json?: boolean;
   rounds: number;
 }
 
-const NATIVE = "tiktoken (native)";
+const NATIVE = "Python (native)";
 const LIMIT_SECONDS = 60;
 
 /** A tokenizer on a workload. Times are in ms: the median of the first passes, the best of the others. */
@@ -42,14 +43,14 @@ interface Result {
   peakBytes: number;
 }
 
-export async function benchTokenizer({ texts, json, rounds }: TokenizerOptions): Promise<number> {
+export async function benchTokenizer({ texts, model, json, rounds }: TokenizerOptions): Promise<number> {
   const workloads = [...(texts ? await readWorkloads(texts) : await bundledTexts()), longWord()];
   const folder = await mkdtemp(join(tmpdir(), "lowrank-bench-"));
   const results: { workload: Omit<Workload, "texts">; results: Result[] }[] = [];
   try {
     await writeRanks(join(folder, "gpt2.tiktoken"));
     for (const { texts, ...workload } of workloads)
-      results.push({ workload, results: await measure(workload.name, texts, folder, rounds) });
+      results.push({ workload, results: await measure(workload.name, { folder, texts, model }, rounds) });
   } finally {
     process.stderr.write("\r\x1b[K");
     await rm(folder, { recursive: true });
@@ -71,14 +72,14 @@ async function writeRanks(path: string): Promise<void> {
   await writeFile(path, lines.join(""));
 }
 
-async function measure(name: string, texts: string[], folder: string, rounds: number): Promise<Result[]> {
-  const path = join(folder, "job.json");
-  const job: TokenizerJob = { folder, texts, seconds: 1, least: 3, most: 200 };
+async function measure(name: string, what: Pick<TokenizerJob, "folder" | "texts" | "model">, rounds: number) {
+  const path = join(what.folder, "job.json");
+  const job: TokenizerJob = { ...what, seconds: 1, least: 3, most: 200 };
   await writeFile(path, JSON.stringify(job));
   const runs = new Map<string, Measured[]>();
   // Peers alternate within a round, so that other load on the machine affects all of them equally.
   for (let round = 1; round <= rounds; round++)
-    for (const peer of [...Object.keys(PEERS), NATIVE]) {
+    for (const peer of [...(what.model ? ["lowrank"] : Object.keys(PEERS)), NATIVE]) {
       process.stderr.write(`\r\x1b[K${peer}: ${name}, round ${round}`);
       await start(peer, path).then(
         (measured) => runs.set(peer, [...(runs.get(peer) ?? []), measured]),

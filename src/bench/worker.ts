@@ -1,6 +1,7 @@
 /** Measures one tokenizer in this process. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { describeModel } from "../io/hf.ts";
 import { PEERS } from "./peers.ts";
 
 /** A file in JSON. */
@@ -13,6 +14,8 @@ export interface TokenizerJob {
   most: number;
   /** Has the vocabulary in the format of Python's tiktoken. */
   folder: string;
+  /** The folder of a base model, whose tokenizer is measured; absent: GPT-2's. */
+  model?: string | undefined;
 }
 
 /** What a process prints as a line of JSON. Times are in ms. */
@@ -37,7 +40,7 @@ export async function work(name: string, path: string): Promise<void> {
   const { texts } = job;
   const before = process.resourceUsage().maxRSS;
   const started = performance.now();
-  const encoder = await PEERS[name]!();
+  const encoder = await PEERS[name]!(job.model ? await describeModel(job.model) : undefined);
   encoder.encode("Hello, world!");
   const init = performance.now() - started;
   const encodeAll = () => texts.map((text) => encoder.encode(text));
@@ -70,7 +73,7 @@ function repeat(run: () => void, { seconds, least, most }: TokenizerJob): number
   return times;
 }
 
-/** SHA-1 of the ids as little-endian u32, as in src/bench/tiktoken.py. */
+/** SHA-1 of the ids as little-endian u32, as in src/bench/tokenizers.py. */
 function hash(ids: ArrayLike<number>): string {
   return createHash("sha1")
     .update(new Uint8Array(Uint32Array.from(ids).buffer))

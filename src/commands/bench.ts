@@ -31,6 +31,7 @@ program
     "--texts <files...>",
     "csv, tsv and jsonl files are read as messages, any other file as one text (default: the bundled corpus)",
   )
+  .option("--model <dir>", "a base model's tokenizer, compared with Python's tokenizers, in place of GPT-2's")
   .option("--json", "print one JSON object instead of tables")
   .option("--rounds <n>", "fresh processes for each tokenizer and text", number, 3)
   .action(async (options) => {

@@ -76,7 +76,9 @@ export function joinParts(
   const joined = new Map<string, Stored<TensorSource>>();
   const all = tensorsInFiles(config);
   const keys = all.flatMap(({ layer, parts }) => (layer === "lm_head" ? [] : parts.map(({ key }) => key)));
-  if (!keys.every((key) => found.has(key))) checkNames(found.keys(), keys, OTHER_TENSORS, where, OF_CONFIG);
+  const redundant = isEncoder(config) ? OF_ENCODERS : REDUNDANT;
+  const names = [...found.keys()].filter((key) => !redundant.test(key));
+  if (!keys.every((key) => found.has(key))) checkNames(names, keys, OTHER_TENSORS, where, OF_CONFIG);
   for (const place of all) {
     const { name, shape, parts, isTurned } = place;
     const stored = parts.flatMap(({ key }) => found.get(key) ?? []);
@@ -92,7 +94,6 @@ export function joinParts(
       joined.set(name, { file: new JoinedTensor(shape, parts, stored, isTurned, where), key: name, info });
     }
   }
-  const redundant = isEncoder(config) ? OF_ENCODERS : REDUNDANT;
   for (const [key, stored] of rest) if (!redundant.test(key)) joined.set(key, stored);
   return joined;
 }

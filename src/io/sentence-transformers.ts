@@ -34,8 +34,7 @@ export async function readSentence(directory: string): Promise<{ pooling?: Pooli
   const types = modules.map(({ type }) => String(type).replace(/.*\./, ""));
   const other = types.find((type) => !KNOWN.includes(type));
   if (other !== undefined) refuse(MODULES, KNOWN.join(", "), other);
-  const { do_lower_case } = await read(LENGTH);
-  if (do_lower_case === true) refuse(LENGTH, "do_lower_case: false", do_lower_case);
+  if ((await read(LENGTH)).do_lower_case === true) refuse(LENGTH, "do_lower_case: false", true);
   const { pooling_mode, include_prompt, ...others } = await read(POOLING);
   // Before version 6 there was a flag for each: pooling_mode_mean_tokens.
   const flags = Object.keys(others).filter((key) => key.startsWith("pooling_mode_") && others[key] === true);

@@ -73,7 +73,6 @@ export function parameterList(spec: ModelSpec): Description[] {
     });
   if (task.pooling === "cls" && !isEncoder(config))
     throw new ConfigError("unsupported-mode", `${setting("pooling", "cls")} is for encoders`, {
-      expected: "another pooling: the first token of a decoder has seen no other",
       found: architectureName(config),
     });
   if (!hasMode(config, mode))

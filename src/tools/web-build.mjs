@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import * as esbuild from "esbuild";
 import { rolldown } from "rolldown";
 import { NEW, WASM } from "./bundles.mjs";
@@ -52,10 +52,7 @@ const headers = (hashes) => ({
 const TARGET = "es2023";
 
 /** What is in the description of a data set for its readers: see data/README.md. */
-const ORIGIN = ["source", "license", "language", "made", "verified", "leftOut"];
-/** What a model card says of a data set, in a module of its own: a page loads it with the card. */
-const ABOUT = ["name", "title", "language", "license"];
-const OF_CARD = "?about";
+const ORIGIN = ["source", "made", "verified", "leftOut"];
 
 /** Constants of shaders. */
 const NUMBERS = "src/backend/generated/numbers.ts";
@@ -63,16 +60,7 @@ const NUMBERS = "src/backend/generated/numbers.ts";
 /** Reduces the bundle size: drops comments of shaders and data sets, and writes numbers into shaders. */
 const small = {
   name: "small",
-  resolveId(id, importer) {
-    const isOfCard = /describe-data\.ts$/.test(importer) && id.endsWith(".json");
-    return isOfCard ? resolve(dirname(importer), id) + OF_CARD : null;
-  },
   load(id) {
-    if (id.endsWith(OF_CARD))
-      return {
-        code: JSON.stringify(JSON.parse(readFileSync(id.slice(0, -OF_CARD.length), "utf8")), ABOUT),
-        moduleType: "json",
-      };
     if (/data.datasets.[\w-]+\.json$/.test(id))
       return JSON.stringify(JSON.parse(readFileSync(id), (key, value) => (ORIGIN.includes(key) ? undefined : value)));
     if (resolve(id) === resolve(NUMBERS)) return "export const NUMBERS = ``";

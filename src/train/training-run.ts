@@ -10,7 +10,6 @@ import type { Engine } from "../engine/engine.ts";
 import type { Features } from "../engine/features.ts";
 import { IN_FLIGHT, InFlight } from "../engine/in-flight.ts";
 import { writeTrained } from "../engine/state.ts";
-import { readTrained } from "../engine/trained.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft/peft.ts";
@@ -364,4 +363,12 @@ export class Run {
     this.evaluations.push(record);
     this.onEvent({ type: "evaluation", record });
   }
+}
+
+/** The trained tensors as they are on the device now, with a classifier's head. */
+async function readTrained(engine: Engine): Promise<Tensors> {
+  const tensors: Tensors = new Map();
+  for (const { name, shape, grad, origin } of engine.plan.parameters.all.values())
+    if (grad || origin === "head") tensors.set(name, { shape, data: await engine.readParameter(name) });
+  return tensors;
 }

@@ -7,10 +7,10 @@ import { renderToString } from "preact-render-to-string";
 import type { Block, Figure, Table } from "../document/blocks.ts";
 import { printableLine } from "../printable.ts";
 import { scriptLiteral } from "../quote.ts";
-import { aboutRows } from "./block-file.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { Blocks, TableView } from "./components.tsx";
 import { tableToCsv } from "./csv.ts";
+import { aboutRows } from "./files.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; --faint: #666; background: Canvas; color: CanvasText; }

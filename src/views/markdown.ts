@@ -4,7 +4,7 @@ import type { Block, Table } from "../document/blocks.ts";
 import { cellLine, shownColumns, shownRows } from "../document/cells.ts";
 import { printableLine } from "../printable.ts";
 import { linkTarget, markdownFence, markdownLine, markdownText } from "../quote.ts";
-import { aboutRows, blockFile } from "./block-file.ts";
+import { aboutRows, blockFile } from "./files.ts";
 
 /** `links`: whether there are files of tables and figures to lead to. Figures are left out where there are none. */
 export function toMarkdown(blocks: readonly Block[], { links = true } = {}): string {

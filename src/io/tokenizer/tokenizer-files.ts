@@ -4,7 +4,7 @@ import { checkKinds, isListOf, isText, show, withoutNulls } from "../../checks.t
 import { ConfigError, FormatError } from "../../errors.ts";
 import { checkCount, LIMITS, parseJson } from "../limits.ts";
 import { asTokenIds, type Json, refuse } from "./steps.ts";
-import { BYTE_LEVEL, type Content, checkAdded, fromFast, type Listed, refusePrefixSpace } from "./tokenizer-json.ts";
+import { type Content, checkAdded, fromFast, type Listed, refusePrefixSpace } from "./tokenizer-json.ts";
 import { CHAT_TEMPLATE, OTHER_TOKENIZERS, TOKENIZER_FILES } from "./tokenizer-names.ts";
 import { type ChatTemplate, checkFingerprint, checkSize, GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 import { type AddedToken, makeVocabulary } from "./vocabulary-tables.ts";
@@ -131,6 +131,8 @@ async function readObject(path: string): Promise<Json | undefined> {
   return json as Json;
 }
 
+const REWRITE = "transformers writes it: AutoTokenizer.from_pretrained(directory).save_pretrained(directory)";
+
 /** The parts of vocab.json and merges.txt; null if there are no files of a vocabulary. */
 async function fromLists(
   directory: string,
@@ -164,7 +166,7 @@ async function fromLists(
       expected: "vocab.json and merges.txt, or tokenizer.json",
     });
   for (const [file, kind] of Object.entries(OTHER_TOKENIZERS))
-    if (await exists(path(file))) refuse(path(file), BYTE_LEVEL, `a file of ${kind}`);
+    if (await exists(path(file))) refuse(directory, "tokenizer.json", `${kind}'s ${file} alone`, REWRITE);
   return null;
 }
 

@@ -201,7 +201,7 @@ test("files that do not fit together are refused with what is wrong", async () =
     [["WordLevel", "WordPiece or Unigram"], fast({ type: "WordLevel" })],
     [["SentencePiece", "Llama"], fast({ byte_fallback: true })],
     [["SentencePiece"], { "tokenizer.model": "x" }],
-    [["WordPiece"], { "vocab.txt": "x" }],
+    [["WordPiece's vocab.txt alone", "tokenizer.json", "save_pretrained"], { "vocab.txt": "x" }],
     [["unk_token"], fast({ unk_token: "<mask>", vocab: { ...VOCAB, a: undefined }, merges: [] })],
     [["end_of_word_suffix"], fast({ end_of_word_suffix: "</w>" })],
     [["dropout"], fast({ dropout: 0.1 })],
