@@ -265,7 +265,7 @@ export function flagWords(): Offered<FlagWords | string> {
       "auto: weight the loss by 1 / sqrt(rows of the class) if the largest class has over 1.5 times the rows of the smallest",
     clip: "maximum global gradient norm; 0: no clipping",
     pooling:
-      "what a message is classified by: the mean of its tokens' outputs, or that of its last token, as transformers does",
+      "what a message is classified by: the mean of its tokens' outputs, that of its first (cls: encoders alone), or of its last token; the default is the base's own, if its folder of sentence-transformers says it",
     headBias: "train the head without a bias, as PEFT and transformers do",
     evalEvery: "steps between evaluations; 0: twice per epoch, or 10 times where few rows have more epochs",
     patience: "stop after n evaluations in a row without a lower validation loss; 0: never",

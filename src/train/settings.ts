@@ -27,7 +27,7 @@ export interface TrainOptions extends MethodOptions {
   mode: Mode;
   /**
    * What a message is classified by: the mean of its tokens, its last token, or the last position with padding.
-   * Default: "mean", of token classifiers and language models "last-token".
+   * Default: "mean", or what the base model's folder says, of token classifiers and language models "last-token".
    */
   pooling: Pooling;
   /** Whether the classification head has a bias. Default: true, of models without biases, such as Llama, false. */

@@ -124,7 +124,7 @@ test("each setting that people are offered has a flag; what the published experi
   }
   const offered = (["pooling", "init", "scaling", "split"] as const).map(offeredChoices);
   assert.equal(offered, [
-    ["mean", "last-token"],
+    ["mean", "cls", "last-token"],
     ["gaussian", "kaiming"],
     ["alpha/r", "alpha/sqrt(r)"],
     ["stratified", "random", "ordered"],
