@@ -218,7 +218,7 @@ const isShippedGpt2 = (directory: string) => directory === packagePath(GPT2_FILE
 async function asSentences(place: string, config: ModelConfig, vocabulary: Vocabulary) {
   if (!isEncoder(config)) return { vocabulary };
   const { readSentence, withPrompt } = await import("./sentence-transformers.ts");
-  const { pooling, prompt } = await readSentence(isGguf(place) ? joinPath(place, "..") : place);
+  const { pooling, prompt } = await readSentence(place);
   return { pooling, vocabulary: await withPrompt(vocabulary, prompt) };
 }
 

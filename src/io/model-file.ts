@@ -1,7 +1,7 @@
 /** The small files of a model: its config.json and those of its tokenizer. */
 import { exists, joinPath, readBytes } from "#platform";
 import { isGguf } from "../platform/paths.ts";
-import { makeGgufFile } from "./gguf/gguf-files.ts";
+import { makeGgufFiles } from "./gguf/gguf-files.ts";
 import { parseJson } from "./limits.ts";
 
 /** A file of a model's directory, or made of a GGUF file's metadata; undefined if there is none of that name. */
@@ -10,7 +10,7 @@ export async function readModelFile(directory: string, name: string): Promise<Ui
     const path = joinPath(directory, name);
     return (await exists(path)) ? readBytes(path) : undefined;
   }
-  const made = await makeGgufFile(directory, name);
+  const made = (await makeGgufFiles(directory, name)).get(name);
   return made === undefined ? undefined : new TextEncoder().encode(JSON.stringify(made, null, 2));
 }
 

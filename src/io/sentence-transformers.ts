@@ -2,8 +2,10 @@
 import { createHasher, exists, joinPath } from "#platform";
 import { checkKinds, isText, lookUp, show } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
+import { isGguf } from "../platform/paths.ts";
 import type { Pooling } from "../tasks/index.ts";
 import { readJson } from "./common.ts";
+import { makeGgufFiles } from "./gguf/gguf-files.ts";
 import type { Json } from "./tokenizer/steps.ts";
 import { PROMPTS, SENTENCE_FILES } from "./tokenizer/tokenizer-names.ts";
 import type { Vocabulary } from "./tokenizer/vocabulary.ts";
@@ -14,10 +16,13 @@ const KNOWN = ["Transformer", "Pooling", "Normalize"];
 const POOLINGS: Readonly<Record<string, Pooling>> = { mean: "mean", cls: "cls" };
 
 /** The pooling of a folder, and its default prompt; "": none. Throws ConfigError, FormatError. */
-export async function readSentence(directory: string): Promise<{ pooling?: Pooling; prompt: string }> {
+export async function readSentence(place: string): Promise<{ pooling?: Pooling; prompt: string }> {
+  // What a GGUF file does not say itself may be beside it.
+  const directory = isGguf(place) ? joinPath(place, "..") : place;
+  const own = isGguf(place) ? await makeGgufFiles(place, ...SENTENCE_FILES, PROMPTS) : undefined;
   const read = async (name: string, none: object = {}): Promise<Json> => {
     const path = joinPath(directory, name);
-    const json = (await exists(path)) ? await readJson(path) : none;
+    const json = own?.get(name) ?? ((await exists(path)) ? await readJson(path) : none);
     checkKinds({ json }, { json: Array.isArray(none) ? "objects" : "object" }, path);
     return json as Json;
   };

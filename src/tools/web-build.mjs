@@ -213,6 +213,7 @@ const NOT_ALONE = [
   "shards",
   "peft-import",
   "pieces",
+  "pieces-gguf",
   "sentence-transformers",
   "fingerprint",
   "served",
@@ -224,6 +225,7 @@ const NOT_ALONE = [
   "dequantize",
   "legacy",
   "classic/answers",
+  "sentence-transformers",
 ].map((name) => new RegExp(`/${name}\\.[jt]s$`));
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/export/page.ts. */

@@ -44,13 +44,19 @@ const MAKERS: Readonly<Record<string, (model: Described, where: string) => objec
 };
 const POOLING = "bert.pooling_type";
 
-/** The contents of one of these files; undefined for any other name. */
-export async function makeGgufFile(path: string, name: string): Promise<object | undefined> {
-  const make = MAKERS[name];
-  if (!make) return undefined;
+/** The contents of those of these files that the model has. */
+export async function makeGgufFiles(path: string, ...names: readonly string[]): Promise<Map<string, object>> {
+  const makers = names.flatMap((name) => (MAKERS[name] ? [[name, MAKERS[name]] as const] : []));
+  const made = new Map<string, object>();
+  if (makers.length === 0) return made;
   const reader = await openFile(path);
   try {
-    return await make(await describeGguf(reader, path), path);
+    const described = await describeGguf(reader, path);
+    for (const [name, make] of makers) {
+      const content = await make(described, path);
+      if (content) made.set(name, content);
+    }
+    return made;
   } finally {
     await reader.close();
   }
