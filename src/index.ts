@@ -46,6 +46,7 @@ export {
 export type * from "./globals.ts";
 export type { ClassifyOptions } from "./infer/calls.ts";
 export { Classifier, type ClassifierOptions } from "./infer/classifier.ts";
+export { Embedder } from "./infer/embedder.ts";
 export type { LanguageModelOptions, TextScore } from "./infer/text/decoding.ts";
 export type { Completion, FinishReason, GenerateOptions, GenerationChunk, Prompt } from "./infer/text/generation.ts";
 export { LanguageModel } from "./infer/text/language-model.ts";

@@ -1,6 +1,6 @@
-/** classify --in FILE --out FILE: labels the rows of a table. */
+/** classify --in FILE --out FILE: labels the rows of a table; embed FILE --out FILE: their vectors. */
 
-import { canCreate, isSameFile } from "#platform";
+import { canCreate, isSameFile, writeFileAtomic } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { ClassicModel } from "../classic/model.ts";
@@ -8,13 +8,15 @@ import { isClassic } from "../classic/parts.ts";
 import { isFolder } from "../data/sets/source.ts";
 import { ConfigError } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
-import { Classifier } from "../infer/classifier.ts";
+import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
+import { Embedder } from "../infer/embedder.ts";
 import { Fields } from "../infer/table/label-fields.ts";
 import { LabelLimits } from "../infer/table/label-limits.ts";
-import { labelTable, refuseExisting, survey, unchangedRows } from "../infer/table/label-table.ts";
+import { labelTable, refuseExisting, type Survey, survey, unchangedRows } from "../infer/table/label-table.ts";
 import type { Labeller } from "../infer/table/labeller.ts";
 import { isWrittenAsCsv, openTable, outputFormat } from "../infer/table/open-table.ts";
 import type { Table } from "../infer/table/table.ts";
+import { vectorWriter } from "../infer/table/vector-file.ts";
 import type { TextOrPair } from "../pair.ts";
 import { readTrainedTexts } from "../run/trained-texts.ts";
 import type { WeightDtype } from "../tensor.ts";
@@ -84,8 +86,8 @@ export async function tableTexts(
   return texts();
 }
 
-/** Throws ConfigError if the output cannot be written, is the input, or exists, unless --force replaces it. */
-async function refuseOutput({ in: input, out: output, force = false }: Paths & TableFlags): Promise<void> {
+/** Throws ConfigError if the output has another format, or `refuseUnwritable` does. */
+async function refuseOutput({ in: input, out: output, force }: Paths & TableFlags): Promise<void> {
   const format = outputFormat(input);
   if (outputFormat(output) !== format || isWrittenAsCsv(output))
     throw new ConfigError("invalid-output", "--out has another format than --in", {
@@ -93,6 +95,11 @@ async function refuseOutput({ in: input, out: output, force = false }: Paths & T
       expected: `a name that ends in .${format}`,
       ...(format === "csv" ? { hint: "the rows of a Parquet or Excel file are written as CSV" } : {}),
     });
+  await refuseUnwritable(input, output, force);
+}
+
+/** Throws ConfigError if the output cannot be written, is the input, or exists, unless --force replaces it. */
+async function refuseUnwritable(input: string, output: string, force = false): Promise<void> {
   if (!(await canCreate(output)))
     throw new ConfigError("invalid-output", "the output cannot be created", {
       where: output,
@@ -102,7 +109,7 @@ async function refuseOutput({ in: input, out: output, force = false }: Paths & T
   if (await isFolder(output))
     throw new ConfigError("invalid-output", "--out is a folder", { where: output, expected: "the path of a file" });
   if (await isSameFile(input, output))
-    throw new ConfigError("invalid-output", "--out is the file of --in", {
+    throw new ConfigError("invalid-output", "--out is the file that is read", {
       where: output,
       hint: "choose another --out",
     });
@@ -112,24 +119,14 @@ async function refuseOutput({ in: input, out: output, force = false }: Paths & T
 export async function labelFile(model: string, flags: Paths & TableFlags & ModelFlags): Promise<void> {
   const { in: input, out: output, force = false, order } = flags;
   await refuseOutput(flags);
-  const table = await openInput(input, model, flags);
-  try {
-    const surveyed = await survey(table, input);
+  await withTable(await openInput(input, model, flags), input, async (table, surveyed) => {
     const { rows, blank } = surveyed;
-    printNote(`${input}: ${rows} rows, texts in column "${table.textColumn}"`);
     await settle(model);
     const [names, limits] = await withClassifier(model, flags, async (classifier) => {
       const limits = new LabelLimits(classifier, flags.minProbability);
-      const progress = createProgress({ total: rows, unit: "row", stream: process.stderr });
-      const started = performance.now();
-      let rate = 0;
-      const onProgress = (done: number) => {
-        rate = (1000 * done) / (performance.now() - started);
-        progress.update(done, describeRate("rows", rate, (rows - done) / rate));
-      };
-      const options = { output, force, order, limits, onProgress };
-      await labelTable(table, surveyed, classifier, options).finally(() => progress.stop());
-      printNote(`${rows} rows, ${describeRate("rows", rate, Infinity)}, on ${placeOf(classifier)}`);
+      await withProgress(rows, classifier, (onProgress) =>
+        labelTable(table, surveyed, classifier, { output, force, order, limits, onProgress }),
+      );
       return [new Fields(table, surveyed.taken, classifier).names, limits];
     });
     printNote(
@@ -142,9 +139,70 @@ export async function labelFile(model: string, flags: Paths & TableFlags & Model
         "the rows whose labels are least certain are first, and near-copies of them last: correct the labels of the first ones, " +
           "add these rows to your training data, and train again",
       );
+  });
+}
+
+export type EmbedFlags = TableFlags & ModelFlags & Pick<Paths, "out">;
+
+/** Writes a vector for each row of a table. */
+export async function embedFile(input: string, flags: EmbedFlags): Promise<void> {
+  const { out: output, force, textColumn, encoding, sheet } = flags;
+  const write = vectorWriter(output);
+  await refuseUnwritable(input, output, force);
+  // In pieces that a CPU takes some seconds for: between them progress is shown.
+  const asked = { textColumn, encoding, sheet, isPair: false, chunkBytes: 1 << 14 };
+  await withTable(await openTable(input, asked), input, (table, surveyed) =>
+    onDevice(flags, async (options) => {
+      const embedder = await Embedder.load(options);
+      async function* embedRows(onProgress: (done: number) => void) {
+        let done = 0;
+        for await (const piece of unchangedRows(table, surveyed)) {
+          const texts = piece.flatMap(({ text }) => (text === null ? [] : [text].flat()));
+          const vectors = await embedder.embed(texts);
+          yield texts.map((text, i) => ({ text, vector: vectors[i]! }));
+          done += texts.length;
+          onProgress(done);
+        }
+        // Another program may have written it meanwhile.
+        if (!force) await refuseExisting(output);
+      }
+      const { rows, blank } = surveyed;
+      await withProgress(rows, embedder, (onProgress) =>
+        writeFileAtomic(output, write(embedRows(onProgress), [rows, embedder.size])),
+      );
+      embedder.destroy();
+      const empty = blank > 0 ? `; those of ${formatCount(blank)} without a text are zeros` : "";
+      printNote(`saved to ${output}, vectors of ${embedder.size} numbers${empty}`);
+    }),
+  );
+}
+
+/** Closes a table behind `work` on it, once it has been checked. */
+async function withTable(table: Table, input: string, work: (table: Table, surveyed: Survey) => Promise<void>) {
+  try {
+    const surveyed = await survey(table, input);
+    printNote(`${input}: ${surveyed.rows} rows, texts in column "${table.textColumn}"`);
+    await work(table, surveyed);
   } finally {
     await table.close();
   }
+}
+
+/** Shows how many rows `work` has done, and says at its end how fast it was, on what. */
+async function withProgress(
+  rows: number,
+  model: Pick<Labeller, "device">,
+  work: (onProgress: (done: number) => void) => Promise<void>,
+): Promise<void> {
+  const progress = createProgress({ total: rows, unit: "row", stream: process.stderr });
+  const started = performance.now();
+  let rate = 0;
+  const onProgress = (done: number) => {
+    rate = (1000 * done) / (performance.now() - started);
+    progress.update(done, describeRate("rows", rate, (rows - done) / rate));
+  };
+  await work(onProgress).finally(() => progress.stop());
+  printNote(`${rows} rows, ${describeRate("rows", rate, Infinity)}, on ${placeOf(model)}`);
 }
 
 /**
@@ -156,7 +214,7 @@ export async function withClassifier<T>(
   flags: ModelFlags,
   work: (classifier: Labeller, device?: Backend) => Promise<T>,
 ): Promise<T> {
-  const { model, device: name, threads = 0, dtype, classic } = flags;
+  const { model, dtype, classic } = flags;
   if (classic || (await isClassic(directory))) {
     const given = model !== undefined ? "--model" : dtype && "--dtype";
     if (given)
@@ -165,21 +223,32 @@ export async function withClassifier<T>(
       });
     return work(await ClassicModel.load(directory));
   }
+  return onDevice(flags, async (options) => {
+    const classifier = await Classifier.load(directory, options);
+    const result = await work(classifier, options.device);
+    classifier.destroy();
+    return result;
+  });
+}
+
+/** Opens the device for `work` with a model, and closes it. */
+async function onDevice<T>(
+  { model, device: name, threads = 0, dtype }: ModelFlags,
+  work: (options: ClassifierOptions & { device: Backend }) => Promise<T>,
+): Promise<T> {
   const device = await openBackend(name, { threads });
   try {
-    const classifier = await Classifier.load(directory, {
+    return await work({
       device,
       onProgress: downloadProgress(process.stderr),
       ...(model === undefined ? {} : { model }),
       ...(dtype === undefined ? {} : { dtype }),
     });
-    const result = await work(classifier, device);
-    classifier.destroy();
-    return result;
   } finally {
     device.destroy();
   }
 }
 
 /** What it computes on: a device, or the program itself. */
-const placeOf = ({ device }: Labeller) => (device ? describeDevice(device) : "the CPU, by a classic model");
+const placeOf = ({ device }: Pick<Labeller, "device">) =>
+  device ? describeDevice(device) : "the CPU, by a classic model";

@@ -21,6 +21,7 @@ const COMMANDS: Commands = {
     about: "classify texts, or the rows of a table, with a trained model",
     run: () => import("./classify.ts"),
   },
+  embed: { about: "write a vector for each row of a table, for search and clusters", run: () => import("./embed.ts") },
   generate: { about: "generate text from prompts", run: () => import("./generate.ts") },
   export: { about: "write a run for PEFT, transformers, llama.cpp or ONNX", run: () => import("./export.ts") },
   sweep: { about: "train a grid of settings with several seeds, and write a report", run: () => import("./sweep.ts") },

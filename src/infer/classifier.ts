@@ -27,13 +27,14 @@ import { encodeWords, readEntities } from "./words.ts";
 export interface ClassifierOptions extends DownloadOptions {
   /** What it runs on, from `openDevice`. */
   device: Device;
-  /** The base model, by name or open (then it stays open). Default: the one that the adapter names. */
+  /** The base model, by name or open (then it stays open). Default: the one that the adapter names, or the bundled one. */
   model?: string | BaseModel;
   /** Type of the frozen matrices; default: as in training. After full fine-tuning all but f32 throw ConfigError. */
   dtype?: WeightDtype;
 }
 
-const OPTIONS = {
+/** What `Classifier.load` is given. */
+export const OPTIONS = {
   ...DOWNLOAD_OPTIONS,
   device: "device",
   model: "name or model?",
@@ -229,9 +230,10 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /** Logits [texts, labels]. */
-  async logits(texts: string | readonly TextOrPair[]): Promise<Float32Array> {
+  async logits(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Float32Array> {
     checkArguments({ texts }, { texts: TEXTS });
-    return (await this.calls.make([texts].flat(), {})).logits;
+    checkOptions("options", options, CLASSIFY_OPTIONS);
+    return (await this.calls.make([texts].flat(), options)).logits;
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
@@ -311,9 +313,9 @@ function classifierSpec(meta: AdapterMeta, { config }: Pick<BaseModel, "config">
   return adaptedSpec(meta, { config, train_head: true, dtype });
 }
 
-function checkFinite(logits: Float32Array): Float32Array {
+export function checkFinite(logits: Float32Array, what = "probabilities"): Float32Array {
   if (logits.every(Number.isFinite)) return logits;
-  throw new DataError("not-finite", "the model's probabilities are not finite", {
+  throw new DataError("not-finite", `the model's ${what} are not finite`, {
     hint: "its weights are damaged, or it was trained at too high a learning rate: train again at a lower one",
   });
 }

@@ -5,6 +5,7 @@ import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
 import { checkDataSettings, DATA_NAMES, type Files } from "../data/settings.ts";
 import type { TextsOptions, TextsSpec } from "../data/text/texts.ts";
 import { ConfigError } from "../errors.ts";
+import { DEFAULT_BASE } from "../io/hf.ts";
 import { parseLayers } from "../methods/lora.ts";
 import { TARGETS } from "../names.ts";
 import { setting } from "../setting.ts";
@@ -39,11 +40,6 @@ export function readSetting(name: string, text: string): unknown {
   return readNumber(text) ?? text;
 }
 
-/**
- * The base model of what is learned of messages: multilingual-e5-small, an encoder of many languages, with the pieces of
- * words that most texts have. It learns more from the same rows than gpt2-micro, and takes longer.
- */
-export const DEFAULT_BASE = "e5-small-cut";
 /** That of language models, as an encoder does not write, and of sweeps, as the experiment is one of GPT-2. */
 export const BUNDLED_GPT2 = "gpt2-micro";
 

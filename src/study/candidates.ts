@@ -1,8 +1,9 @@
 /** What a study with a time budget tries if nothing else is given to try. */
 import type { ModelConfig } from "../config.ts";
+import { DEFAULT_BASE } from "../io/hf.ts";
 import { comparedRuns } from "../methods/training.ts";
 import { possibleModes } from "../model/trainable.ts";
-import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";
+import { BUNDLED_GPT2 } from "../run/settings.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
 import { knownBase, pickRate } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";

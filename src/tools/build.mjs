@@ -18,7 +18,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
 
 /** The commands, built as dist/<name>.js; `lowrank` is all of them. */
-const COMMANDS = ["lowrank", "train", "check", "classify", "generate", "export", "sweep", "bench", "doctor"];
+const COMMANDS = ["lowrank", "train", "check", "classify", "embed", "generate", "export", "sweep", "bench", "doctor"];
 
 /** What worker threads run, built as dist/kernels-worker.mjs. */
 const WORKER = "src/backend/kernels-worker.ts";

@@ -40,7 +40,7 @@ test("lowrank lists what people need, and lowrank dev what work on Lowrank needs
     const { stdout, stderr } = await runCommand("lowrank", args, { cwd: process.cwd() });
     return [...(stdout + stderr).matchAll(/^ {2}(\w+) {2,}\w/gm)].map(([, name]) => name);
   };
-  const users = ["train", "check", "classify", "generate", "export", "sweep", "doctor"];
+  const users = ["train", "check", "classify", "embed", "generate", "export", "sweep", "doctor"];
   assert.equal(await listed("--help"), [...users, "help"]);
   for (const args of [["dev"], ["dev", "--help"], ["help", "dev"]])
     assert.equal(await listed(...args), ["bench", "verify", "help"]);

@@ -59,6 +59,12 @@ def write_base(config, out):
     model.save_pretrained(out)
 
 
+def vectors(model, ids, lengths):
+    """The mean of a message's outputs, divided by its length, as sentence-transformers makes it."""
+    outputs = [model.base_model(input_ids=row[None, :n]).last_hidden_state for row, n in zip(ids, lengths)]
+    return functional.normalize(torch.cat([output.mean(1) for output in outputs]))
+
+
 def steps(base, learns, ids, lengths, labels):
     """The losses of steps of AdamW of what `learns`, by the names of parameters, without the constant token type."""
     model = AutoModelForTokenClassification.from_pretrained(base, dtype=torch.float64).train()
@@ -90,6 +96,7 @@ def main(out):
         print(f"{name}: transformers in float32 is {error:.1e} from it")
         assert error < 2e-6
         tensors = {"ids": ids, "lengths": lengths, "labels": labels, "logits": logits, "loss": loss[None]}
+        tensors["vectors"] = vectors(model, ids, lengths)
         # The constant token type is part of the positions in Lowrank: its gradient is their sum.
         tensors |= {f"grad.{key}": value.grad * (TYPES not in key) for key, value in model.named_parameters()}
         tensors["steps.all"] = steps(base, lambda key: True, ids, lengths, labels)

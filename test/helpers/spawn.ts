@@ -29,7 +29,17 @@ export interface SpawnOptions {
   spawned?: boolean;
 }
 
-type CommandName = "lowrank" | "train" | "check" | "sweep" | "classify" | "generate" | "export" | "bench" | "doctor";
+type CommandName =
+  | "lowrank"
+  | "train"
+  | "check"
+  | "sweep"
+  | "classify"
+  | "embed"
+  | "generate"
+  | "export"
+  | "bench"
+  | "doctor";
 
 /** What Dawn prints about a software driver's limits. */
 const DAWN_WARNING = /^Warning: max\w+ artificially reduced from .*\n/gm;

@@ -350,8 +350,8 @@ test("what cannot be labelled is refused before any work", async () => {
   linkSync(at("in.csv"), at("hard.csv"));
   mkdirSync(at("folder.csv"), { recursive: true });
   for (const [line, code, ...words] of [
-    ["in.csv in.csv --force", "invalid-output", "--out is the file of --in"],
-    ["in.csv hard.csv --force", "invalid-output", "--out is the file of --in"],
+    ["in.csv in.csv --force", "invalid-output", "--out is the file that is read"],
+    ["in.csv hard.csv --force", "invalid-output", "--out is the file that is read"],
     ["in.csv there.csv", "output-exists", "force"],
     ["in.csv folder.csv --force", "invalid-output", "--out is a folder"],
     ["in.csv there.csv/x.csv", "invalid-output", "cannot be created", "there.csv/x.csv"],

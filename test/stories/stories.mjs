@@ -203,6 +203,13 @@ export const FURTHER = [
   ["classify by an adapter of PEFT", "classify --adapter exports/peft-micro --model gpt2-micro hello"],
   ["what shall I label next?", "classify --run runs/mails-micro --in unlabelled.csv --out todo.csv --order doubt"],
   [
+    "vectors for a search",
+    "embed unlabelled.csv --model gpt2-micro --out vectors.npy",
+    "embed unlabelled.csv --model gpt2-micro --out vectors.csv",
+    "embed unlabelled.csv --model gpt2-micro --dtype int16 --out vectors.parquet",
+    "embed unlabelled.csv --model gpt2-micro --out vectors.txt ?",
+  ],
+  [
     "only sure answers, as JSON, by words",
     "classify --run runs/mails-micro --json --min-probability .9 hello",
     "classify --run runs/mails-micro --classic hello",

@@ -18,7 +18,7 @@ import type { Labeller } from "./labeller.ts";
 import type { Table, TableRow } from "./table.ts";
 
 /** What must be known of a table before its first row is labelled. */
-interface Survey {
+export interface Survey {
   /** The path of the table. */
   where: string;
   rows: number;
@@ -58,7 +58,7 @@ export async function survey(table: Table, where: string): Promise<Survey> {
 /** The rows of a table as surveyed. Throws DataError, at the end or earlier, if they have changed. */
 export async function* unchangedRows(table: Table, { where, sha256 }: Survey): AsyncGenerator<TableRow[]> {
   const changed = (cause?: LowrankError) =>
-    new DataError("inputs-changed", "the file has changed while it was classified", {
+    new DataError("inputs-changed", "the file has changed while it was read", {
       where,
       expected: "the same rows as at the start",
       found: cause === undefined ? "other rows" : cause.message.split("\n")[0]!,

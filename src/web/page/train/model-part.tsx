@@ -2,10 +2,10 @@
 
 import { architectureName } from "../../../config.ts";
 import { formatCompact } from "../../../format.ts";
+import { DEFAULT_BASE } from "../../../io/hf.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import { dataName } from "../../../run/record.ts";
-import { DEFAULT_BASE } from "../../../run/settings.ts";
 import { isOver } from "../data/drops.ts";
 import { FileButton, HubField, Label, Select } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";

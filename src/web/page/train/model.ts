@@ -1,6 +1,6 @@
 /** The base model: bundled, stored in this browser, from a folder, or from the hub; and the adapter to start from. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import { DEFAULT_BASE } from "../../../run/settings.ts";
+import { DEFAULT_BASE } from "../../../io/hf.ts";
 import { type ErrorReport, hasAdapter, type ModelEntry, type ModelReport } from "../../protocol.ts";
 import { hasOwnMessages, objective } from "../data/data.ts";
 import { runs } from "../runs/runs.ts";

@@ -2,8 +2,8 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { describeRange } from "../../../checks.ts";
 import { formatCount } from "../../../format.ts";
+import { DEFAULT_BASE } from "../../../io/hf.ts";
 import { describeMethod } from "../../../methods/training.ts";
-import { DEFAULT_BASE } from "../../../run/settings.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { writer } from "../runs/runs.ts";
 import { bound, FileButton, Step, TextField, Tick } from "../shared/controls.tsx";
