@@ -10,11 +10,11 @@ import { Classifier, type ClassifierOptions, checkFinite, OPTIONS } from "./clas
 import { NO_ADAPTERS } from "./several-adapters.ts";
 
 /**
- * A base model that makes vectors of texts: the mean of a text's outputs, divided by its length, so that the cosine
- * similarity of two texts is the dot product of their vectors. Encoders that were trained for it (multilingual-e5-small,
- * all-MiniLM-L6-v2) put texts of like meaning near each other; a model that writes, such as GPT-2, gives vectors, too,
- * but those of any two texts are much alike. Calls run in their order, those that wait for the same turn together, with
- * the bits of each alone; `destroy` frees its memory.
+ * A base model that makes vectors of texts: the mean of a text's outputs, or what a folder of sentence-transformers
+ * says, divided by its length, so that the cosine similarity of two texts is the dot product of their vectors. Encoders
+ * that were trained for it (multilingual-e5-small, all-MiniLM-L6-v2) put texts of like meaning near each other; a model
+ * that writes, such as GPT-2, gives vectors, too, but those of any two texts are much alike. Calls run in their order,
+ * those that wait for the same turn together, with the bits of each alone; `destroy` frees its memory.
  *
  * @example
  * ```ts
@@ -51,9 +51,9 @@ export class Embedder {
 
   /** A classifier whose head changes nothing: its logits are what stands for a text. */
   private static async of(baseModel: BaseModel, device: Device, dtype?: WeightDtype): Promise<Embedder> {
-    const { config, directory } = baseModel;
+    const { config, directory, pooling = "mean" } = baseModel;
     const size = config.n_embd;
-    const task = { objective: "classification", num_labels: size, pooling: "mean", head_bias: false } as const;
+    const task = { objective: "classification", num_labels: size, pooling, head_bias: false } as const;
     const labels = Array.from({ length: size }, (_, i) => `${i}`);
     const meta = { ...NO_ADAPTERS, base_model: directory, model: config, task, labels, settings: {} };
     const data = new Float32Array(size * size);
@@ -69,8 +69,8 @@ export class Embedder {
 
   /**
    * The vectors of a text, or of several, in order, each of length 1. Texts longer than the context are cut; of a blank
-   * one all numbers are 0, so that it is like no other. A prefix that the model wants ("query: ") is a part of the text.
-   * Throws ConfigError for what is no text, DataError if the model gives no finite numbers, and the signal's reason.
+   * one all numbers are 0, so that it is like no other. What a model wants before a text ("query: ") is a part of the
+   * text, unless its folder has a default prompt. Throws ConfigError for what is no text, DataError if the model gives no finite numbers, and the signal's reason.
    */
   async embed(texts: string | readonly string[], options: ClassifyOptions = {}): Promise<Float32Array<ArrayBuffer>[]> {
     checkArguments({ texts }, { texts: "text or texts" });

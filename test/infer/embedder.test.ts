@@ -10,7 +10,8 @@ import type { ErrorCode } from "../../src/error-codes.ts";
 import { Embedder } from "../../src/infer/embedder.ts";
 import { openTable } from "../../src/infer/table/open-table.ts";
 import type { TableRow } from "../../src/infer/table/table.ts";
-import { openBaseModel } from "../../src/io/hf.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
+import { relativeError } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -59,6 +60,23 @@ for (const name of ["bert", "roberta", "xlm-roberta"])
       embedder.destroy();
     });
   });
+
+test("pooling and prompt are those that a folder of sentence-transformers says", async () => {
+  await using model = await openBaseModel(encoder("bert"));
+  const device = await testDevice("wasm 1 thread");
+  const embed = async (base: BaseModel, ...texts: string[]) => {
+    const embedder = await Embedder.load({ device, model: base });
+    const vectors = await embedder.embed(texts);
+    embedder.destroy();
+    return vectors;
+  };
+  const [one, two, three] = await embed(model, "w5", "w5 w6", "w3 w5 w6");
+  const [first, other] = await embed({ ...model, pooling: "cls" }, "w5", "w5 w6");
+  assertRelative("the first token of one", first!, one!, TOLERANCE);
+  assert.ok(relativeError(other!, two!) > 0.1);
+  const [prompted] = await embed({ ...model, vocabulary: { ...model.vocabulary, prompt: "w3 " } }, "w5 w6");
+  assertSameBits("behind a prompt", prompted!, three!);
+});
 
 test("what is no text is refused, a call ends by its signal, and an open model stays open", async () => {
   await using model = await openBaseModel(encoder("bert"));
