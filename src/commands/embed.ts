@@ -7,10 +7,10 @@ import { type EmbedFlags, embedFile } from "./label.ts";
 const program = command(
   "embed",
   "Writes a vector for each row of a table: the mean of what the base model makes of its text, divided by its length, so that the " +
-    "cosine similarity of two texts is the dot product of their vectors. Encoders, such as all-MiniLM-L6-v2, are made for it. " +
-    "Rows keep their order; the vector of one without a text is zeros. A prefix that the model wants (query: ) is a part of the texts, unless its folder has a default prompt. " +
-    "--out is an array of float32 (.npy); text and a column for each number (.csv); or text and vector, a list (.parquet).",
-  ["messages.csv --out vectors.npy", "messages.csv --out vectors.parquet --model intfloat/multilingual-e5-small"],
+    "cosine similarity of two texts is the dot product of their vectors. Encoders, such as the bundled one, are made for it. " +
+    "Rows keep their order; the vector of one without a text is zeros. What the model wants before a text (query: ) is a part of it, " +
+    "unless its folder has a default prompt. --out is an array of float32 (.npy); text and a column for each number (.csv); or text and vector, a list (.parquet).",
+  ["messages.csv --out vectors.npy", "tickets.xlsx --out vectors.parquet --text-column words"],
 )
   .argument("<file>", "a CSV, TSV, JSON, Excel (.xlsx) or Parquet file")
   .requiredOption("--out <file>", "a .npy, .csv or .parquet file, which is there when all rows are done")

@@ -12,15 +12,15 @@ import { NO_ADAPTERS } from "./several-adapters.ts";
 /**
  * A base model that makes vectors of texts: the mean of a text's outputs, or what a folder of sentence-transformers
  * says, divided by its length, so that the cosine similarity of two texts is the dot product of their vectors. Encoders
- * that were trained for it (multilingual-e5-small, all-MiniLM-L6-v2) put texts of like meaning near each other; a model
- * that writes, such as GPT-2, gives vectors, too, but those of any two texts are much alike. Calls run in their order,
- * those that wait for the same turn together, with the bits of each alone; `destroy` frees its memory.
+ * that were trained for it (the bundled e5-small-cut, all-MiniLM-L6-v2) put texts of like meaning near each other; a
+ * model that writes, such as GPT-2, gives vectors, too, which say little of the meaning. Calls run in their order, those
+ * that wait for the same turn together, with the bits of each alone; `destroy` frees its memory.
  *
  * @example
  * ```ts
  * import { Embedder, openDevice } from "lowrank";
  *
- * const embedder = await Embedder.load({ device: await openDevice(), model: "intfloat/multilingual-e5-small" });
+ * const embedder = await Embedder.load({ device: await openDevice() });
  * const [asked, ...answers] = await embedder.embed([
  *   "query: where is my parcel", // what e5 was trained with
  *   "query: Ihr Paket ist unterwegs",

@@ -204,7 +204,7 @@ export const FURTHER = [
   ["what shall I label next?", "classify --run runs/mails-micro --in unlabelled.csv --out todo.csv --order doubt"],
   [
     "vectors for a search",
-    "embed unlabelled.csv --model gpt2-micro --out vectors.npy",
+    "embed unlabelled.csv --out vectors.npy",
     "embed unlabelled.csv --model gpt2-micro --out vectors.csv",
     "embed unlabelled.csv --model gpt2-micro --dtype int16 --out vectors.parquet",
     "embed unlabelled.csv --model gpt2-micro --out vectors.txt ?",
