@@ -38,8 +38,8 @@ import { openStudy, runStudy, type StudyRequest } from "./run-study.ts";
 
 const program = command(
   "train",
-  "Fine-tunes GPT-2, a Llama-type model, GPT-NeoX or a BERT as a text classifier: with LoRA, in full, or only its last block or layer.\n" +
-    "Without flags, trains the bundled e5-small-cut on 100 of the bundled mails and short messages to distinguish spam from ham, in about a minute.\n" +
+  "Fine-tunes GPT-2, a Llama-type model, GPT-NeoX or BERT to classify texts: with LoRA, in full, or only its last block or layer; on a BERT own rows begin with a linear probe, in seconds.\n" +
+    "Without flags, fits a probe on the bundled e5-small-cut to 100 of the bundled mails and short messages to distinguish spam from ham, in about a minute.\n" +
     "With --objective regression the labels are numbers, and a message gets a score; with --objective multi-label a message has any " +
     "number of labels, a|b in a cell.\n" +
     "With --objective tokens each word of a sentence has a tag: CoNLL files, with a word and its tag a line, or JSON lines with tokens and tags.\n" +

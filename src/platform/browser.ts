@@ -10,7 +10,7 @@ import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts"
 import type { Hasher } from "./browser-download.ts";
 import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { forgetFile, loadUrlFiles, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
-import { type Answer, ask, readWhole } from "./http.ts";
+import type { Answer } from "./http.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
 import { checkPage, noPackageFile, openDirectory, split } from "./opfs.ts";
 import { pageMemory } from "./page-memory.ts";
@@ -20,6 +20,8 @@ import { checkSize, type FileContent, type FileReader, type FileWriter, filePiec
 export const platformName = "browser";
 
 const disk = () => import("./browser-disk.ts");
+/** A page of one file asks no server. */
+const http = () => import("./http.ts");
 
 export async function openFile(path: string, limit?: number): Promise<FileReader> {
   const source = registeredFile(path) ?? (isRemote(path) ? new URL(path) : await openBlob(path));
@@ -209,8 +211,10 @@ export function systemCacheDirectory(): string {
 async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   let blob: Blob;
   if (isPackagePath(path)) blob = await fetchAsset(path);
-  else if (isUrl(path)) blob = await ask(path, {}, (answer) => readWhole(answer, path, limit));
-  else blob = await openStored(path);
+  else if (isUrl(path)) {
+    const { ask, readWhole } = await http();
+    blob = await ask(path, {}, (answer) => readWhole(answer, path, limit));
+  } else blob = await openStored(path);
   checkSize({ name: path, size: blob.size }, limit);
   return blob;
 }
@@ -233,7 +237,8 @@ async function fetchAsset(path: string): Promise<Blob> {
   return file;
 }
 
-function fetchFile(url: URL): Promise<Blob> {
+async function fetchFile(url: URL): Promise<Blob> {
+  const { ask, readWhole } = await http();
   const read = async (answer: Answer) => {
     // Servers of single-page applications answer with the page if a file does not exist.
     if (answer.response.headers.get("content-type")?.startsWith("text/html"))

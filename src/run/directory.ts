@@ -8,7 +8,6 @@ import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { pickSizes } from "../io/peft/adapter-meta.ts";
-import { PROBE } from "../io/peft/open-adapter.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -118,6 +117,9 @@ export function buildAdapter(
   };
 }
 
+/** What was trained where a probe answers in its place, being in adapter/. */
+const TUNED = "tuned";
+
 /** The probe that answers in place of a run; what was chosen for the run, such as a threshold, is not its own. */
 export const buildProbe = (record: RunRecord, { spec, ...learned }: NonNullable<TrainResult["probe"]>): Adapter =>
   buildAdapter({ ...record, results: null }, spec, learned);
@@ -143,14 +145,14 @@ export async function runContents(
   views: RunViews,
 ): Promise<RunContents> {
   const { spec, finalNorm } = result;
-  const adapter = await adapterFiles(buildAdapter(record, spec, result), { finalNorm });
+  const trained = await adapterFiles(buildAdapter(record, spec, result), { finalNorm });
+  const adapter = result.probe ? await adapterFiles(buildProbe(record, result.probe)) : trained;
   const known = { ...record, peftObstacle: adapter.reason ?? null };
   const classic = result.classic && printClassic(result.classic.parts);
-  const serving = result.probe && (await adapterFiles(buildProbe(record, result.probe))).files;
   const about = [
     ...views(known, result, data),
     ...(classic ? [[CLASSIC, classic] as const] : []),
-    ...[...(serving ?? [])].map(([name, content]) => [`${PROBE}/${name}`, content] as const),
+    ...[...(result.probe ? trained.files : [])].map(([name, content]) => [`${TUNED}/${name}`, content] as const),
   ];
   return listFiles(known, about, adapter);
 }

@@ -24,12 +24,14 @@ export const RUN_FILES: readonly string[] = [
   "adapter/weights.safetensors",
   CLASSIC,
   "predicted.json",
-  "probe/counts.json",
-  "probe/lowrank.json",
-  "probe/weights.safetensors",
   "predictions.csv",
   REPORT,
   RECORD,
+  "tuned/adapter_config.json",
+  "tuned/adapter_model.safetensors",
+  "tuned/lowrank.json",
+  "tuned/lowrank.safetensors",
+  "tuned/weights.safetensors",
 ];
 
 /** What is read of a record before it is checked. */

@@ -155,6 +155,9 @@ function reach(id, kinds, graph, found = new Set()) {
   return found;
 }
 
+/** Imported on demand, so that a page of one file has none; all others need it at once. */
+const REQUESTS = resolve("src/platform/http.ts");
+
 /**
  * Joins the modules that an entry point always loads: a bundler by itself makes a script for each set of entry points
  * that need the same modules, dozens of them, which are a tenth more after gzip. What another entry point may load too
@@ -168,7 +171,7 @@ function joinModules(entryPoints) {
       atOnce: reach(resolve(path), ["importedIds"], graph),
       all: reach(resolve(path), ["importedIds", "dynamicallyImportedIds"], graph),
     }));
-    if (!entries.some(({ atOnce }) => atOnce.has(id))) return null;
+    if (id !== REQUESTS && !entries.some(({ atOnce }) => atOnce.has(id))) return null;
     // The library's entry point exports nothing but its names, not what other scripts import.
     if (id === resolve(LIBRARY_ENTRY)) return null;
     // A class that most pages do not import: by itself, no bundler takes it into them.
@@ -208,6 +211,7 @@ async function buildStyle(path) {
 
 /** What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread. */
 const NOT_ALONE = [
+  "platform/http",
   "hub-model",
   "url-files",
   "shards",
@@ -225,7 +229,6 @@ const NOT_ALONE = [
   "dequantize",
   "legacy",
   "classic/answers",
-  "sentence-transformers",
 ].map((name) => new RegExp(`/${name}\\.[jt]s$`));
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/export/page.ts. */

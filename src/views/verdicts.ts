@@ -220,7 +220,7 @@ function weighAgainstBest(record: RunRecord): string | null {
   // Of messages it is the classic model; folds have one each.
   const isKept = record.folds === undefined && best !== others.at(-1) && TRAINING[record.objective].labels !== "tags";
   if (record.results!.test.serves === best.name)
-    return `The ${METHODS.probe.title} is as good and costs less: it answers in place of what was trained.`;
+    return `The ${METHODS.probe.title} is as good and costs less: it answers in place of what was trained, which is in tuned/.`;
   if (best.against?.standing === "better") return isKept ? `Take this model, not ${nameCompared(record, best)}.` : null;
   const isPerfect =
     readFigure(record.results!.test.compared[0].measured[measure.key]) === (measure.isError ? 0 : measure.most);

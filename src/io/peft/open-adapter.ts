@@ -99,13 +99,10 @@ export async function findAdapter(directory: string): Promise<string | undefined
   return undefined;
 }
 
-/** The part of a run's directory that has the probe which answers in place of its adapter, where there is one. */
-export const PROBE = "probe";
-
-/** Where an adapter can be, the one that serves first: of a run in probe/ or adapter/. */
+/** Where an adapter can be, the likeliest place first: of a run in adapter/. */
 function adapterPlaces(directory: string): string[] {
-  const [probe, inside] = [PROBE, "adapter"].map((name) => joinPath(directory, name)) as [string, string];
-  return IS_ADAPTER.test(directory) ? [directory, inside] : [probe, inside, directory];
+  const inside = joinPath(directory, "adapter");
+  return IS_ADAPTER.test(directory) ? [directory, inside] : [inside, directory];
 }
 
 /** An address, also of a share in Windows, but not the drive of a path. */
