@@ -26,7 +26,8 @@ async function open() {
   const [adapter, tokenizer] = [await api.loadAdapter(saved, model), await api.Tokenizer.load()];
   const learner = await api.load(saved, { device, model });
   const classic = await api.ClassicModel.load(saved);
-  return { device, model, data, run, classifier, lm, adapter, tokenizer, learner, classic };
+  const embedder = await api.Embedder.load({ device, model });
+  return { device, model, data, run, classifier, lm, adapter, tokenizer, learner, classic, embedder };
 }
 type World = Awaited<ReturnType<typeof open>>;
 let opened: Promise<World> | undefined;
@@ -97,6 +98,8 @@ const listArguments = ({ device, model, data, adapter }: World): Record<string, 
   "classifier.loadAdapter": { good: { directory: saved, name: "second" } },
   "classifier.setAdapter": { good: { name: "default" } },
   "classifier.deleteAdapter": { good: { name: "second" } },
+  "Embedder.load": { good: { options: { device } }, needs: "device" },
+  "embedder.embed": { good: { texts: ["a"], options: {} }, also: { texts: TEXT_OR_TEXTS } },
   "ClassicModel.load": { good: { path: saved } },
   "classic.classify": { good: { texts: ["a"] }, also: { texts: TEXT_OR_TEXTS } },
   "classic.unlike": { good: { texts: ["a"] }, also: { texts: TEXT_OR_TEXTS } },
@@ -144,13 +147,14 @@ const WITHOUT = [
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =
-  /^(logits|alone|each|engine|activate|checkDevice|swap|checkAlive|checkLoaded|inTurn|moveToCpu|answer|read|encode|encodeAll|classified|begin|encodeShort|ids|idBytes|encodeText|encodeRow|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+  /^(logits|alone|each|engine|activate|checkDevice|swap|checkAlive|checkLoaded|inTurn|moveToCpu|answer|read|encode|encodeAll|classified|begin|encodeShort|ids|idBytes|encodeText|encodeRow|encodeChunks|encodeAt|gather|decodeView|write|unknownId|countLogits)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
   const ENTRIES = listEntries(await world());
   const owners = {
     classifier: api.Classifier,
     classic: api.ClassicModel,
+    embedder: api.Embedder,
     lm: api.LanguageModel,
     tokenizer: api.Tokenizer,
   };

@@ -45,21 +45,8 @@ export class Embedder {
   static async load(options: ClassifierOptions): Promise<Embedder> {
     checkOptions("options", options, OPTIONS);
     const { device, model = DEFAULT_BASE, dtype, ...downloads } = options;
-    if (typeof model === "object") return Embedder.of(model, device, dtype);
-    return closing(await loadModel(model, downloads), (opened) => Embedder.of(opened, device, dtype));
-  }
-
-  /** A classifier whose head changes nothing: its logits are what stands for a text. */
-  private static async of(baseModel: BaseModel, device: Device, dtype?: WeightDtype): Promise<Embedder> {
-    const { config, directory, pooling = "mean" } = baseModel;
-    const size = config.n_embd;
-    const task = { objective: "classification", num_labels: size, pooling, head_bias: false } as const;
-    const labels = Array.from({ length: size }, (_, i) => `${i}`);
-    const meta = { ...NO_ADAPTERS, base_model: directory, model: config, task, labels, settings: {} };
-    const data = new Float32Array(size * size);
-    for (let i = 0; i < data.length; i += size + 1) data[i] = 1;
-    const tensors = new Map([["head.weight", { shape: [size, size], data }]]);
-    return new Embedder(await Classifier.of({ meta, tensors }, baseModel, device, dtype), size);
+    const open = async (base: BaseModel) => new Embedder(await withoutHead(base, device, dtype), base.config.n_embd);
+    return typeof model === "object" ? open(model) : closing(await loadModel(model, downloads), open);
   }
 
   /** The device that computes: see `Classifier.device`. */
@@ -88,4 +75,17 @@ export class Embedder {
   destroy(): void {
     this.classifier.destroy();
   }
+}
+
+/** A classifier whose head changes nothing: its logits are what stands for a text. */
+function withoutHead(baseModel: BaseModel, device: Device, dtype?: WeightDtype): Promise<Classifier> {
+  const { config, directory, pooling = "mean" } = baseModel;
+  const size = config.n_embd;
+  const task = { objective: "classification", num_labels: size, pooling, head_bias: false } as const;
+  const labels = Array.from({ length: size }, (_, i) => `${i}`);
+  const meta = { ...NO_ADAPTERS, base_model: directory, model: config, task, labels, settings: {} };
+  const data = new Float32Array(size * size);
+  for (let i = 0; i < data.length; i += size + 1) data[i] = 1;
+  const tensors = new Map([["head.weight", { shape: [size, size], data }]]);
+  return Classifier.of({ meta, tensors }, baseModel, device, dtype);
 }
