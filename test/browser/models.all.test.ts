@@ -49,7 +49,7 @@ test("a model from a folder is stored in the browser, and can be deleted", async
   await page.selectOption("#model", "tiny");
   await page.click("#model-forget");
   // That of own messages again.
-  await page.locator("#model-report >> text=6 blocks").waitFor({ state: "attached" });
+  await page.locator("#model-report >> text=12 blocks").waitFor({ state: "attached" });
   assert.is(await page.locator('#model option:text-is("tiny")').count(), 0);
   // A folder without weights.
   await page.selectOption("#model", "from-folder");
