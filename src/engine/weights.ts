@@ -81,10 +81,11 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     return parameter;
   }
 
-  /** The frozen parameters: another plan can share them. */
+  /** The frozen parameters, of a part of the model its own: another plan can share them. */
   get frozen(): Map<string, Parameter> {
-    const names = parameterList(this.plan.spec).filter(({ isTrained }) => !isTrained);
-    return new Map(names.map(({ name }) => [name, this.parameter(name)]));
+    const { all } = this.plan.parameters;
+    const names = parameterList(this.plan.spec).filter(({ name, isTrained }) => !isTrained && all.has(name));
+    return new Map(names.map(({ name }) => [name, all.get(name)!]));
   }
 
   /**

@@ -1,7 +1,8 @@
 /** Whole runs in a moment: a narrow GPT-2 on the disk, and messages that it can learn to tell apart. */
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { packagePath } from "#platform";
 import type { ModelConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import type { Dataset } from "../../src/data/dataset.ts";
@@ -74,6 +75,18 @@ export function messages(count: number, labels: readonly string[] = ["ham", "spa
     labels.map((label) => `${label},"${PHRASES[label]} ${i}${" please".repeat(i % 4)}"`),
   );
   return `label,text\n${rows.flat().join("\n")}\n`;
+}
+
+/** A fixture of test/golden/encoders in `directory`, with a tokenizer whose words are w0 to w95, by their ids. */
+export function encoderModel(directory: string, name: string): string {
+  if (existsSync(directory)) return directory;
+  cpSync(packagePath(`test/golden/encoders/${name}/base`), directory, { recursive: true });
+  const vocab = Object.fromEntries(Array.from({ length: 96 }, (_, id) => [`w${id}`, id]));
+  const model = { type: "WordPiece", unk_token: "w0", vocab };
+  const json = { added_tokens: [], normalizer: null, pre_tokenizer: { type: "BertPreTokenizer" }, model };
+  writeFileSync(join(directory, "tokenizer.json"), JSON.stringify(json));
+  writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify({ eos_token: "w1" }));
+  return directory;
 }
 
 /** The rows of `content` as a data set. */

@@ -1,9 +1,8 @@
 /** Vectors of texts: PyTorch's, each alone as with others, and as `embed FILE --out FILE` writes them. */
-import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
 import * as assert from "uvu/assert";
-import { packagePath } from "#platform";
 import { openDevice } from "../../src/backend/device.ts";
 import { embedFile } from "../../src/commands/label.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
@@ -18,24 +17,14 @@ import { test } from "../helpers/harness.ts";
 import { PARQUET } from "../helpers/parquet.ts";
 import { assertRelative, readBatch, withExpected } from "../helpers/peft-fixtures.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
+import { encoderModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const at = (name: string) => join(folder, name);
 /** Of float32, as that of logits. */
 const TOLERANCE = 2e-6;
 
-/** A fixture of test/golden/encoders with a tokenizer whose words are w0 to w95, by their ids. */
-function encoder(name: string): string {
-  const directory = at(name);
-  if (existsSync(directory)) return directory;
-  cpSync(packagePath(join("test/golden/encoders", name, "base")), directory, { recursive: true });
-  const vocab = Object.fromEntries(Array.from({ length: 96 }, (_, id) => [`w${id}`, id]));
-  const model = { type: "WordPiece", unk_token: "w0", vocab };
-  const json = { added_tokens: [], normalizer: null, pre_tokenizer: { type: "BertPreTokenizer" }, model };
-  writeFileSync(join(directory, "tokenizer.json"), JSON.stringify(json));
-  writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify({ eos_token: "w1" }));
-  return directory;
-}
+const encoder = (name: string) => encoderModel(at(name), name);
 
 const wordsOf = (ids: Uint32Array) => Array.from(ids, (id) => `w${id}`).join(" ");
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { fitProbe } from "../../src/classic/fit.ts";
 import { TextFeatures } from "../../src/engine/text-features.ts";
-import { Classifier, fineTune, load, train } from "../../src/index.ts";
+import { Classifier, fineTune, load, loadModel, train } from "../../src/index.ts";
 import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import { TRAINING } from "../../src/tasks/training.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
@@ -14,7 +14,7 @@ import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { assertPlain, modelAnd } from "../helpers/runs.ts";
-import { messages, tinyData } from "../helpers/tiny.ts";
+import { encoderModel, messages, tinyData } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const usual = modelAnd(() => tinyData(messages(30, ["ham", "spam", "news"])));
@@ -86,6 +86,14 @@ test("features are columns like all others: with a head of zeros for them it is 
     atMean.every((value) => Math.abs(value) < 5),
     String(atMean),
   );
+});
+
+test("LoRA on the upper blocks of an encoder is compared with its probe, which shares what is frozen there", async () => {
+  await using model = await loadModel(encoderModel(join(folder, "encoder"), "bert"));
+  const rows = Array.from({ length: 40 }, (_, i) => `${i % 2 ? "a,w5" : "b,w7"} w${10 + i} w${(7 * i) % 90}`);
+  const data = await tinyData(`label,text\n${rows.join("\n")}\n`, { model });
+  const { results } = await fineTune({ device: await cpu(), model, data, layers: [1], epochs: 1 });
+  assert.match(results!.test.compared.map(({ name }) => name).join(), /linear probe/);
 });
 
 test("a learner of a probe learns rows on, and is saved with its word counts", async () => {

@@ -28,7 +28,7 @@ export const BASES: readonly Base[] = [
     name: DEFAULT_BASE,
     megabytes: 30,
     licence: "MIT",
-    use: "labels texts of many languages better; cannot write",
+    use: "labels texts of Europe's languages better; cannot write",
     isBundled: true,
   },
   { name: CHATS, megabytes: 269, licence: "Apache 2.0", use: "answers in a chat, writes, labels" },
