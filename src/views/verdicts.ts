@@ -225,7 +225,7 @@ function weighAgainstBest(record: RunRecord): string | null {
   const isPerfect =
     readFigure(record.results!.test.compared[0].measured[measure.key]) === (measure.isError ? 0 : measure.most);
   const ideas = isPerfect ? [] : whatHelps(record);
-  const why = isKept ? "comes with this run" : "takes seconds";
+  const why = isKept && nameCompared(record, best) === WORD_COUNT ? "comes with this run" : "takes seconds";
   const enough =
     best === others.at(-1) ? [] : `As far as these rows tell, ${nameCompared(record, best)} is enough, and ${why}.`;
   return [enough, ideas.length > 0 ? `Try ${ideas.join(", or ")}.` : []].flat().join(" ") || null;
