@@ -5,7 +5,8 @@ import type { About } from "../export/card.ts";
 import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
 import { exportFiles, refuseExport } from "../export/replaceable.ts";
 import { openAdapter } from "../io/peft/open-adapter.ts";
-import { readRecord } from "../run/directory.ts";
+import { METHODS } from "../methods/index.ts";
+import { readRecord, TUNED } from "../run/directory.ts";
 import { RECORD } from "../run/record.ts";
 import { COMMON_DTYPES, type CommonDtype } from "../tensor.ts";
 import { describeForCard } from "../views/card.ts";
@@ -16,8 +17,9 @@ const program = command(
   "export",
   "Exports a run of `train` for other programs. LoRA, prompt and prefix tuning can stay an adapter (peft), and a page " +
     "takes every classifier as it is. In the other forms what was trained is merged into the base model, which prompts, " +
-    "prefixes and adapter layers cannot be. GGUF is for language models. Each has a README.md that is a model card of " +
-    "the Hugging Face hub. If the format cannot express a part of the model, the export fails and reports the effect of " +
+    "prefixes and adapter layers cannot be. Where a probe answers in place of what was trained, a page has the probe, and " +
+    "the other forms what was trained. GGUF is for language models. Each has a README.md that is a model card of the " +
+    "Hugging Face hub. If the format cannot express a part of the model, the export fails and reports the effect of " +
     "dropping it; --lossy drops it.",
   [
     "--run runs/first --to peft --out exports/first-peft",
@@ -64,10 +66,11 @@ function listDtypes(): string {
   return EXPORTS.flatMap(list).join("; ");
 }
 
-/** What a run directory says of itself; undefined for an adapter alone. */
-async function readAbout(run: string): Promise<About | undefined> {
+/** What a run directory says of itself, or of what was trained in it; undefined for an adapter alone. */
+async function readAbout(run: string, isTuned: boolean): Promise<About | undefined> {
   if (!(await exists(joinPath(run, RECORD)))) return undefined;
   const record = await readRecord(run);
+  if (isTuned) delete record.results?.test.serves;
   return { record, sections: describeForCard(record) };
 }
 
@@ -78,10 +81,18 @@ await main(async () => {
   await settle(run);
   await settle(out);
   await refuseExport(out, force);
-  const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
+  const open = (place: string) => openAdapter(place, flags.model, { onProgress: downloadProgress(process.stderr) });
+  let opened = await open(run);
+  const { isFitted } = METHODS[opened.adapter.meta.mode];
+  const isTuned = isFitted === true && to !== "page" && (await exists(joinPath(run, TUNED)));
+  if (isTuned) {
+    printNote("note: a probe answers in this run; exported is what was trained");
+    await opened.baseModel.close();
+    opened = await open(joinPath(run, TUNED));
+  }
   try {
     const plan = await planExport(to, opened, {
-      about: await readAbout(run),
+      about: await readAbout(run, isTuned),
       withBase,
       title,
       ...(dtype === undefined ? {} : { dtype }),

@@ -36,10 +36,11 @@ export class TextFeatures {
     return new TextFeatures(() => Features.load(device, model, ...how), kept);
   }
 
-  /** Reads the texts of a set that are not known; `onRows` receives how many, batch by batch. */
+  /** Reads the texts of a set that are not known; `onRows` receives how many are done: first the known, then batch by batch. */
   async read(set: Dataset, how: { signal?: AbortSignal | undefined; onRows?: (rows: number) => void }): Promise<void> {
     const keys = Array.from({ length: set.size }, (_, row) => keyOf(set, row));
     const rows = [...new Map(keys.map((key, row) => [key, row])).values()].filter((row) => !this.kept.has(keys[row]!));
+    if (rows.length < set.size) how.onRows?.(set.size - rows.length);
     if (rows.length === 0) return;
     this.features ??= await this.open();
     const unknown = set.select(rows);

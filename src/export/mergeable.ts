@@ -3,13 +3,17 @@ import { architectureName, isEncoder } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { type AdapterMeta, peftForm } from "../io/peft/peft.ts";
 import { METHODS } from "../methods/index.ts";
+import { setting } from "../setting.ts";
 
 /** Whether a base model has tensors for all that was trained. */
 export const isMergeable = (meta: AdapterMeta) => METHODS[meta.mode].isSeparate !== true;
 
 export const nameMethod = ({ mode }: AdapterMeta) => `${METHODS[mode].title} (--mode ${mode})`;
 
-export const alone = ({ mode }: AdapterMeta) => `keep the run's directory: only Lowrank reads ${METHODS[mode].title}`;
+export function alone({ mode }: AdapterMeta): string {
+  const other = METHODS[mode].isFitted ? `train with ${setting("mode", "lora")}, or ` : "";
+  return `${other}keep the run's directory: only Lowrank reads ${METHODS[mode].title}`;
+}
 
 /** Throws ConfigError for an encoder, which this form does not have yet, and for a probe, whose word counts it lacks. */
 export function refuseOthers(meta: AdapterMeta, form: string): void {

@@ -118,7 +118,7 @@ export function buildAdapter(
 }
 
 /** What was trained where a probe answers in its place, being in adapter/. */
-const TUNED = "tuned";
+export const TUNED = "tuned";
 
 /** The probe that answers in place of a run; what was chosen for the run, such as a threshold, is not its own. */
 export const buildProbe = (record: RunRecord, { spec, ...learned }: NonNullable<TrainResult["probe"]>): Adapter =>

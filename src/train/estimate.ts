@@ -3,6 +3,7 @@
 import type { Dataset } from "../data/dataset.ts";
 import { TokenSet } from "../data/text/token-set.ts";
 import type { TrainingData } from "../data/training-data.ts";
+import { takesSteps } from "../methods/index.ts";
 import { roomFor } from "../model/batch.ts";
 import type { Segment } from "../plan/plan.ts";
 import { countFlops } from "../plan/work.ts";
@@ -19,7 +20,7 @@ export interface TrialEstimate {
   device: string;
   trainable: number;
   bytes: number;
-  /** Estimated seconds of the whole run: those before its first step, and all steps at the speed of the timed ones. */
+  /** Estimated seconds of the whole run: those before its first step, and all steps at the speed of the timed ones. A probe reads all texts at the speed of the first ones. */
   seconds: number;
 }
 
@@ -40,7 +41,8 @@ export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> 
   } as TrainingData;
   const { train: rows, val, test } = args.data;
   const tokens = countTokens([rows, val, test]);
-  const others = features ? tokens / countTokens([data.train, data.val]) - 1 : 0;
+  const isStepped = takesSteps(options.mode);
+  const others = features || !isStepped ? tokens / countTokens([data.train, data.val]) - 1 : 0;
   const begun = performance.now();
   let [started, before, first, steps] = [0, 0, 0, 0];
   const ready = (now: number) => {
@@ -49,7 +51,7 @@ export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> 
   await train({
     ...{ ...args, ...options, data, featureBudget: features ? Infinity : 0 },
     // Only before the first step.
-    evalEvery: 2 + STEPS,
+    ...(isStepped && { evalEvery: 2 + STEPS }),
     signal: abort.signal,
     onEvent(event) {
       const now = performance.now();
@@ -64,6 +66,11 @@ export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> 
       }
       if (event.type === "start") started = now;
       if (event.type === "evaluation" && event.record.step === 0) ready(now);
+      if (event.type === "features" && !isStepped && event.done === event.rows) {
+        ready(now);
+        estimate.seconds = before / 1000;
+        abort.abort();
+      }
       if (event.type !== "step") return;
       if (event.record.step === 1) {
         first = now;
@@ -73,6 +80,9 @@ export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> 
       if (timed > 0) estimate.seconds = (before + (steps * (now - first)) / timed) / 1000;
       if (timed === STEPS) abort.abort();
     },
+  }).catch((error) => {
+    // A probe that is stopped has no result.
+    if (!abort.signal.aborted) throw error;
   });
   return estimate;
 }

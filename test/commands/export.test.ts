@@ -6,7 +6,7 @@ import { parse } from "yaml";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
-import { messages, tinyModel } from "../helpers/tiny.ts";
+import { encoderModel, messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
@@ -72,6 +72,21 @@ test("a run exported to PEFT classifies the same and can be trained further", as
     "--rank",
     "3",
   );
+});
+
+test("where a probe answers in place of a run, what was trained is exported for PEFT", async () => {
+  encoderModel(join(folder, "encoder"), "bert");
+  writeFileSync(join(folder, "many.csv"), messages(30));
+  const small = ["--data", "many.csv", "--epochs", "1", "--lr", "1e-9", "--threads", "1"];
+  await succeeds("train", "--model", "encoder", "--mode", "lora", ...small, "--out", "served");
+  const { stderr, code } = await run("export", "--run", "served", "--to", "peft", "--out", "trained");
+  assert.is(code, 0, stderr);
+  assert.match(stderr, "a probe answers in this run; exported is what was trained");
+  const read = (name: string) => readFileSync(join(folder, "trained", name), "utf8");
+  assert.is(JSON.parse(read("adapter_config.json")).peft_type, "LORA");
+  assert.match(read("README.md"), "linear probe");
+  assert.not.match(read("README.md"), "answers in place");
+  await refused(["linear probe", "--mode lora"], "export", "--run", "served/adapter", "--to", "peft", "--out", "none");
 });
 
 test("a page is named after the data, has the given title and messages of the test set, and is replaced with --force", async () => {

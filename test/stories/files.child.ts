@@ -198,6 +198,7 @@ writeFileSync("rows.json", JSON.stringify({ mails: some, book: book.split("\n").
 
 const micro = packagePath("data/models/gpt2-micro");
 cpSync(micro, "chat-model", { recursive: true });
+cpSync(packagePath("test/golden/gguf/llama-q4_1.gguf"), "llama.gguf");
 const TEMPLATE =
   "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
 writeFileSync("chat-model/chat_template.jinja", TEMPLATE);

@@ -39,7 +39,11 @@ export const MAIN = [
     `train mails.csv ${SMALL} --out runs/for-page`,
     "export --run runs/for-page --to page --out exports/page",
   ],
-  ["give it to PEFT", "export --run runs/mails --to peft --out exports/peft"],
+  [
+    "give it to PEFT",
+    "train mails.csv --mode lora --epochs 1 --max-length 32 --out runs/lora",
+    "export --run runs/lora --to peft --out exports/peft",
+  ],
   [
     "fine-tune a language model, and write with it",
     `train book.txt --objective lm ${SMALL} --out runs/book`,
@@ -335,7 +339,8 @@ export const FURTHER = [
   ],
   [
     "a Llama-type model, from and for transformers and llama.cpp",
-    "export --run runs/mails --to merged --out exports/llama",
+    "train mails.csv --model llama.gguf --epochs 1 --max-length 32 --out runs/llama-mails",
+    "export --run runs/llama-mails --to merged --out exports/llama",
     "train book-2.txt --objective lm --model exports/llama --epochs 1 --max-length 16 --out runs/llama",
     "export --run runs/llama --to gguf --out exports/llama-gguf",
     "generate --model exports/llama-gguf/model.gguf --max-new-tokens 2 Hello",

@@ -193,10 +193,11 @@ test("train --plan needs no weights, prints the table and leaves nothing", async
 
 test("an estimate takes as long for many rows as for few, and has the memory of the whole run", async () => {
   const model = await openBaseModel(tinyModel(join(folder, "model")));
-  for (const mode of ["last_layer", "lora"] as const) {
+  for (const mode of ["last_layer", "lora", "probe"] as const) {
+    const steps = mode === "probe" ? {} : { batchSize: 4 };
     const bytesWritten = [24, 192].map(async (count) => {
       const { backend, written } = await counting();
-      const args = { device: backend, model, data: await tinyData(messages(count)), mode, batchSize: 4 };
+      const args = { device: backend, model, data: await tinyData(messages(count)), mode, ...steps };
       const { bytes, trainable, seconds } = await estimateTrial(args);
       const whole = prepareRun(args);
       assert.equal([bytes, trainable, seconds > 0], [peakMemory(whole), whole.trainable, true]);
