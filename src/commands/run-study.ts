@@ -2,6 +2,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/training-data.ts";
+import { FeatureStore } from "../engine/features.ts";
 import type { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
@@ -214,6 +215,7 @@ async function trainTrials(
   const deadline = new Deadline(interruption.signal, secondsLeft);
   const { signal } = deadline;
   const failures: TrialFailure[] = [];
+  const store = FeatureStore.ofStudy();
   const onEvent = (event: StudyEvent, subject?: EventSubject) => {
     if (event.type === "step" && !signal.aborted) interruption.begin();
     // There is nothing to save before the first step.
@@ -232,7 +234,7 @@ async function trainTrials(
       }
     }
     const ofTrial = ({ model }: Trial) => dataOf(model);
-    await runTrials({ out, trials, device, dataOf: ofTrial, signal, views, onEvent, checkpointEvery });
+    await runTrials({ out, trials, device, dataOf: ofTrial, signal, views, onEvent, checkpointEvery, store });
   };
   try {
     await strategy(out, cells, run, signal);

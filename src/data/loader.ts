@@ -71,7 +71,7 @@ interface BatchCapacity {
  * row does not fit.
  */
 export function* evaluationBatches<Batch>(
-  dataset: Examples<Batch>,
+  dataset: Pick<Examples<Batch>, "size" | "batchTokenCount" | "batch">,
   capacity: BatchCapacity,
   rows = dataset.size,
 ): Generator<Batch> {

@@ -1,8 +1,8 @@
 /**
  * Features: the output of a model's frozen lower blocks for every example. There is no dropout, so that they are the
- * same in every epoch: they are computed once, before they are first needed, and cached in the host's memory, and
- * training and evaluation start from them. A row's features do not depend on its batch, so that a run has the same bits
- * with and without the cache.
+ * same in every epoch: they are computed once, before they are first needed, and kept in the host's memory, and
+ * training and evaluation start from them. They depend on a text's tokens alone, not on its batch, so that a run has
+ * the same bits with and without them, and runs that freeze the same blocks of the same model share them.
  */
 import { availableMemory } from "#platform";
 import type { Backend } from "../backend/backend.ts";
@@ -10,6 +10,7 @@ import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import type { TokenBatch, TokenSet } from "../data/text/token-set.ts";
 import type { TrainingData } from "../data/training-data.ts";
+import { fingerprint } from "../io/fingerprint.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { frozenBlocks } from "../model/trainable.ts";
@@ -43,72 +44,164 @@ export function featureBytes(spec: ModelSpec, data: Sets, budget = defaultBudget
   return frozen > 0 && bytes <= budget ? bytes : 0;
 }
 
+/** What a model makes of texts when it is read in one way. */
+interface Reading {
+  /** [tokens, C] or [1, C], by the tokens of a text. */
+  kept: Map<string, Float32Array>;
+  bytes: number;
+  /** Runs that are trained at once ask for the same: each waits for what the one before it computes. */
+  last: Promise<unknown>;
+}
+
+/** Features that outlive a run, for other folds, settings and rows. */
+export class FeatureStore {
+  private readonly readings = new Map<string, Reading>();
+
+  /** `most`: the bytes that it may have; beyond them the reading goes that was asked for the longest ago. */
+  constructor(private readonly most: number) {}
+
+  static ofStudy = () => new FeatureStore(defaultBudget());
+
+  reading(name: string): Reading {
+    const one = this.readings.get(name) ?? { kept: new Map(), bytes: 0, last: Promise.resolve() };
+    this.readings.delete(name);
+    this.readings.set(name, one);
+    return one;
+  }
+
+  trim(): void {
+    let bytes = [...this.readings.values()].reduce((sum, one) => sum + one.bytes, 0);
+    for (const [name, one] of this.readings) {
+      if (bytes <= this.most) break;
+      this.readings.delete(name);
+      bytes -= one.bytes;
+    }
+  }
+}
+
+interface Reader {
+  signal?: AbortSignal | undefined;
+  /** Has tensors of the lower part on the device. */
+  shared?: Engine | undefined;
+  /** Default: what is read is this run's own. */
+  store?: FeatureStore | undefined;
+}
+
 export class Features {
-  /** By data set and position: [tokens, C] or [1, C]. `done`: all are there. */
-  private readonly kept = new Map<ExampleSet, { examples: Float32Array[]; done: Promise<void> }>();
+  /** The lower part on the device, once there is a text that is not known. */
+  private engine: Engine | undefined;
+  private readonly sets = new Map<ExampleSet, Float32Array[]>();
 
-  private constructor(private readonly engine: Engine) {}
+  private constructor(
+    private readonly open: () => Promise<Engine>,
+    private readonly reading: Reading,
+    private readonly store: FeatureStore | undefined,
+  ) {}
 
-  /** Puts the lower part on the device, until `destroy`; `shared` has tensors of it there. */
-  static async load(
+  /** Those of a model that is read with these settings; it has to be open until `destroy`. */
+  static async of(
     device: Backend,
     model: BaseModel,
-    { spec, capacity }: Pick<EngineOptions, "spec" | "capacity">,
-    { signal, shared }: { signal?: AbortSignal | undefined; shared?: Engine | undefined } = {},
+    size: Pick<EngineOptions, "spec" | "capacity">,
+    { signal, shared, store }: Reader = {},
   ): Promise<Features> {
-    const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "lower" }, shared);
-    try {
-      await loadBase(engine, model, { signal, wanted: (parameter) => !isShared(parameter, shared) });
-      return new Features(engine);
-    } catch (error) {
-      engine.destroy();
-      throw error;
-    }
+    const open = async () => {
+      const engine = await Engine.create(device, { ...size, optimizer: null, part: "lower" }, shared);
+      try {
+        await loadBase(engine, model, { signal, wanted: (parameter) => !isShared(parameter, shared) });
+        return engine;
+      } catch (error) {
+        engine.destroy();
+        throw error;
+      }
+    };
+    const { task, dtype } = size.spec;
+    const of = [device.info.kind, dtype, frozenBlocks(size.spec), readsTokens(task), task.pooling];
+    const name = store ? JSON.stringify([await fingerprint(model), ...of]) : "";
+    return new Features(open, (store ?? new FeatureStore(Infinity)).reading(name), store);
   }
 
   /**
-   * Runs the lower part once over all examples of a set; `onRows` receives how many, batch by batch. Rejects with the
-   * signal's reason when it aborts.
+   * Runs the lower part over the texts of a set that are not known; `onRows` receives how many are done: first the known,
+   * then batch by batch. Rejects with the signal's reason when it aborts.
    */
-  async compute(
-    set: ExampleSet,
-    { signal, onRows }: { signal?: AbortSignal | undefined; onRows?: (rows: number) => void } = {},
-  ): Promise<void> {
-    // Runs that are trained together ask for the same.
-    if (!this.kept.has(set)) {
-      const examples: Float32Array[] = [];
-      const work = () => computeExamples(this.engine, set, examples, { signal, onRows });
-      this.kept.set(set, { examples, done: this.engine.until(signal, work) });
-    }
-    await this.kept.get(set)!.done;
+  async compute(set: ExampleSet, how: HowToRead = {}): Promise<void> {
+    if (this.sets.has(set)) return;
+    const turn = this.reading.last.then(() => this.read(set, how));
+    this.reading.last = turn.catch(() => {});
+    await turn;
+    this.store?.trim();
   }
 
+  private async read(set: ExampleSet, { signal, onRows }: HowToRead): Promise<void> {
+    const { reading } = this;
+    const { kept } = reading;
+    const keys = Array.from({ length: set.size }, (_, row) => keyOf(set, row));
+    const rows = [...new Map(keys.map((key, row) => [key, row])).values()].filter((row) => !kept.has(keys[row]!));
+    if (rows.length < set.size) onRows?.(set.size - rows.length);
+    if (rows.length > 0) {
+      this.engine ??= await this.open();
+      const { engine } = this;
+      const examples: Float32Array[] = [];
+      await engine.until(signal, () => computeExamples(engine, someOf(set, rows), examples, { signal, onRows }));
+      for (const [i, row] of rows.entries()) {
+        kept.set(keys[row]!, examples[i]!);
+        reading.bytes += examples[i]!.byteLength;
+      }
+    }
+    this.sets.set(
+      set,
+      keys.map((key) => kept.get(key)!),
+    );
+  }
+
+  /** Those of an example whose text was in a set that was computed. */
+  readonly of = (set: ExampleSet, row: number): Float32Array =>
+    this.sets.get(set)?.[row] ?? this.reading.kept.get(keyOf(set, row))!;
+
   /** Those of the examples at these positions, concatenated: the input of the upper part. */
-  select(dataset: ExampleSet, positions: Uint32Array): Float32Array {
-    const { examples } = this.kept.get(dataset)!;
-    const whole = new Float32Array(positions.reduce((sum, i) => sum + examples[i]!.length, 0));
+  select(set: ExampleSet, positions: Uint32Array): Float32Array {
+    const examples = Array.from(positions, (i) => this.of(set, i));
+    const whole = new Float32Array(examples.reduce((sum, one) => sum + one.length, 0));
     let at = 0;
-    for (const i of positions) {
-      whole.set(examples[i]!, at);
-      at += examples[i]!.length;
+    for (const one of examples) {
+      whole.set(one, at);
+      at += one.length;
     }
     return whole;
   }
+
   destroy(): void {
-    this.engine.destroy();
+    this.engine?.destroy();
   }
+}
+
+interface HowToRead {
+  signal?: AbortSignal | undefined;
+  onRows?: ((rows: number) => void) | undefined;
+}
+
+type Batches = Examples<DatasetBatch | TokenBatch>;
+
+/** The tokens of an example, and how many of them are no padding. */
+const keyOf = (set: ExampleSet, row: number) => `${set.lengths[row]} ${(set as Batches).batch([row]).ids.join()}`;
+
+/** The examples of a set at these positions. */
+function someOf(set: Batches, rows: readonly number[]): Pick<Batches, "size" | "batchTokenCount" | "batch"> {
+  const batch = (order: ArrayLike<number>) => set.batch(Array.from(order, (i) => rows[i]!));
+  return { size: rows.length, batchTokenCount: (i) => set.batchTokenCount(rows[i]!), batch };
 }
 
 /** Adds one array per example, as views of the batches' outputs. */
 async function computeExamples(
   engine: Engine,
-  dataset: Examples<DatasetBatch | TokenBatch>,
+  examples: Parameters<typeof evaluationBatches<DatasetBatch | TokenBatch>>[0],
   all: Float32Array[],
-  { signal, onRows }: { signal?: AbortSignal | undefined; onRows?: ((rows: number) => void) | undefined },
+  { signal, onRows }: HowToRead,
 ): Promise<void> {
   const { features, capacity, spec } = engine.plan;
   const { tensor, rows } = features!;
-  for (const packed of evaluationBatches(dataset, capacity)) {
+  for (const packed of evaluationBatches(examples, capacity)) {
     signal?.throwIfAborted();
     const values = await engine.computeFeatures(modelBatch(packed, spec.task.pooling));
     const bounds = rows === "tokens" ? packed.starts : Uint32Array.from(packed.starts.keys());

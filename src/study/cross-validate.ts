@@ -2,6 +2,7 @@
 import { backendOf } from "../backend/backend.ts";
 import { checkOptions, type FieldKind } from "../checks.ts";
 import { divideFolds } from "../data/sets/folds.ts";
+import { FeatureStore } from "../engine/features.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
 import { nameBase } from "../run/base-name.ts";
@@ -138,9 +139,10 @@ export async function trainFolds(
 ): Promise<TrainedFolds | Trial[]> {
   const { out, views, onEvent } = how;
   const ended = new Map<string, TrainedRun>();
+  const store = FeatureStore.ofStudy();
   const run = (more: Pick<TrialsArguments, "trials" | "dataOf" | "views" | "complete">) =>
     runTrials({
-      ...{ ...how, ...more },
+      ...{ store, ...how, ...more },
       onEvent(event, subject) {
         if (event.type === "done" || event.type === "skip") ended.set(event.trial.key, subject!.run!);
         onEvent(event, subject);

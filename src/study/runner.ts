@@ -2,6 +2,7 @@
 import { exists } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { TrainingData } from "../data/training-data.ts";
+import { FeatureStore } from "../engine/features.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
@@ -71,6 +72,8 @@ export interface TrialsArguments {
   model?: BaseModel;
   /** Steps between the checkpoints of a trial: the most that is lost if the process is killed. */
   checkpointEvery?: number | undefined;
+  /** What the base models make of the texts; default: kept until these trials have ended. */
+  store?: FeatureStore;
   /** What a trial that has ended is, with what others have measured for it. */
   complete?: (run: CompletedRun) => Promise<CompletedRun>;
 }
@@ -83,7 +86,7 @@ export interface TrialsArguments {
  */
 export async function runTrials(args: TrialsArguments): Promise<number> {
   const { out, trials, signal, onEvent } = args;
-  const study = new Study(args);
+  const study = new Study({ store: FeatureStore.ofStudy(), ...args });
   for (const [index, trial] of trials.entries()) {
     if (signal.aborted) break;
     const record = out === undefined ? null : await readBegun(out, trial);
@@ -112,7 +115,7 @@ class Study {
   constructor(readonly args: TrialsArguments) {}
 
   async runModel(name: string): Promise<void> {
-    const { device, dataOf, signal, onEvent, model: given } = this.args;
+    const { device, dataOf, signal, onEvent, model: given, store } = this.args;
     const jobs = [...this.left].filter(({ trial }) => trial.model === name);
     const model = given ?? (await this.load(name, jobs));
     if (!model) return;
@@ -120,7 +123,10 @@ class Study {
     try {
       for (const data of new Set(jobs.map(({ trial }) => dataOf(trial)))) {
         const ofData = jobs.filter(({ trial }) => dataOf(trial) === data);
-        await trainJobs({ device, model, data, signal }, ofData, (count) => onEvent({ type: "group", count }));
+        await trainJobs({ device, model, data, signal }, ofData, {
+          onBegin: (count) => onEvent({ type: "group", count }),
+          store,
+        });
       }
     } finally {
       if (!given) await model.close();

@@ -8,7 +8,7 @@ import { isEncoder } from "../config.ts";
 import type { Dataset } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { Engine, EngineOptions } from "../engine/engine.ts";
-import { TextFeatures } from "../engine/text-features.ts";
+import { FeatureStore, Features } from "../engine/features.ts";
 import { DataError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -23,9 +23,13 @@ import { isOfWholeTexts } from "./options.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
 
+/** What probes have read: a text's features take about a kilobyte. */
+const KNOWN = new FeatureStore(64 << 20);
+
 interface Reading extends Pick<EngineOptions, "spec" | "capacity"> {
   /** Has tensors of the model on the device. */
   shared?: Engine;
+  store?: FeatureStore | undefined;
   signal?: AbortSignal | undefined;
   /** Receives how many of how many rows were read. */
   onRows?: (done: number, rows: number) => void;
@@ -36,10 +40,10 @@ export async function readProbe(
   device: Backend,
   model: BaseModel,
   data: LoadedDataset,
-  { signal, onRows, shared, ...size }: Reading,
+  { signal, onRows, shared, store = KNOWN, ...size }: Reading,
 ): Promise<ReadProbe | null> {
   const { train, val, test } = data;
-  const features = TextFeatures.of(device, model, size, { signal, shared });
+  const features = await Features.of(device, model, size, { signal, shared, store });
   try {
     const rows = train.size + val.size + test.size;
     let done = 0;
@@ -47,7 +51,7 @@ export async function readProbe(
       done += some;
       onRows?.(done, rows);
     };
-    for (const set of [train, val, test]) await features.read(set, { signal, onRows: count });
+    for (const set of [train, val, test]) await features.compute(set, { signal, onRows: count });
     const probe = await fitProbe({ ...data, features: features.of }, { signal });
     if (probe === null) return null;
     const logits = async (set: Dataset) => addHead(probe, set, features, await countLogits(probe, set));
@@ -67,7 +71,7 @@ const countLogits = ({ counts }: FittedProbe, set: Dataset) =>
 function addHead(
   { head: { weight, bias } }: FittedProbe,
   set: Dataset,
-  features: TextFeatures,
+  features: Features,
   logits: Float32Array,
 ): Float32Array {
   const k = bias.length;
@@ -114,7 +118,7 @@ export async function trainProbe(
   { model, data, signal, onEvent }: TrainArguments,
   prepared: PreparedRun,
   info: DeviceInfo,
-  now: () => number,
+  { now, store }: { now: () => number; store?: FeatureStore | undefined },
 ): Promise<TrainResult> {
   const started = now();
   const { options, spec, capacity, plan, features, trainable, flops } = prepared;
@@ -125,7 +129,7 @@ export async function trainProbe(
     const seconds = (now() - started) / 1000;
     onEvent?.({ type: "features", done, rows, secondsLeft: (seconds * (rows - done)) / done });
   };
-  const read = await readProbe(device, model, labelled, { spec, capacity, signal, onRows });
+  const read = await readProbe(device, model, labelled, { spec, capacity, signal, onRows, store });
   if (read === null) throw oneClass(labelled);
   const { baselines, classic } = await fitBaselines(labelled, signal);
   const { evaluations: found, ...measured } = measureLogits(labelled, options, read.logits, baselines);

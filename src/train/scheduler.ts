@@ -4,6 +4,7 @@
  */
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import { Engine } from "../engine/engine.ts";
+import type { FeatureStore } from "../engine/features.ts";
 import { loadBase } from "../engine/state.ts";
 import { LowrankError } from "../errors.ts";
 import { memoryTotals } from "../plan/memory.ts";
@@ -25,8 +26,12 @@ export interface TrainingJob extends PlannedJob {
   end(trained: Promise<TrainResult>): Promise<void>;
 }
 
-/** Called before jobs begin, with how many of them are trained at the same time. */
-type OnBegin = (atOnce: number) => void;
+interface Together {
+  /** Called before jobs begin, with how many of them are trained at the same time. */
+  onBegin?: (atOnce: number) => void;
+  /** What they read, and what others of the model have read. */
+  store?: FeatureStore | undefined;
+}
 
 /** What trains several runs at once: a page that trains one does not load it. */
 const openParts = async (...args: Parameters<typeof CpuParts.open>) => CpuParts.open(...args);
@@ -39,9 +44,9 @@ const openParts = async (...args: Parameters<typeof CpuParts.open>) => CpuParts.
 export async function trainJobs(
   { signal, ...common }: CommonArguments,
   jobs: readonly TrainingJob[],
-  onBegin?: OnBegin,
+  together: Together = {},
 ): Promise<void> {
-  const scheduler = new Scheduler(common, onBegin);
+  const scheduler = new Scheduler(common, together);
   const abort = () => scheduler.stop.abort(signal?.reason);
   if (signal?.aborted) return;
   signal?.addEventListener("abort", abort);
@@ -60,22 +65,24 @@ class Scheduler {
 
   constructor(
     private readonly common: SharedArguments,
-    private readonly onBegin: OnBegin | undefined,
+    private readonly together: Together,
   ) {}
 
   async run(jobs: readonly TrainingJob[]): Promise<void> {
     const { common, signal } = this;
-    const trainAlone: TrainAlone = ({ settings, start }) => train({ ...common, signal, ...settings, ...start });
+    const { onBegin, store } = this.together;
+    const trainAlone: TrainAlone = ({ settings, start }) =>
+      train({ ...common, signal, ...settings, ...start }, { store });
     let parts: CpuParts | null = null;
     try {
-      parts = jobs.length > 1 ? await openParts(common, jobs, signal) : null;
+      parts = jobs.length > 1 ? await openParts(common, jobs, store, signal) : null;
       if (parts && !signal.aborted) {
-        this.onBegin?.(parts.count);
+        onBegin?.(parts.count);
         await parts.each(jobs, signal, (job, trainOnPart) => this.train(job, trainOnPart));
       }
       for (const job of parts ? [] : jobs) {
         if (signal.aborted) break;
-        this.onBegin?.(1);
+        onBegin?.(1);
         await this.train(job, trainAlone);
       }
     } catch (error) {
@@ -121,6 +128,7 @@ class CpuParts {
 
   private constructor(
     private readonly common: SharedArguments,
+    private readonly store: FeatureStore | undefined,
     private readonly device: Backend,
     private readonly info: DeviceInfo,
     /** The device itself if it is not divided. */
@@ -134,6 +142,7 @@ class CpuParts {
   static async open(
     common: SharedArguments,
     runs: readonly PlannedJob[],
+    store?: FeatureStore,
     signal?: AbortSignal,
   ): Promise<CpuParts | null> {
     const { device, info } = await chooseFor(common, runs[0]!, signal);
@@ -141,7 +150,7 @@ class CpuParts {
     // The first type that fits depends on the memory that other runs leave.
     const isOpen = runs.some(({ settings }) => settings.dtype === "auto");
     const parts = isOpen ? [] : divide(device, runs.length);
-    return new CpuParts(common, device, info, parts.length > 0 ? parts : [device]);
+    return new CpuParts(common, store, device, info, parts.length > 0 ? parts : [device]);
   }
 
   get count(): number {
@@ -180,11 +189,11 @@ class CpuParts {
     room: number,
     signal: AbortSignal,
   ): Promise<TrainResult> {
-    const { info } = this;
+    const { info, store } = this;
     const run = { ...this.common, ...settings };
     // A run that began on another kind of device continues there.
     const began = start.resume?.device ?? info.kind;
-    if (began !== info.kind) return train({ ...run, signal, ...start });
+    if (began !== info.kind) return train({ ...run, signal, ...start }, { store });
     const prepared = prepareIfValid({ ...run, device: part });
     const shared = prepared && base && sharesBase(base, prepared) ? base : undefined;
     const bytes = prepared ? runBytes(prepared, shared !== undefined) : 0;
@@ -194,7 +203,7 @@ class CpuParts {
     this.taken += bytes;
     try {
       const args = { ...run, device: part, signal, ...start };
-      return await this.clock.share((now) => train(args, { info, now, shared }));
+      return await this.clock.share((now) => train(args, { info, now, shared, store }));
     } finally {
       this.active--;
       this.taken -= bytes;

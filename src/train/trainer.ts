@@ -3,7 +3,7 @@ import { type DeviceInfo, expectDtype } from "../backend/backend.ts";
 import { checkOptions } from "../checks.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { Engine } from "../engine/engine.ts";
-import { Features } from "../engine/features.ts";
+import { type FeatureStore, Features } from "../engine/features.ts";
 import { leave } from "../engine/leave.ts";
 import { isShared, loadBase } from "../engine/state.ts";
 import { METHODS } from "../methods/index.ts";
@@ -21,6 +21,8 @@ import { Run } from "./training-run.ts";
 interface SharedDevice {
   /** The base model's frozen tensors on the same device, which the run uses. */
   shared?: Engine | undefined;
+  /** What others of the same base model have read, and what this one reads. */
+  store?: FeatureStore | undefined;
   /** The device's description: it may be a part of a device. */
   info?: DeviceInfo;
   /** Milliseconds that count for the run; default: all elapsed time. */
@@ -83,7 +85,7 @@ const takesLess = (run: RunArguments, before: PreparedRun) => peakMemory(prepare
 
 async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: SharedDevice): Promise<TrainResult> {
   const { run, signal, onEvent, resume } = divideArguments(args);
-  const { shared, now = () => performance.now() } = place;
+  const { shared, store, now = () => performance.now() } = place;
   const { device, info, prepared } = { ...chosen, ...(place.info && { info: place.info }) };
   const { model } = args;
   const [planning, given] = [{ ...run, device }, completeOptions(run)];
@@ -92,7 +94,7 @@ async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: 
   if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, dropout, valueLoss, plan, trainable, flops } = prepared;
   onEvent?.(planEvent(prepared, info));
-  if (METHODS[options.mode].isFitted) return trainProbe(device, args, prepared, info, now);
+  if (METHODS[options.mode].isFitted) return trainProbe(device, args, prepared, info, { now, store });
   const size = { spec, capacity, optimizer, dropout, valueLoss, recompute: plan.recomputed > 0 };
   const part = prepared.features ? { part: "upper" as const } : {};
   const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {
@@ -101,10 +103,10 @@ async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: 
   });
   let features: Features | undefined;
   try {
-    if (prepared.features) features = await Features.load(device, model, prepared, { signal });
+    if (prepared.features) features = await Features.of(device, model, prepared, { signal, store });
     await loadBase(engine, model, { signal, wanted: (parameter) => !isShared(parameter, shared) });
     await writeInitial(engine, args, options);
-    const reading = { spec: probeSpec(spec), capacity, signal, shared: engine };
+    const reading = { spec: probeSpec(spec), capacity, signal, shared: engine, store };
     const compared = () => readProbe(device, model, args.data as LoadedDataset, reading);
     const training = new Run(engine, features, args, prepared, info.kind, now, hasProbe(spec) ? compared : undefined);
     if (resume) training.restore(resume);

@@ -1,7 +1,7 @@
 /** Frozen lower blocks that run once per example: the bits of the whole model in every batch, and no memory left. */
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
-import { featureBytes } from "../../src/engine/features.ts";
+import { FeatureStore, featureBytes } from "../../src/engine/features.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { frozenBlocks } from "../../src/model/trainable.ts";
@@ -65,6 +65,46 @@ for (const mode of ["last_block", "last_layer"] as const)
     const resume = await stopAfter(3, (stop) => run({ mode, ...WHOLE, ...stop }));
     assertSameRun(await run({ mode, resume }), straight);
   });
+
+test("runs that freeze the same blocks read each text once, and have the bits that each has alone", async () => {
+  const store = new FeatureStore(1e9);
+  const readings = new Set<Map<string, Float32Array>>();
+  let read = 0;
+  store.reading = (name) => {
+    const one = FeatureStore.prototype.reading.call(store, name);
+    if (!readings.has(one.kept)) {
+      const set = one.kept.set.bind(one.kept);
+      one.kept.set = (...entry) => {
+        read++;
+        return set(...entry);
+      };
+    }
+    readings.add(one.kept);
+    return one;
+  };
+  const { model, data } = await base();
+  // Another division of the same rows, as folds have.
+  const other = { ...data, train: data.train.select(data.train.order(3, 0)) };
+  const args = { ...SMALL, device: await testDevice(), model, data };
+  for (const more of [{}, { lr: 0.02 }, { data: other }, { layers: [1], rank: 2, mode: "lora" }] as const) {
+    const settings = { ...args, mode: "last_block", ...more } as const;
+    assertSameRun(await train(settings, { store }), await train(settings));
+  }
+  const texts = new Set(
+    [data.train, data.val, data.test].flatMap((set) => [...set.positions()].map((i) => set.text(i))),
+  );
+  assert.equal([readings.size, read], [1, texts.size]);
+});
+
+test("what was read the longest ago is dropped first", () => {
+  const store = new FeatureStore(10);
+  for (const name of ["a", "b", "a", "c"]) store.reading(name).bytes = 4;
+  store.trim();
+  assert.equal(
+    ["a", "b", "c"].map((name) => store.reading(name).bytes),
+    [4, 0, 4],
+  );
+});
 
 testOnDevices("a run that is stopped while it measures keeps its last step, and measures when it resumes", async () => {
   for (const at of [1, 2]) {

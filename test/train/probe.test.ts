@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { fitProbe } from "../../src/classic/fit.ts";
-import { TextFeatures } from "../../src/engine/text-features.ts";
+import { Features } from "../../src/engine/features.ts";
 import { Classifier, fineTune, load, loadModel, train } from "../../src/index.ts";
 import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import { TRAINING } from "../../src/tasks/training.ts";
@@ -69,8 +69,8 @@ test("its events are rows that were read, each text once; the next probe knows t
 test("features are columns like all others: with a head of zeros for them it is TF-IDF alone", async () => {
   const { model, data } = await usual();
   const { spec, capacity } = prepareRun({ device: await cpu(), model, data, ...PROBE });
-  const features = TextFeatures.of(await cpu(), model, { spec, capacity });
-  for (const set of [data.train, data.val]) await features.read(set, {});
+  const features = await Features.of(await cpu(), model, { spec, capacity });
+  for (const set of [data.train, data.val]) await features.compute(set);
   const probe = (await fitProbe({ ...data, features: features.of }))!;
   features.destroy();
   // The mean of the training rows is 0 as a column, so that the columns' part of the logits is, too.

@@ -233,7 +233,7 @@ test("on a GPU jobs are trained one after the other; one that does not begin is 
       seen.push(`end ${i}`);
     },
   }));
-  await trainJobs(common, jobs, (atOnce) => seen.push(`${atOnce}`));
+  await trainJobs(common, jobs, { onBegin: (atOnce) => seen.push(`${atOnce}`) });
   assert.equal(seen, ["1", "begin 0", "end 0", "1", "begin 1", "1", "begin 2", "end 2"]);
   assert.equal(results[2]!.steps, alone.steps);
   for (const [name, { data }] of alone.tensors) assertSameBits(name, results[2]!.tensors.get(name)!.data, data);
