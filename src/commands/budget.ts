@@ -1,6 +1,7 @@
 /** sweep --minutes: trains by halving what fits into the time. */
 import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
+import { takesSteps } from "../methods/index.ts";
 import type { Cell, Trial } from "../study/grid.ts";
 import { type Candidate, halve, listEpochs, Pace, type Step } from "../study/halving.ts";
 import { readFinished, type TrialRecord } from "../study/store.ts";
@@ -61,10 +62,14 @@ export function halving(
       const more = seconds - finished.reduce((sum, [, record]) => sum + record.seconds, 0);
       for (const [trial, record] of finished) {
         losses.set(trial.key, record.results.after.val.loss);
-        pace.measure(trial.model, costOf(trial), record.seconds + Math.max(0, more) / finished.length);
+        if (takesSteps(trial.options.mode))
+          pace.measure(trial.model, costOf(trial), record.seconds + Math.max(0, more) / finished.length);
       }
     };
-    await take(cells.flatMap(({ rates }) => rates.flat()));
+    const all = cells.flatMap(({ rates }) => rates.flat());
+    // What takes seconds is what the others are to beat.
+    await run(all.filter(({ options }) => !takesSteps(options.mode)));
+    await take(all);
     await halve({
       ...{ candidates, losses, costOf, pace, secondsLeft, signal },
       onStep: (step, seconds) => printNote(describeStep(candidates, step, seconds)),

@@ -8,6 +8,7 @@ import { knownFormat } from "../data/table/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { LabelLimits } from "../infer/table/label-limits.ts";
 import type { Labeller } from "../infer/table/labeller.ts";
+import { runOf } from "../io/peft/open-adapter.ts";
 import { isBlank, type Pair, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import { setting } from "../setting.ts";
 import { TASKS } from "../tasks/index.ts";
@@ -47,7 +48,7 @@ const program = command(
   ],
 )
   .argument("[text...]", "texts to classify, or a file, as --in (default: the lines of standard input)")
-  .option("--run <dir>", "a run directory, its adapter/, or a zip file of either")
+  .option("--run <dir>", "a run directory, its adapter/, a zip file of either, or the directory of several runs")
   .option(
     "--adapter <dir>",
     "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS or TOKEN_CLS); also accepts what --run accepts",
@@ -181,17 +182,18 @@ await main(async () => {
   if (file !== undefined) flags.in = file;
   const { run, adapter, json, minProbability } = flags;
   if (minProbability !== undefined) checkNumber(setting("minProbability"), minProbability, { min: 0, max: 1 });
-  const directory = run ?? adapter;
-  if (directory === undefined || (run !== undefined && adapter !== undefined))
+  const given = run ?? adapter;
+  if (given === undefined || (run !== undefined && adapter !== undefined))
     throw new ConfigError("one-option-required", "exactly one of --run and --adapter is required", {
       expected: "--run DIR or --adapter DIR",
-      found: directory === undefined ? "neither" : "both",
+      found: given === undefined ? "neither" : "both",
       hint: `${calledAs("classify")} --run DIR "some text"`,
     });
   if (flags.pair && flags.in !== undefined)
     throw new ConfigError("options-conflict", "--pair is for texts, not for a table", {
       expected: "--text-column FIRST,SECOND, unless the columns are those of the training",
     });
+  const directory = await runOf(given);
   if (isTable(flags, args.length > 0, json === true)) {
     await labelFile(directory, flags);
     return 0;

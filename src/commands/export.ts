@@ -4,7 +4,7 @@ import { ConfigError } from "../errors.ts";
 import type { About } from "../export/card.ts";
 import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
 import { exportFiles, refuseExport } from "../export/replaceable.ts";
-import { openAdapter } from "../io/peft/open-adapter.ts";
+import { openAdapter, runOf } from "../io/peft/open-adapter.ts";
 import { METHODS } from "../methods/index.ts";
 import { readRecord, TUNED } from "../run/directory.ts";
 import { RECORD } from "../run/record.ts";
@@ -28,7 +28,10 @@ const program = command(
     "--run runs/texts --to gguf --dtype q8 --out exports/texts",
   ],
 )
-  .requiredOption("--run <dir>", "a run directory, its adapter/, or a zip file of either")
+  .requiredOption(
+    "--run <dir>",
+    "a run directory, its adapter/, a zip file of either, or the directory of several runs",
+  )
   .addOption(
     choice(
       "--to <form>",
@@ -77,9 +80,10 @@ async function readAbout(run: string, isTuned: boolean): Promise<About | undefin
 await main(async () => {
   program.parse();
   const flags = program.opts<ExportFlags>();
-  const { run, to, out, dtype, title, withBase = false, lossy = false, force = false } = flags;
-  await settle(run);
+  const { to, out, dtype, title, withBase = false, lossy = false, force = false } = flags;
+  await settle(flags.run);
   await settle(out);
+  const run = await runOf(flags.run);
   await refuseExport(out, force);
   const open = (place: string) => openAdapter(place, flags.model, { onProgress: downloadProgress(process.stderr) });
   let opened = await open(run);

@@ -23,12 +23,12 @@ import {
   without,
 } from "../study/grid.ts";
 import { type Candidate, candidateCells, listCandidates } from "../study/halving.ts";
-import { finishedTrials } from "../study/outcome.ts";
+import { finishedTrials, recommendedTrial } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
 import { type EventSubject, runTrials, type StudyEvent } from "../study/runner.ts";
 import { costsIn } from "../study/shards.ts";
 import { keepError, type ReadTrials, readFinished, readFinishedCells } from "../study/store.ts";
-import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record.ts";
+import { beginStudy, keepBest, recordStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { DEFAULTS, knownBase } from "../train/options.ts";
@@ -200,7 +200,9 @@ export async function runStudy(study: OpenedStudy, options: StudyOptions): Promi
     done = finishedTrials(finished).length;
     await writeReport(out, finished, data, asked);
   }
-  await printer.end(out, finished, failures, asked);
+  const best = recommendedTrial(finished, data);
+  await keepBest(out, best?.trial);
+  await printer.end(out, finished, failures, best, asked);
   return failures.length > 0 ? 1 : 0;
 }
 

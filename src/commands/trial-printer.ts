@@ -8,7 +8,7 @@ import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
 import { readRecord } from "../run/directory.ts";
 import { type Cell, runnableTrials, type Trial, titleTrials } from "../study/grid.ts";
-import { bestTrial, finishedTrials, listOutcomes } from "../study/outcome.ts";
+import { finishedTrials, listOutcomes } from "../study/outcome.ts";
 import type { EventSubject, StudyEvent } from "../study/runner.ts";
 import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
 import { DEFAULTS } from "../train/options.ts";
@@ -115,17 +115,17 @@ export class TrialPrinter {
     }
   }
 
-  /** Prints what the finished trials have reached, and where the report is. */
+  /** Prints what the finished trials have reached, and where the report is. `best`: the one to use. */
   async end(
     out: string,
     cells: readonly FinishedCell[],
     failures: readonly TrialFailure[],
+    best: TrialRecord | undefined,
     asked: Asked,
   ): Promise<void> {
     const finished = new Map(finishedTrials(cells).map((record) => [record.trial.key, record]));
     const failed = new Map(failures.map(({ trial, error }) => [trial.key, error]));
     const outcomes = listOutcomes(cells, judgedBy(this.data));
-    const best = bestTrial(outcomes);
     const all = runnableTrials(cells, ({ chosen = 0 }) => chosen);
     const report = joinPath(out, "report.html");
     if (this.json) {

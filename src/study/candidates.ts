@@ -1,11 +1,11 @@
 /** What a study with a time budget tries if nothing else is given to try. */
-import type { ModelConfig } from "../config.ts";
+import { isEncoder, type ModelConfig } from "../config.ts";
 import { DEFAULT_BASE } from "../io/hf.ts";
 import { comparedRuns } from "../methods/training.ts";
 import { possibleModes } from "../model/trainable.ts";
 import { BUNDLED_GPT2 } from "../run/settings.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
-import { knownBase, pickRate } from "../train/options.ts";
+import { isOfWholeTexts, knownBase, pickRate } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
 import type { Arm } from "./grid.ts";
 
@@ -20,11 +20,13 @@ export function candidateBases({ model, objective = DEFAULT_OBJECTIVE }: RunSett
 }
 
 /**
- * Methods on these base models, at several learning rates, the most promising first. Settings that are given are those
+ * Probes, which take seconds, and methods on these base models at several learning rates, the most promising first. Settings that are given are those
  * of all: what is left to try is the rest.
  */
 export function candidateArms(bases: readonly { name: string; config: ModelConfig }[], given: RunSettings): Arm[] {
   const { objective = DEFAULT_OBJECTIVE, mode } = given;
+  const encoders = isOfWholeTexts(objective) ? bases.filter(({ config }) => isEncoder(config)) : [];
+  const probes = encoders.map(({ name }): Arm => ({ mode: "probe", model: name }));
   const arms = FACTORS.flatMap((factor) =>
     bases.flatMap(({ name, config }) =>
       comparedRuns(possibleModes(config, { objective })).map(({ settings, rates }): Arm => {
@@ -34,7 +36,7 @@ export function candidateArms(bases: readonly { name: string; config: ModelConfi
     ),
   );
   const isGiven = (key: string) => key !== "model" && given[key as keyof RunSettings] !== undefined;
-  return arms
+  return [...probes, ...arms]
     .filter((arm) => mode === undefined || arm.mode === mode)
     .map((arm) => Object.fromEntries(Object.entries(arm).filter(([key]) => !isGiven(key))));
 }

@@ -36,7 +36,7 @@ import type { Suspect } from "./review.ts";
 import { type CompletedRun, runTrials, type StudyEvent, type TrialsArguments } from "./runner.ts";
 import { readFinished, trialDirectory } from "./store.ts";
 import { begunElsewhere, STUDY_KINDS, type StudyArguments, type StudyReport } from "./study.ts";
-import { beginStudy, recordStudy } from "./study-record.ts";
+import { beginStudy, keepBest, recordStudy } from "./study-record.ts";
 
 /** The arguments of `crossValidate`, with the settings of `TrainOptions`. */
 export interface CrossValidateArguments
@@ -176,6 +176,7 @@ export async function trainFolds(
   });
   await run({ trials: [trial], views, dataOf: () => all, complete });
   const final = await find(trial);
+  if (out !== undefined && final) await keepBest(out, trial);
   return final ? { results: { all, pooled, runs: records, final: final.record }, runs, final } : [trial];
 }
 

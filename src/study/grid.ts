@@ -4,6 +4,7 @@ import { createHasher } from "#platform";
 import { checkNumber, isObject } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
+import { takesSteps } from "../methods/index.ts";
 import { describeMethod, hasSetting } from "../methods/training.ts";
 import { trainOptions } from "../run/settings.ts";
 import { setting } from "../setting.ts";
@@ -155,7 +156,7 @@ export function* expandArms(
       const rates = (choices ?? [given.lr]).map((lr) => {
         const atRate = { ...given, lr } as RunSettings;
         const options = trainOptions(atRate, known?.(model));
-        if (share === 1) return options;
+        if (share === 1 || !takesSteps(options.mode)) return options;
         const epochs = Math.max(1, Math.round(share * options.epochs));
         return trainOptions({ ...atRate, epochs }, known?.(model));
       });
@@ -230,6 +231,10 @@ export function formatRate(lr: number): string {
   return lr < 0.001 ? lr.toExponential() : String(lr);
 }
 
+/** "rate 0.001", where steps are taken. */
+export const rateWords = ({ mode, lr }: Pick<TrainOptions, "mode" | "lr">) =>
+  takesSteps(mode) ? [`rate ${formatRate(lr)}`] : [];
+
 /**
  * How the trials of some cells are called, without what none of them differ in: "LoRA, rank 8, alpha 16, rate 0.001,
  * seed 1".
@@ -239,7 +244,7 @@ export function titleTrials(cells: readonly Cell[]): (trial: Trial) => string {
   const models = new Set(cells.flatMap(({ rates }) => rates.flat()).map(({ model }) => model));
   return (trial) => {
     const { model, options } = trial;
-    const words = [describeTrial(trial), `rate ${formatRate(options.lr)}`, `seed ${options.seed}`];
+    const words = [describeTrial(trial), ...rateWords(options), `seed ${options.seed}`];
     return [...(models.size > 1 ? [model] : []), ...words].join(", ");
   };
 }

@@ -4,6 +4,7 @@
  * to the end. Each rung is a run of its own from its first step, with its own schedule: that costs a third more than
  * resuming the runs of the rung before, but the runs are comparable, and each has the bits of a run by hand.
  */
+import { takesSteps } from "../methods/index.ts";
 import { type Cell, expandArms, gatherSeeds, nameTrial, type SweepSpec, type Trial } from "./grid.ts";
 
 /** One of so many goes on to the next rung, which has so many times the epochs. */
@@ -113,8 +114,10 @@ export function nextStep(standings: Standings): Step | null {
 }
 
 /** "1, 3" of trials of a rung. */
-export const listEpochs = (trials: readonly Pick<Trial, "options">[]) =>
-  [...new Set(trials.map(({ options }) => options.epochs))].sort((a, b) => a - b).join(", ");
+export function listEpochs(trials: readonly Pick<Trial, "options">[]): string {
+  const stepped = trials.filter(({ options }) => takesSteps(options.mode));
+  return [...new Set(stepped.map(({ options }) => options.epochs))].sort((a, b) => a - b).join(", ");
+}
 
 const countRungs = ([first]: readonly Candidate[]) => first?.rungs.length ?? 0;
 

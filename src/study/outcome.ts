@@ -1,7 +1,9 @@
 /** The results of a sweep's cells, and which of them are compared. */
-import type { Mode } from "../methods/index.ts";
+import { METHODS, type Mode, takesSteps } from "../methods/index.ts";
 import { comparePairs, type Interval, type Summary, summarize } from "../statistics.ts";
 import { type Measure, readEvaluated } from "../tasks/compare.ts";
+import type { Objective } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { lowestLoss } from "../train/best.ts";
 import { SETTING_NAMES } from "../train/settings.ts";
 import { describeTrial, formatRate } from "./grid.ts";
@@ -36,11 +38,18 @@ const cellOptions = ({ trials: [first] }: FinishedCell) => first!.options;
 /** The cells' descriptions, with the settings in which those of the same description differ. */
 function labelCells(cells: readonly FinishedCell[]): string[] {
   const models = new Set(cells.map(({ trials: [first] }) => first!.trial.model));
-  const epochs = new Set(cells.map((cell) => cellOptions(cell).epochs));
+  const hasEpochs = ({ mode }: MeasuredRun["options"]) => takesSteps(mode);
+  const epochs = new Set(
+    cells
+      .map(cellOptions)
+      .filter(hasEpochs)
+      .map((options) => options.epochs),
+  );
   const names = cells.map(({ trials: [first] }) => {
     const { options, trial } = first!;
     const model = models.size > 1 ? `, ${trial.model}` : "";
-    const trained = epochs.size > 1 ? `, ${options.epochs} epoch${options.epochs === 1 ? "" : "s"}` : "";
+    const trained =
+      epochs.size > 1 && hasEpochs(options) ? `, ${options.epochs} epoch${options.epochs === 1 ? "" : "s"}` : "";
     return `${describeTrial(first!)}${model}${trained}`;
   });
   const words: ((cell: FinishedCell) => string)[] = [
@@ -117,9 +126,25 @@ export function bestOutcome<O extends Pick<Outcome, "loss">>(outcomes: readonly 
   return lowestLoss(outcomes, ({ loss }) => loss);
 }
 
-/** The trial to use: of the best setting the one with the lowest validation loss. */
-export function bestTrial(outcomes: readonly Outcome[]): TrialRecord | undefined {
-  return lowestLoss(bestOutcome(outcomes)?.trials ?? [], validationLoss);
+/** Of a setting the trial with the lowest validation loss; default: of the best one. */
+export function bestTrial(outcomes: readonly Outcome[], best = bestOutcome(outcomes)): TrialRecord | undefined {
+  return lowestLoss(best?.trials ?? [], validationLoss);
+}
+
+/** The setting to use: the best one, or a probe that is not distinguishable from it, as that takes seconds. */
+export function recommended(outcomes: readonly Outcome[], measure: Measure): Outcome | undefined {
+  const best = bestOutcome(outcomes);
+  const probe = bestOutcome(outcomes.filter(({ mode }) => METHODS[mode].isFitted));
+  if (!best || !probe || best === probe) return best;
+  const [tested] = testPairs([[probe, best]], measure);
+  return tested!.standing === "worse" ? best : probe;
+}
+
+/** The run to use of a study. */
+export function recommendedTrial(cells: readonly FinishedCell[], { objective }: { objective: Objective }) {
+  const [measure] = TRAINING[objective].measures;
+  const outcomes = listOutcomes(cells, measure);
+  return bestTrial(outcomes, recommended(outcomes, measure));
 }
 
 /** Pairs of outcomes, tested on the same test set; p is corrected with Holm's method for all of them. */

@@ -3,6 +3,7 @@
 import { exists, joinPath, listDirectory, remove, writeFileAtomic } from "#platform";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { ConfigError } from "../errors.ts";
+import { TRIALS } from "../io/peft/open-adapter.ts";
 import { readRecord, writeRun } from "../run/directory.ts";
 import { readOwnFiles, recordAt } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
@@ -31,9 +32,6 @@ export interface TrialRecord
 
 /** Trials have a validation and a test set. */
 export const isFinished = (record: RunRecord): record is RunRecord & TrialRecord => record.state === "finished";
-
-/** The folder of a study's trials. */
-export const TRIALS = "trials";
 
 export function trialDirectory(out: string, { name }: Pick<Trial, "name">): string {
   return joinPath(out, TRIALS, name);

@@ -8,15 +8,14 @@ import { readJson } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
+import { STUDY, TRIALS } from "../io/peft/open-adapter.ts";
 import { isLeftByOthers, recordAt, refuseUncreatable } from "../run/files.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
 import { OBJECTIVES, type Objective } from "../tasks/index.ts";
 import { missingSet } from "../train/prepare.ts";
 import type { FoldsAsked } from "./folds.ts";
 import type { SweepSpec } from "./grid.ts";
-import { TRIALS } from "./store.ts";
 
-const STUDY = "study.json";
 const FORMAT = "lowrank-study";
 const VERSION = 1;
 
@@ -31,6 +30,8 @@ export interface StudyRecord {
   seeds: number;
   /** The folds that all rows are divided into, instead of trials on a test set. */
   folds?: FoldsAsked | undefined;
+  /** The name of the run that answers, once there is one. */
+  best?: string | undefined;
   /** What the report says about the choice of settings. */
   about?: string | undefined;
 }
@@ -45,7 +46,12 @@ const KINDS: Tree = {
     data: { source: "object", sha256: "text" },
     bases: ["strings", isTexts],
   },
-  ...{ spec: { base: ["settings, of a known objective", isBase], arms: "objects" }, seeds: "size", about: "text?" },
+  ...{
+    spec: { base: ["settings, of a known objective", isBase], arms: "objects" },
+    seeds: "size",
+    about: "text?",
+    best: "text?",
+  },
   "folds?": { count: "size", final: "boolean" },
 };
 
@@ -128,9 +134,18 @@ export async function refuseForeign(out: string): Promise<StudyRecord | undefine
 export async function beginStudy(out: string, study: StudyRecord): Promise<void> {
   const begun = await refuseForeign(out);
   refuseOther(out, begun, study);
-  const bases = { ...begun?.bases, ...study.bases };
-  const json = JSON.stringify({ format: FORMAT, version: VERSION, ...study, bases }, null, 1);
+  await writeStudy(out, { ...study, bases: { ...begun?.bases, ...study.bases }, best: begun?.best });
+}
+
+async function writeStudy(out: string, study: StudyRecord): Promise<void> {
+  const json = JSON.stringify({ format: FORMAT, version: VERSION, ...study }, null, 1);
   await writeFileAtomic(joinPath(out, STUDY), `${json}\n`);
+}
+
+/** Notes which run answers: what uses one run takes it from the study's directory. */
+export async function keepBest(out: string, best: { name: string } | undefined): Promise<void> {
+  const study = await readStudy(out);
+  if (study && best) await writeStudy(out, { ...study, best: best.name });
 }
 
 /** "messages.csv (SHA-256 1f3c9a20...)" */

@@ -14,10 +14,10 @@ import { OTHER_NAMES } from "../train/other-names.ts";
 import { checkVocabulary, completeOptions, prepareRun, type RunArguments } from "../train/prepare.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { type Cell, gatherSeeds, nameTrial, refuseAuto, runnableTrials, type Trial } from "./grid.ts";
-import { bestTrial, listOutcomes } from "./outcome.ts";
+import { bestTrial, listOutcomes, recommendedTrial } from "./outcome.ts";
 import { runTrials, type StudyEvent } from "./runner.ts";
 import { type FinishedCell, isFinished, readFinished, trialDirectory } from "./store.ts";
-import { beginStudy, recordStudy } from "./study-record.ts";
+import { beginStudy, keepBest, recordStudy } from "./study-record.ts";
 
 /** The arguments of `study`. */
 export interface StudyArguments extends Pick<TrainArguments, "model" | "data"> {
@@ -125,6 +125,7 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
   const finished = cells.map((cell) => finishedCell(cell, ended));
   const outcomes = listOutcomes(finished, TRAINING[objective].measures[0]);
   const best = bestTrial(outcomes);
+  if (out !== undefined) await keepBest(out, recommendedTrial(finished, data)?.trial);
   return {
     runs: trials.map(({ key }) => {
       const value = ended.get(key);

@@ -112,6 +112,7 @@ export function countOperations(run: Omit<RunArguments, "device" | "featureBudge
   const { train, val, test } = run.data;
   const { tokens, rows } = train.stats();
   const mean = roomFor(spec, { tokens: Math.round((batchSize * tokens) / rows), sequences: batchSize });
+  if (!takesSteps(options.mode)) return Math.round(((train.size + val.size + test.size) / batchSize) * flops);
   const forward = (segments: readonly Segment[]) =>
     countFlops(
       segments.filter(({ name }) => name === "forward"),

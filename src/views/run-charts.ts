@@ -33,11 +33,14 @@ export function runCharts(
   records: readonly RunRecord[],
   { smooth = false, names = records.map(({ options }) => describeMethod(options)) }: RunChartOptions = {},
 ): RunChart[] {
-  const [first] = records as [RunRecord];
-  // It has no steps.
-  if (!takesSteps(first.options.mode)) return [];
+  // Others have no curves.
+  const stepped = records.flatMap((record, i) =>
+    takesSteps(record.options.mode) ? [{ record, name: names[i]! }] : [],
+  );
+  if (stepped.length === 0) return [];
+  const { record: first } = stepped[0]!;
   const measure = judgedBy(first);
-  const runs = byData(records.map((record, i) => ({ record, name: names[i]! })));
+  const runs = byData(stepped);
   const charts: [Figure, Axis][] = [
     [LOSS, { title: WORDS[first.objective].loss, show: LOSS.format, tick: showTick, from: 0 }],
     [measure, measureAxis(measure, records)],

@@ -148,7 +148,7 @@ test("the setting with the lowest validation loss is recommended, against the be
   const text = (await report(worse, next, best)).replaceAll("\u00a0", " ");
   assert.match(
     text,
-    /Recommended: head only, rate 0\.01, which has the lowest validation loss of 3 settings\. Its test accuracy is 83\.3 %, 95 % interval 64\.1 % to 93\.3 %: \S.* "[^"]+" \(\d+\.\d %, p [=<] \d\.\d+\) and (not distinguishable from )?the next best setting, full fine-tuning \(95\.8 %, p = 0\.250\)\. The p of the next best setting is of this comparison alone/,
+    /Recommended: head only, rate 0\.01, which has the lowest validation loss of 3 settings\. Its test accuracy is 83\.3 %, 95 % interval 64\.1 % to 93\.3 %: \S.* "[^"]+" \(\d+\.\d %, p [=<] \d\.\d+\) and (not distinguishable from )?the next best setting, full fine-tuning \(95\.8 %, p = 0\.250\)\. The p of that setting is of this comparison alone/,
   );
   assert.match(text, /```sh\nnpx lowrank train my\.csv --model \S+ --mode last_layer .*```/s);
   const alone = await report(best);

@@ -17,6 +17,26 @@ export interface OpenedAdapter {
   baseModel: BaseModel;
 }
 
+/** Marks the directory of several runs, and names the one that answers; the folder with the runs. */
+export const STUDY = "study.json";
+export const TRIALS = "trials";
+
+/**
+ * Of a directory of several runs the one that answers: that of a study which is recommended, of folds the one on all
+ * rows. Any other directory is itself. Throws ConfigError if there is none yet.
+ */
+export async function runOf(directory: string): Promise<string> {
+  const where = joinPath(directory, STUDY);
+  if (isGguf(directory) || isZip(directory) || isServed(directory) || !(await exists(where))) return directory;
+  const { best } = ((await readJson(where)) ?? {}) as { best?: unknown };
+  if (isText(best)) return joinPath(directory, TRIALS, best);
+  throw new ConfigError("not-an-adapter", "these runs have no result yet", {
+    where: directory,
+    expected: "a study, or folds with a run on all rows, that has ended",
+    hint: `let the command that began it end, or give one run of its folder ${TRIALS}`,
+  });
+}
+
 /**
  * Opens a run directory, its adapter/ directory, an adapter written by PEFT, or a zip file of one of these, and the base
  * model that it names (`model` overrides it), which is downloaded if needed: from the hub, or from where the adapter is.
@@ -43,7 +63,10 @@ export async function atAdapter<T>(
   work: (place: string) => Promise<T>,
   others: readonly string[] = [],
 ): Promise<T> {
-  if (!isZip(path) && !isServed(path)) return work((await findAdapter(path)) ?? path);
+  if (!isZip(path) && !isServed(path)) {
+    const run = await runOf(path);
+    return work((await findAdapter(run)) ?? run);
+  }
   const { atServedAdapter } = await import("../hub/served.ts");
   return atServedAdapter(path, adapterPlaces(path), work, others);
 }

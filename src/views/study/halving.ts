@@ -3,7 +3,7 @@
 import { type Block, heading, makeTable, text } from "../../document/blocks.ts";
 import { formatCount, formatDuration, formatLoss } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
-import { describeTrial, formatRate, type Trial } from "../../study/grid.ts";
+import { describeTrial, rateWords, type Trial } from "../../study/grid.ts";
 import { type Candidate, listEpochs } from "../../study/halving.ts";
 import type { TrialRecord } from "../../study/store.ts";
 import { lowestLoss } from "../../train/best.ts";
@@ -25,7 +25,7 @@ export function steps(candidates: readonly Candidate[] | undefined, finished: re
   const untried = candidates.length - first!.entrants.length;
   const models = new Set(candidates.map((one) => firstTrial(one).model));
   const title = (trial: Trial) =>
-    `${describeTrial(trial)}, rate ${formatRate(trial.options.lr)}${models.size > 1 ? `, ${trial.model}` : ""}`;
+    [describeTrial(trial), ...rateWords(trial.options), ...(models.size > 1 ? [trial.model] : [])].join(", ");
   const best = ({ finished }: Rung) => lowestLoss(finished, ({ results }) => results.after.val.loss);
   return [
     heading("Steps"),

@@ -1,5 +1,6 @@
 /** What a study recommends: one setting, what it is compared with, and the command that trains it by hand. */
 
+import { isEncoder } from "../../config.ts";
 import { DATA_NAMES } from "../../data/settings.ts";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, code, text } from "../../document/blocks.ts";
@@ -7,9 +8,17 @@ import { brief } from "../../document/cells.ts";
 import { shellWord } from "../../quote.ts";
 import { trainOptions } from "../../run/settings.ts";
 import { type Standing, stateP } from "../../statistics.ts";
-import { formatRate, type SweepSpec } from "../../study/grid.ts";
+import { rateWords, type SweepSpec } from "../../study/grid.ts";
 import type { Candidate } from "../../study/halving.ts";
-import { bestOutcome, bestTrial, longestOf, type Outcome, testEstimate, testPairs } from "../../study/outcome.ts";
+import {
+  bestOutcome,
+  bestTrial,
+  longestOf,
+  type Outcome,
+  recommended,
+  testEstimate,
+  testPairs,
+} from "../../study/outcome.ts";
 import type { TrialRecord } from "../../study/store.ts";
 import { bestOf, type Measure, readFigure } from "../../tasks/compare.ts";
 import { hasHead } from "../../tasks/index.ts";
@@ -38,16 +47,18 @@ export function recommendation(
   called = "npx lowrank train",
 ): Block[] {
   const { base, known, candidates } = asked;
-  const [best, run] = [bestOutcome(outcomes), bestTrial(outcomes)];
+  const measure = judgedBy(data);
+  const best = recommended(outcomes, measure);
+  const run = bestTrial(outcomes, best);
   if (!best || !run) return [];
   // Of a study that has halved also its setting after other numbers of epochs.
   const halved = candidates?.map(({ rungs }) => rungs.flat()).find((trials) => isOf(best, trials));
   const own = halved ?? best.trials.map(({ trial }) => trial);
   const others = outcomes.filter((one) => !isOf(one, own));
   const settings = candidates ? longestOf(candidates, outcomes).length : outcomes.length;
-  const measure = judgedBy(data);
-  const against = [...againstBaseline(run, measure), ...againstNext(best, bestOutcome(others), measure)];
-  const sentence = text(recommend(best, settings, against, measure));
+  const against = [...againstBaseline(run, measure), ...againstNext(best, bestOutcome(others), measure, outcomes)];
+  const isLowest = best === bestOutcome(outcomes);
+  const sentence = text(recommend(best, isLowest, settings, against, measure));
   if (!base) return [sentence];
   const { model, options } = settingOf(best);
   const words = trainArguments(base, known?.(model), data, model, options);
@@ -61,11 +72,18 @@ function settingOf({ trials: [first] }: Outcome): { model: string; options: Trai
 const isOf = ({ trials: [first] }: Outcome, trials: readonly { key: string }[]) =>
   trials.some(({ key }) => key === first!.trial.key);
 
-function recommend(best: Outcome, settings: number, [first, second]: readonly Against[], measure: Measure): string {
-  const { label, lr } = best;
+function recommend(
+  best: Outcome,
+  isLowest: boolean,
+  settings: number,
+  [first, second]: readonly Against[],
+  measure: Measure,
+): string {
+  const { label } = best;
   const figure = showEstimate(measure, testEstimate(best));
-  const rate = label.includes("rate ") ? "" : `, rate ${formatRate(lr)}`;
-  const why = settings > 1 ? `, which has the lowest validation loss of ${settings} settings` : "";
+  const rate = label.includes("rate ") ? "" : rateWords(best).map((word) => `, ${word}`);
+  const lowest = `, which has the lowest validation loss of ${settings} settings`;
+  const why = isLowest ? (settings > 1 ? lowest : "") : ", which takes seconds";
   const isSame = first?.standing === second?.standing;
   const compared = [
     first ? `: ${asWords(first.standing)} ${first.other}` : "",
@@ -73,7 +91,7 @@ function recommend(best: Outcome, settings: number, [first, second]: readonly Ag
   ].join("");
   const uncorrected =
     second && settings > 2
-      ? " The p of the next best setting is of this comparison alone; where all settings are compared, p is corrected."
+      ? " The p of that setting is of this comparison alone; where all settings are compared, p is corrected."
       : "";
   return `Recommended: ${label}${rate}${why}. Its test ${nameMeasure(measure)} is ${figure}${compared}.${uncorrected}`;
 }
@@ -94,13 +112,17 @@ function againstBaseline({ results }: TrialRecord, measure: Measure): Against[] 
 }
 
 /** Against the setting with the next validation loss. */
-function againstNext(best: Outcome, next: Outcome | undefined, measure: Measure): Against[] {
+function againstNext(
+  best: Outcome,
+  next: Outcome | undefined,
+  measure: Measure,
+  outcomes: readonly Outcome[],
+): Against[] {
   if (!next) return [];
+  const name = next === bestOutcome(outcomes) ? "the setting with the lowest validation loss" : "the next best setting";
   const [tested] = testPairs([[best, next]], measure);
   const { standing, p } = tested!;
-  return [
-    { standing, other: `the next best setting, ${next.label} (${measure.format(next.test.mean)}, ${stateP(p)})` },
-  ];
+  return [{ standing, other: `${name}, ${next.label} (${measure.format(next.test.mean)}, ${stateP(p)})` }];
 }
 
 const asWords = (standing: Standing) =>
@@ -138,7 +160,8 @@ function givenOptions(
 ): Partial<TrainOptions> {
   const { mode } = options;
   const names = SETTING_NAMES.filter((name) => !SETTINGS[name].sameBits && (isWeighted || name !== "classWeights"));
-  let given: Partial<TrainOptions> = mode === DEFAULTS.mode ? {} : { mode };
+  // On an encoder the default depends on what else is given.
+  let given: Partial<TrainOptions> = mode === DEFAULTS.mode && !isEncoder(known ?? {}) ? {} : { mode };
   const differing = () => {
     const resolved = trainOptions({ ...given, ...(objective ? { objective } : {}) }, known);
     return names.find((name) => !(name in given) && JSON.stringify(resolved[name]) !== JSON.stringify(options[name]));

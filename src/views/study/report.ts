@@ -289,9 +289,8 @@ function showBest(outcomes: readonly Outcome[], wholeOf: (trial: TrialRecord) =>
 function losses(outcomes: readonly Outcome[], wholeOf: (trial: TrialRecord) => RunRecord | undefined): Block[] {
   const best = bestPerMode(outcomes);
   const records = best.flatMap(({ trials: [first] }) => wholeOf(first!) ?? []);
-  if (records.length === 0) return [];
   const [loss] = runCharts(records, { names: best.map(({ label }) => label) });
-  return [figure("loss", "Loss of the best setting of each method, first seed", loss!.chart)];
+  return loss ? [figure("loss", "Loss of the best setting of each method, first seed", loss.chart)] : [];
 }
 
 function trials(cells: readonly FinishedCell[], measure: Measure, hasFiles: boolean): Block[] {
