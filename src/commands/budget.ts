@@ -8,7 +8,7 @@ import { readFinished, type TrialRecord } from "../study/store.ts";
 import { printNote } from "./cli.ts";
 
 /** Trains those of some trials that are to be trained here and are not finished. */
-export type RunTrials = (trials: readonly Trial[]) => Promise<void>;
+type RunTrials = (trials: readonly Trial[]) => Promise<void>;
 
 /** Decides which trials are run, and in which order: with an aborted `signal` no more. */
 export type Strategy = (out: string, cells: readonly Cell[], run: RunTrials, signal: AbortSignal) => Promise<void>;
@@ -16,30 +16,19 @@ export type Strategy = (out: string, cells: readonly Cell[], run: RunTrials, sig
 /** The longest time of a timer, in seconds. */
 const LONGEST = 2 ** 31 / 1000 - 1;
 
-/** A signal that is aborted with another one, and when the time is up. */
-export class Deadline {
-  private readonly stop = new AbortController();
-  readonly signal = this.stop.signal;
-  private readonly timer: NodeJS.Timeout | undefined;
-  private readonly follow = () => this.stop.abort(this.other.reason);
-
-  constructor(
-    private readonly other: AbortSignal,
-    secondsLeft?: () => number,
-  ) {
-    other.addEventListener("abort", this.follow);
-    if (secondsLeft) this.timer = setTimeout(() => this.pass(), 1000 * Math.min(LONGEST, Math.max(0, secondsLeft())));
-  }
-
-  private pass(): void {
+/** Does work with a signal that is aborted with another one, and when the time is up. */
+export async function withDeadline(
+  other: AbortSignal,
+  secondsLeft: number,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const deadline = new AbortController();
+  const pass = () => {
     printNote("the time is up: stopping after a checkpoint");
-    this.stop.abort();
-  }
-
-  end(): void {
-    clearTimeout(this.timer);
-    this.other.removeEventListener("abort", this.follow);
-  }
+    deadline.abort();
+  };
+  const timer = setTimeout(pass, 1000 * Math.min(LONGEST, Math.max(0, secondsLeft)));
+  await work(AbortSignal.any([other, deadline.signal])).finally(() => clearTimeout(timer));
 }
 
 /** Trains the candidates by halving, and says each step. */

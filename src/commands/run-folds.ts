@@ -10,7 +10,7 @@ import { setting } from "../setting.ts";
 import { type DividedFolds, refuseUnlabelled, trainFolds } from "../study/cross-validate.ts";
 import { type FoldedData, type FoldsAsked, listFolds } from "../study/folds.ts";
 import type { Trial } from "../study/grid.ts";
-import type { EventSubject, StudyEvent } from "../study/runner.ts";
+import { Ended } from "../study/runner.ts";
 import { trialDirectory } from "../study/store.ts";
 import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
@@ -18,9 +18,9 @@ import { knownBase } from "../train/options.ts";
 import { prepareRun } from "../train/prepare.ts";
 import { runFiles as views } from "../views/run-report.ts";
 import { foldsSummary, reportFolds } from "../views/study/folds.ts";
-import { Interruption, print, printNote } from "./cli.ts";
+import { print, printNote } from "./cli.ts";
 import { printBlocks, tryIt } from "./run-printer.ts";
-import { DOWNLOADS, readModel, type StudyOptions, type StudyRequest } from "./run-study.ts";
+import { DOWNLOADS, readModel, type StudyOptions, type StudyRequest, watch } from "./run-study.ts";
 import { reached, TrialPrinter } from "./trial-printer.ts";
 
 /** A study of folds whose data is loaded. Its model is closed: it was read for its fingerprint. */
@@ -64,43 +64,32 @@ export async function runFolds(study: OpenedFolds, options: StudyOptions): Promi
   const title = ({ key }: Trial) => titles.get(key) ?? `all ${all.train.size} rows`;
   const printer = new TrialPrinter(all, json, [{ rates: [folds.map(({ trial }) => trial)] }], title);
   printer.begin(record.spec.base);
-  const interruption = new Interruption("stopping after a checkpoint; interrupt again to stop immediately");
-  const { signal } = interruption;
-  const onEvent = (event: StudyEvent, subject?: EventSubject) => {
-    if (event.type === "step" && !signal.aborted) interruption.begin();
-    // There is nothing to save before the first step.
-    else if (event.type === "group") interruption.end();
-    printer.event(event, subject);
-  };
-  try {
-    const trained = await trainFolds(study, { out, device, signal, views, onEvent, checkpointEvery });
-    if (signal.aborted) {
-      printNote(options.resumption);
-      return 130;
-    }
-    if (Array.isArray(trained)) return reportMissing(trained.map(title));
-    const { results } = trained;
-    const { pooled, runs, final } = results;
-    await reportFolds(results, out);
-    const report = joinPath(out, "report.html");
-    const saved = final?.trial && trialDirectory(out, final.trial);
-    if (json) {
-      const each = runs.map((run, i) => ({ trial: run.trial.name, fold: i + 1, ...reached(run) }));
-      const { compared } = pooled.results.test;
-      console.log(JSON.stringify({ type: "end", trials: each, compared, best: final?.trial?.name ?? null }));
-      console.log(JSON.stringify({ type: "saved", directory: out, report, run: saved ?? null }));
-      return 0;
-    }
-    printBlocks(foldsSummary(results));
-    print(`report: ${report}; the answer to each row: ${joinPath(out, "out-of-fold.csv")}`);
-    const { suspects = [] } = pooled.review ?? {};
-    if (suspects.length > 0) print(`labels to review: ${countOf(suspects, "row")} in ${joinPath(out, "review.csv")}`);
-    if (saved) tryIt(saved, final!);
-    return 0;
-  } finally {
-    interruption.end();
-    printer.stop();
+  const trained = await watch(printer, (how) =>
+    trainFolds(study, { ...how, out, device, views, checkpointEvery, ended: new Ended(out) }),
+  );
+  if (trained === null) {
+    printNote(options.resumption);
+    return 130;
   }
+  if (Array.isArray(trained)) return reportMissing(trained.map(title));
+  const { results } = trained;
+  const { pooled, runs, final } = results;
+  await reportFolds(results, out);
+  const report = joinPath(out, "report.html");
+  const saved = final?.trial && trialDirectory(out, final.trial);
+  if (json) {
+    const each = runs.map((run, i) => ({ trial: run.trial.name, fold: i + 1, ...reached(run) }));
+    const { compared } = pooled.results.test;
+    console.log(JSON.stringify({ type: "end", trials: each, compared, best: final?.trial?.name ?? null }));
+    console.log(JSON.stringify({ type: "saved", directory: out, report, run: saved ?? null }));
+    return 0;
+  }
+  printBlocks(foldsSummary(results));
+  print(`report: ${report}; the answer to each row: ${joinPath(out, "out-of-fold.csv")}`);
+  const { suspects = [] } = pooled.review ?? {};
+  if (suspects.length > 0) print(`labels to review: ${countOf(suspects, "row")} in ${joinPath(out, "review.csv")}`);
+  if (saved) tryIt(saved, final!);
+  return 0;
 }
 
 function reportMissing(titles: readonly string[]): number {

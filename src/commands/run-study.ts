@@ -25,7 +25,7 @@ import {
 import { type Candidate, candidateCells, listCandidates } from "../study/halving.ts";
 import { finishedTrials, recommendedTrial } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
-import { type EventSubject, runTrials, type StudyEvent } from "../study/runner.ts";
+import { Ended, runTrials, type TrialsArguments } from "../study/runner.ts";
 import { costsIn } from "../study/shards.ts";
 import { keepError, type ReadTrials, readFinished, readFinishedCells } from "../study/store.ts";
 import { beginStudy, keepBest, recordStudy, type StudyRecord } from "../study/study-record.ts";
@@ -35,9 +35,9 @@ import { DEFAULTS, knownBase } from "../train/options.ts";
 import { runFiles as views } from "../views/run-report.ts";
 import { writeReport } from "../views/study/report.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
-import { Deadline, halving, type RunTrials, type Strategy } from "./budget.ts";
+import { halving, type Strategy, withDeadline } from "./budget.ts";
 import { Interruption, printNote } from "./cli.ts";
-import { type TrialFailure, TrialPrinter } from "./trial-printer.ts";
+import { TrialPrinter } from "./trial-printer.ts";
 
 export const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 
@@ -203,47 +203,61 @@ export async function runStudy(study: OpenedStudy, options: StudyOptions): Promi
   const best = recommendedTrial(finished, data);
   await keepBest(out, best?.trial);
   await printer.end(out, finished, failures, best, asked);
-  return failures.length > 0 ? 1 : 0;
+  return failures.size > 0 ? 1 : 0;
 }
 
-/** The trials that have failed; null if the study was interrupted. */
-async function trainTrials(
-  { dataOf, cells }: OpenedStudy,
-  { out, device, checkpointEvery, isMine = () => true, secondsLeft }: StudyOptions,
-  how: { unmakeable: ReadonlyMap<string, LowrankError>; printer: TrialPrinter; strategy: Strategy },
-): Promise<TrialFailure[] | null> {
-  const { unmakeable, printer, strategy } = how;
+/**
+ * Trains, and prints what happens. After the first step Ctrl-C ends `signal`, and the runs keep a checkpoint: null.
+ */
+export async function watch<T>(
+  printer: TrialPrinter,
+  work: (how: Pick<TrialsArguments, "signal" | "onEvent">) => Promise<T>,
+): Promise<T | null> {
   const interruption = new Interruption("stopping after a checkpoint; interrupt again to stop immediately");
-  const deadline = new Deadline(interruption.signal, secondsLeft);
-  const { signal } = deadline;
-  const failures: TrialFailure[] = [];
-  const store = FeatureStore.ofStudy();
-  const onEvent = (event: StudyEvent, subject?: EventSubject) => {
+  const { signal } = interruption;
+  const onEvent: TrialsArguments["onEvent"] = (event, error) => {
     if (event.type === "step" && !signal.aborted) interruption.begin();
     // There is nothing to save before the first step.
     else if (event.type === "group") interruption.end();
-    if (event.type === "failed") failures.push(event);
-    printer.event(event, subject);
-  };
-  const run: RunTrials = async (some) => {
-    const trials: Trial[] = [];
-    for (const trial of some.filter(isMine)) {
-      const error = unmakeable.get(trial.key);
-      if (!error || (await readFinished(out, trial))) trials.push(trial);
-      else {
-        await keepError(out, trial, error);
-        onEvent({ type: "failed", trial, error: errorRecord(error) }, { error });
-      }
-    }
-    const ofTrial = ({ model }: Trial) => dataOf(model);
-    await runTrials({ out, trials, device, dataOf: ofTrial, signal, views, onEvent, checkpointEvery, store });
+    printer.event(event, error);
   };
   try {
-    await strategy(out, cells, run, signal);
-    return interruption.signal.aborted ? null : failures;
+    const result = await work({ signal, onEvent });
+    return signal.aborted ? null : result;
   } finally {
-    deadline.end();
     interruption.end();
     printer.stop();
   }
+}
+
+/** Trains what is this process's. Returns why trials have failed, by their keys; null: it was interrupted. */
+function trainTrials(
+  { dataOf, cells }: OpenedStudy,
+  { out, device, checkpointEvery, isMine = () => true, secondsLeft }: StudyOptions,
+  how: { unmakeable: ReadonlyMap<string, LowrankError>; printer: TrialPrinter; strategy: Strategy },
+): Promise<Ended["errors"] | null> {
+  const { unmakeable, printer, strategy } = how;
+  const ended = new Ended(out);
+  const store = FeatureStore.ofStudy();
+  return watch(printer, async ({ signal: interrupted, onEvent }) => {
+    const run = async (some: readonly Trial[], signal: AbortSignal) => {
+      const trials: Trial[] = [];
+      for (const trial of some.filter(isMine)) {
+        const error = unmakeable.get(trial.key);
+        if (!error || (await readFinished(out, trial))) trials.push(trial);
+        else {
+          await keepError(out, trial, error);
+          ended.errors.set(trial.key, error);
+          onEvent({ type: "failed", trial, error: errorRecord(error) }, error);
+        }
+      }
+      const ofTrial = ({ model }: Trial) => dataOf(model);
+      await runTrials({
+        ...{ out, trials, device, dataOf: ofTrial, signal, views, onEvent, checkpointEvery, store, ended },
+      });
+    };
+    const follow = (signal: AbortSignal) => strategy(out, cells, (some) => run(some, signal), signal);
+    await (secondsLeft ? withDeadline(interrupted, secondsLeft(), follow) : follow(interrupted));
+    return ended.errors;
+  });
 }

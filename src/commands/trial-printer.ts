@@ -3,13 +3,13 @@ import { joinPath } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { type Block, text } from "../document/blocks.ts";
-import { nameList } from "../errors.ts";
+import { type LowrankError, nameList } from "../errors.ts";
 import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
 import { readRecord } from "../run/directory.ts";
 import { type Cell, runnableTrials, type Trial, titleTrials } from "../study/grid.ts";
 import { finishedTrials, listOutcomes } from "../study/outcome.ts";
-import type { EventSubject, StudyEvent } from "../study/runner.ts";
+import type { StudyEvent } from "../study/runner.ts";
 import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
@@ -29,8 +29,6 @@ import {
 import { calledAs } from "./called.ts";
 import { print } from "./cli.ts";
 import { printBlocks, printData, tryIt } from "./run-printer.ts";
-
-export type TrialFailure = Extract<StudyEvent, { type: "failed" }>;
 
 /**
  * Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation,
@@ -54,7 +52,7 @@ export class TrialPrinter {
     printData(this.data, model, { ...DEFAULTS, ...settings }, this.json);
   }
 
-  event(event: StudyEvent, { error }: EventSubject = {}): void {
+  event(event: StudyEvent, error?: LowrankError): void {
     if (this.json) console.log(JSON.stringify(jsonEvent(event)));
     else this.show(event, error && terminalMessage(error));
   }
@@ -119,12 +117,11 @@ export class TrialPrinter {
   async end(
     out: string,
     cells: readonly FinishedCell[],
-    failures: readonly TrialFailure[],
+    failed: ReadonlyMap<string, LowrankError>,
     best: TrialRecord | undefined,
     asked: Asked,
   ): Promise<void> {
     const finished = new Map(finishedTrials(cells).map((record) => [record.trial.key, record]));
-    const failed = new Map(failures.map(({ trial, error }) => [trial.key, error]));
     const outcomes = listOutcomes(cells, judgedBy(this.data));
     const all = runnableTrials(cells, ({ chosen = 0 }) => chosen);
     const report = joinPath(out, "report.html");

@@ -3,11 +3,11 @@ import { backendOf } from "../backend/backend.ts";
 import { checkOptions, type FieldKind } from "../checks.ts";
 import { divideFolds } from "../data/sets/folds.ts";
 import { FeatureStore } from "../engine/features.ts";
-import { ConfigError, type LowrankError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
 import { nameBase } from "../run/base-name.ts";
 import type { RunViews } from "../run/directory.ts";
-import { storedRun, type TrainedRun } from "../run/trained-run.ts";
+import type { TrainedRun } from "../run/trained-run.ts";
 import { setting } from "../setting.ts";
 import type { Estimate } from "../statistics.ts";
 import { type Objective, TASKS } from "../tasks/index.ts";
@@ -33,9 +33,8 @@ import {
 } from "./folds.ts";
 import { refuseAuto, type Trial } from "./grid.ts";
 import type { Suspect } from "./review.ts";
-import { type CompletedRun, runTrials, type StudyEvent, type TrialsArguments } from "./runner.ts";
-import { readFinished, trialDirectory } from "./store.ts";
-import { begunElsewhere, STUDY_KINDS, type StudyArguments, type StudyReport } from "./study.ts";
+import { type CompletedRun, Ended, runTrials, type StudyEvent, type TrialsArguments } from "./runner.ts";
+import { STUDY_KINDS, type StudyArguments, type StudyReport } from "./study.ts";
 import { beginStudy, keepBest, recordStudy } from "./study-record.ts";
 
 /** The arguments of `crossValidate`, with the settings of `TrainOptions`. */
@@ -135,34 +134,21 @@ export function refuseUnlabelled({ objective }: { objective: Objective }): void 
  */
 export async function trainFolds(
   { asked, all, folds, named, options }: DividedFolds,
-  how: Omit<TrialsArguments, "trials" | "dataOf" | "complete">,
+  how: Omit<TrialsArguments, "trials" | "dataOf" | "complete"> & { ended: Ended },
 ): Promise<TrainedFolds | Trial[]> {
-  const { out, views, onEvent } = how;
-  const ended = new Map<string, TrainedRun>();
-  const store = FeatureStore.ofStudy();
-  const run = (more: Pick<TrialsArguments, "trials" | "dataOf" | "views" | "complete">) =>
-    runTrials({
-      ...{ store, ...how, ...more },
-      onEvent(event, subject) {
-        if (event.type === "done" || event.type === "skip") ended.set(event.trial.key, subject!.run!);
-        onEvent(event, subject);
-      },
-    });
-  const find = async (trial: Trial): Promise<TrainedRun | null> => {
-    const record = ended.has(trial.key) || out === undefined ? null : await readFinished(out, trial);
-    return record ? storedRun(record, trialDirectory(out!, trial)) : (ended.get(trial.key) ?? null);
-  };
+  const { out, views, ended } = how;
+  const shared = { store: FeatureStore.ofStudy(), ...how };
   const predicted = new Map<string, Predicted>();
   const dataOf = new Map(folds.map(({ trial, data }) => [trial.key, data]));
   const trials = folds.map(({ trial }) => trial);
-  await run({
-    ...{ trials, views: foldFiles(views), dataOf: ({ key }) => dataOf.get(key)! },
+  await runTrials({
+    ...{ ...shared, trials, views: foldFiles(views), dataOf: ({ key }) => dataOf.get(key)! },
     async complete(one) {
       predicted.set(one.record.trial!.key, one.result.predicted!);
       return one;
     },
   });
-  const found = await Promise.all(trials.map(find));
+  const found = await Promise.all(trials.map((trial) => ended.find(trial)));
   const runs = found.filter((one) => one !== null);
   if (runs.length < trials.length) return trials.filter((_, i) => !found[i]);
   const records = runs.map(({ record }) => record as FoldRecord);
@@ -174,8 +160,8 @@ export async function trainFolds(
     record: { ...record, results: pooled.results, folds: folds.length },
     result: { ...result, classic: await pooled.fitClassic() },
   });
-  await run({ trials: [trial], views, dataOf: () => all, complete });
-  const final = await find(trial);
+  await runTrials({ ...shared, trials: [trial], dataOf: () => all, complete });
+  const final = await ended.find(trial);
   if (out !== undefined && final) await keepBest(out, trial);
   return final ? { results: { all, pooled, runs: records, final: final.record }, runs, final } : [trial];
 }
@@ -211,20 +197,17 @@ export async function crossValidate(args: CrossValidateArguments, views: FoldVie
   const named = { name, base: record.bases[name]! };
   const folds = await listFolds(parts, named, options);
   if (out !== undefined) await beginStudy(out, record);
-  const failed: LowrankError[] = [];
+  const ended = new Ended(out);
+  const onEvent = (event: StudyEvent) => report?.(event);
   const trained = await trainFolds(
     { asked, all, folds, named, options },
     {
-      ...{ out, device, model, signal, checkpointEvery, views: views.files },
-      onEvent(event, subject) {
-        if (event.type === "failed") failed.push(subject!.error!);
-        report?.(event);
-      },
+      ...{ out, device, model, signal, checkpointEvery, views: views.files, ended, onEvent },
     },
   );
   if (Array.isArray(trained)) {
     signal.throwIfAborted();
-    throw failed[0] ?? begunElsewhere(trialDirectory(out!, trained[0]!));
+    throw [...ended.errors.values()][0] ?? ended.reason(trained[0]!, signal);
   }
   const { results, ...runs } = trained;
   return { ...describePooled(results.pooled), ...runs, report: await views.report(results, out) };

@@ -16,7 +16,7 @@ import type { Start } from "../train/arguments.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type TrainingJob, trainJobs } from "../train/scheduler.ts";
 import type { Trial } from "./grid.ts";
-import { isFinished, keepError, readBegun, type TrialRecord, trialDirectory } from "./store.ts";
+import { isFinished, keepError, readBegun, readFinished, type TrialRecord, trialDirectory } from "./store.ts";
 
 const CHECKPOINT_STEPS = 200;
 
@@ -37,12 +37,6 @@ export type StudyEvent =
   | { type: "done"; trial: Trial; record: TrialRecord; left: number; secondsLeft: number | null }
   | { type: "failed"; trial: Trial; error: ErrorRecord };
 
-/** What an event is about and JSON is not: a run that has ended, an error. */
-export interface EventSubject {
-  run?: TrainedRun;
-  error?: LowrankError;
-}
-
 /** The progress of the trials that are trained at the same time. */
 interface Progress {
   /** How many have begun. */
@@ -52,6 +46,36 @@ interface Progress {
   steps: number;
   /** null before each has made a step. */
   secondsLeft: number | null;
+}
+
+/** What became of trials, in one round or several. */
+export class Ended {
+  readonly errors = new Map<string, LowrankError>();
+  private readonly runs = new Map<string, TrainedRun>();
+
+  /** `out`: the directory of the study; undefined: trials are kept in memory. */
+  constructor(private readonly out: string | undefined) {}
+
+  add({ key }: Trial, run: TrainedRun): void {
+    this.runs.set(key, run);
+  }
+
+  /** The run of a trial that has ended, here or in another process. */
+  async find(trial: Trial): Promise<TrainedRun | null> {
+    const { runs, out } = this;
+    const record = runs.has(trial.key) || out === undefined ? null : await readFinished(out, trial);
+    return record ? storedRun(record, trialDirectory(out!, trial)) : (runs.get(trial.key) ?? null);
+  }
+
+  /** Why a trial has no run. */
+  reason(trial: Trial, signal: AbortSignal): unknown {
+    const error = this.errors.get(trial.key) ?? signal.reason;
+    if (error !== undefined) return error;
+    return new ConfigError("used-by-another-process", "another process has begun this run", {
+      where: trialDirectory(this.out!, trial),
+      hint: "call this again when it has ended",
+    });
+  }
 }
 
 export interface CompletedRun {
@@ -67,7 +91,10 @@ export interface TrialsArguments {
   dataOf: (trial: Trial) => TrainingData;
   signal: AbortSignal;
   views: RunViews;
-  onEvent: (event: StudyEvent, subject?: EventSubject) => void;
+  /** `error`: that of the event, which is no JSON. */
+  onEvent: (event: StudyEvent, error?: LowrankError) => void;
+  /** Receives what becomes of them. */
+  ended?: Ended;
   /** The model of all trials, which stays open; default: each is loaded by its name. */
   model?: BaseModel;
   /** Steps between the checkpoints of a trial: the most that is lost if the process is killed. */
@@ -85,14 +112,15 @@ export interface TrialsArguments {
  * the number of failed trials.
  */
 export async function runTrials(args: TrialsArguments): Promise<number> {
-  const { out, trials, signal, onEvent } = args;
+  const { out, trials, signal, onEvent, ended } = args;
   const study = new Study({ store: FeatureStore.ofStudy(), ...args });
   for (const [index, trial] of trials.entries()) {
     if (signal.aborted) break;
     const record = out === undefined ? null : await readBegun(out, trial);
-    if (out !== undefined && record && isFinished(record))
-      onEvent({ type: "skip", trial, record }, { run: storedRun(record, trialDirectory(out, trial)) });
-    else study.left.add(new TrialRun(study, trial, index, record));
+    if (out !== undefined && record && isFinished(record)) {
+      ended?.add(trial, storedRun(record, trialDirectory(out, trial)));
+      onEvent({ type: "skip", trial, record });
+    } else study.left.add(new TrialRun(study, trial, index, record));
   }
   for (const name of new Set([...study.left].map(({ trial }) => trial.model))) {
     if (signal.aborted) break;
@@ -166,9 +194,10 @@ class Study {
     // Any other error is a bug and ends the study, which can be resumed.
     if (!(error instanceof LowrankError)) throw error;
     this.failed++;
-    const { out, onEvent } = this.args;
+    const { out, onEvent, ended } = this.args;
     if (out !== undefined) await keepError(out, trial, error);
-    onEvent({ type: "failed", trial, error: errorRecord(error) }, { error });
+    ended?.errors.set(trial.key, error);
+    onEvent({ type: "failed", trial, error: errorRecord(error) }, error);
   }
 
   together(): Progress {
@@ -313,7 +342,7 @@ class TrialRun implements TrainingJob {
   /** Saves what it has learned, or its error. Rejects with an error that is a bug. */
   async end(trained: Promise<TrainResult>): Promise<void> {
     const { study, trial, signal, directory } = this;
-    const { out, dataOf, views, onEvent, complete } = study.args;
+    const { out, dataOf, views, onEvent, complete, ended } = study.args;
     const live = this.live!;
     const data = dataOf(trial);
     try {
@@ -330,7 +359,8 @@ class TrialRun implements TrainingJob {
           : storedRun(record, directory);
       if (out !== undefined) await keepError(out, trial, null);
       study.leave(this);
-      onEvent({ type: "done", trial, record, left: study.left.size, secondsLeft: study.secondsLeft() }, { run });
+      ended?.add(trial, run);
+      onEvent({ type: "done", trial, record, left: study.left.size, secondsLeft: study.secondsLeft() });
     } catch (error) {
       // What was learned is saved.
       if (signal.aborted && error === signal.reason) return;

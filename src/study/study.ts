@@ -3,20 +3,20 @@ import { backendOf, type Device } from "../backend/backend.ts";
 import { checkOptions, type FieldKind, isListOf, isObject, type Kind } from "../checks.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import type { Block } from "../document/blocks.ts";
-import { ConfigError, DataError, type LowrankError } from "../errors.ts";
+import { ConfigError, DataError } from "../errors.ts";
 import { nameBase } from "../run/base-name.ts";
 import type { RunViews } from "../run/directory.ts";
-import { storedRun, type TrainedRun } from "../run/trained-run.ts";
+import type { TrainedRun } from "../run/trained-run.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { ARGUMENTS, OPTIONS, type TrainArguments } from "../train/arguments.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { OTHER_NAMES } from "../train/other-names.ts";
 import { checkVocabulary, completeOptions, prepareRun, type RunArguments } from "../train/prepare.ts";
 import type { TrainOptions } from "../train/settings.ts";
-import { type Cell, gatherSeeds, nameTrial, refuseAuto, runnableTrials, type Trial } from "./grid.ts";
+import { type Cell, gatherSeeds, nameTrial, refuseAuto, runnableTrials } from "./grid.ts";
 import { bestTrial, listOutcomes, recommendedTrial } from "./outcome.ts";
-import { runTrials, type StudyEvent } from "./runner.ts";
-import { type FinishedCell, isFinished, readFinished, trialDirectory } from "./store.ts";
+import { Ended, runTrials, type StudyEvent } from "./runner.ts";
+import { type FinishedCell, isFinished } from "./store.ts";
 import { beginStudy, keepBest, recordStudy } from "./study-record.ts";
 
 /** The arguments of `study`. */
@@ -95,43 +95,27 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
   const trials = await Promise.all(options.map((one) => nameTrial(name, one, identity)));
   if (out !== undefined) await beginStudy(out, record);
   const cells = gatherSeeds(trials.map((trial) => ({ rates: [[trial]] })));
-  const ended = new Map<string, TrainedRun>();
-  const failed = new Map<string, LowrankError>();
-  const elsewhere: Trial[] = [];
+  const ended = new Ended(out);
+  const onEvent = (event: StudyEvent) => args.onEvent?.(event);
   await runTrials({
-    ...{
-      out,
-      trials: runnableTrials(cells),
-      device,
-      model,
-      dataOf: () => data,
-      signal,
-      checkpointEvery,
-      views: views.files,
-    },
-    onEvent(event, { run, error } = {}) {
-      if (event.type === "done" || event.type === "skip") ended.set(event.trial.key, run!);
-      if (event.type === "failed") failed.set(event.trial.key, error!);
-      if (event.type === "elsewhere") elsewhere.push(event.trial);
-      args.onEvent?.(event);
-    },
+    ...{ out, trials: runnableTrials(cells), device, model, dataOf: () => data, signal, checkpointEvery },
+    ...{ views: views.files, onEvent, ended },
   });
-  for (const trial of elsewhere) {
-    const where = trialDirectory(out!, trial);
-    const finished = await readFinished(out!, trial);
-    if (finished) ended.set(trial.key, storedRun(finished, where));
-    else failed.set(trial.key, begunElsewhere(where));
+  const found = new Map<string, TrainedRun>();
+  for (const trial of trials) {
+    const run = await ended.find(trial);
+    if (run) found.set(trial.key, run);
   }
-  const finished = cells.map((cell) => finishedCell(cell, ended));
+  const finished = cells.map((cell) => finishedCell(cell, found));
   const outcomes = listOutcomes(finished, TRAINING[objective].measures[0]);
   const best = bestTrial(outcomes);
   if (out !== undefined) await keepBest(out, recommendedTrial(finished, data)?.trial);
   return {
-    runs: trials.map(({ key }) => {
-      const value = ended.get(key);
-      return value ? { status: "fulfilled", value } : { status: "rejected", reason: failed.get(key) ?? signal.reason };
+    runs: trials.map((trial) => {
+      const value = found.get(trial.key);
+      return value ? { status: "fulfilled", value } : { status: "rejected", reason: ended.reason(trial, signal) };
     }),
-    best: best && ended.get(best.trial.key),
+    best: best && found.get(best.trial.key),
     report: outcomes.length > 0 ? await views.report(finished, data, out) : undefined,
   };
 }
@@ -152,13 +136,6 @@ function checkRun(common: RunArguments, run: Partial<TrainOptions>, name: string
   }
   return completeOptions(args);
 }
-
-/** The error where another process has begun a run that has not ended. */
-export const begunElsewhere = (where: string) =>
-  new ConfigError("used-by-another-process", "another process has begun this run", {
-    where,
-    hint: "call this again when it has ended",
-  });
 
 function finishedCell({ rates: [seeds] }: Cell, ended: ReadonlyMap<string, TrainedRun>): FinishedCell {
   const records = seeds!.map(({ key }) => ended.get(key)?.record ?? null);
