@@ -1,6 +1,5 @@
 import { isOnHub } from "../data/sets/named.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
-import { hasOwnPooling } from "../io/peft/peft-form.ts";
 import { METHODS } from "../methods/index.ts";
 import { printable } from "../printable.ts";
 import { linkTarget, literal, markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";
@@ -11,7 +10,7 @@ import { readFigure } from "../tasks/compare.ts";
 import { hasHead } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { USAGES } from "../tasks/words.ts";
-import { atPooling, baseLabel, longestText } from "./peft-code.ts";
+import { baseLabel, longestText } from "./peft-code.ts";
 import { LISTED, MARK } from "./replaceable.ts";
 import { describeTask, type Usage } from "./usage.ts";
 
@@ -34,6 +33,8 @@ interface Model {
   isAdapter?: true;
   title: string;
   usages: readonly Usage[];
+  /** What to know before it is used. */
+  warning?: string;
   /** undefined: nothing is known of its training. */
   about?: About | undefined;
   /** The template that makes one text of a chat; undefined: it was not trained on chats. */
@@ -79,19 +80,14 @@ function frontMatter({ meta, base, licence, library, isAdapter, title, about }: 
 
 const toTag = (words: string) => (words.toLowerCase().match(/[a-z0-9]+/g) ?? []).join("-");
 
-/** What to know before the model is used; null: nothing. */
-export const warning = ({ meta, usages }: Pick<Model, "meta" | "usages">): string | null =>
-  hasOwnPooling(meta) && usages.some(({ language }) => language === "python") ? atPooling(meta) : null;
-
 /** The README: how the model is used, then what it is. */
 export function modelCard(model: Model): string {
-  const { meta, base, title, usages, about, chatTemplate, losses = [], files } = model;
-  const remark = warning(model);
+  const { meta, base, title, usages, about, chatTemplate, losses = [], files, warning } = model;
   const length = longestText(meta);
   return [
     ...frontMatter(model),
     `# ${markdownText(title)}`,
-    ...(remark ? ["", `**${remark}**`] : []),
+    ...(warning ? ["", `**${warning}**`] : []),
     ...usages.flatMap(({ title, language, text, code }) => [
       ...["", `## ${title}`, "", markdownLine(text)],
       ...(code === null ? [] : ["", ...markdownFence(language, code.split("\n"))]),

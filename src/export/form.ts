@@ -37,6 +37,8 @@ interface Exported {
   /** It is read together with the base model. */
   isAdapter?: true;
   title: string;
+  /** What to know before it is used. */
+  warning?: string;
   /** How it is used in its own directory. */
   usages: Usage[];
 }

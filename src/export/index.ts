@@ -10,7 +10,7 @@ import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../run/base-name.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { CommonDtype } from "../tensor.ts";
-import { type About, modelCard, warning } from "./card.ts";
+import { type About, modelCard } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
 import { baseLicence } from "./licence.ts";
 import { foldTemperature, listLosses } from "./losses.ts";
@@ -114,11 +114,11 @@ export async function planExport(
   const source = { ...opened, adapter, finalNorm, base, record: about?.record };
   const exported = await (await form.load()).plan(source, { withBase, dtype, title });
   const losses = form.isWhole ? [] : listLosses(adapter, finalNorm);
-  const { files, notes, usages } = exported;
+  const { files, notes, warning } = exported;
   const { meta } = adapter;
   const licence = await baseLicence(baseModel, base);
   const names = [...files.keys()];
   const chatTemplate = readsChats(meta) ? baseModel.vocabulary.chat?.template : undefined;
   files.set(README, modelCard({ ...exported, meta, base, licence, about, chatTemplate, losses, files: names }));
-  return { files, losses, notes: [warning({ meta, usages }) ?? [], notes].flat() };
+  return { files, losses, notes: [warning ?? [], notes].flat() };
 }

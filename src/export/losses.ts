@@ -11,10 +11,15 @@ const HEAD = ["head.weight", "head.bias", "lora.head.B"];
 /** The adapter with its temperature in the head, where other programs need not know of it: logits / T is (W / T) x. */
 export function foldTemperature({ meta, tensors }: Adapter): Adapter {
   const { temperature = 1, ...settings } = meta.settings as Decision & AdapterMeta["settings"];
-  const divide = ({ shape, data }: NamedTensor) => ({ shape, data: data.map((value) => value / temperature) });
+  return divideHead({ meta: { ...meta, settings }, tensors }, temperature, HEAD);
+}
+
+/** The adapter with these tensors of its head divided by a number. */
+export function divideHead({ meta, tensors }: Adapter, by: number, names: readonly string[]): Adapter {
+  const divide = ({ shape, data }: NamedTensor) => ({ shape, data: data.map((value) => value / by) });
   return {
-    meta: { ...meta, settings },
-    tensors: new Map([...tensors].map(([name, tensor]) => [name, HEAD.includes(name) ? divide(tensor) : tensor])),
+    meta,
+    tensors: new Map([...tensors].map(([name, tensor]) => [name, names.includes(name) ? divide(tensor) : tensor])),
   };
 }
 

@@ -1,17 +1,19 @@
 /** --to merged: a model for transformers, with what was trained merged in. */
-import { architectureName, isEncoder } from "../config.ts";
+import { architectureName, isEncoder, type ModelConfig } from "../config.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { readModelJson } from "../io/model-file.ts";
-import { mergedTensors } from "../io/peft/merge.ts";
-import type { Adapter } from "../io/peft/peft.ts";
-import { halved, streamedBytes, streamSafetensors } from "../io/safetensors/safetensors-write.ts";
+import { mergedTensors, wholeTensor } from "../io/peft/merge.ts";
+import type { Adapter, AdapterMeta } from "../io/peft/peft.ts";
+import { hasOwnPooling } from "../io/peft/peft-form.ts";
+import { type ComputedTensor, halved, streamedBytes, streamSafetensors } from "../io/safetensors/safetensors-write.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";
 import { USAGES } from "../tasks/words.ts";
 import type { CommonDtype } from "../tensor.ts";
 import { type PlanForm, sized } from "./form.ts";
+import { divideHead } from "./losses.ts";
 import { checkMergeable } from "./mergeable.ts";
-import { remarks, useCode } from "./peft-code.ts";
+import { atPooling, remarks, useCode } from "./peft-code.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 
 export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype }) => {
@@ -19,33 +21,57 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
   checkMergeable(meta);
   const files = new Map<string, FileContent>([["config.json", await mergedConfig(adapter, baseModel, dtype)]]);
   for (const [name, content] of await tokenizerFiles(meta, baseModel)) files.set(name, content);
-  const merged = await mergedTensors(baseModel, adapter, finalNorm);
+  const isPassed = passesFirst(meta);
+  const part = dtype === "f16" ? 2 ** -10 : 2 ** -14;
+  const scaled = isPassed ? divideHead(adapter, part, ["head.weight", "lora.head.B"]) : adapter;
+  const merged = await mergedTensors(baseModel, scaled, finalNorm);
+  if (isPassed) merged.push(...passingLayer(meta.model, part));
   const tensors = dtype === "f16" ? merged.map(halved) : merged;
   const metadata = { format: "pt" };
   const chunks = () => streamSafetensors(tensors, metadata);
   files.set("model.safetensors", sized(streamedBytes(tensors, metadata), chunks));
   const { transformers: auto } = USAGES[meta.task.objective];
   const { vocabulary } = baseModel;
+  const isOwn = hasOwnPooling(meta) && !isPassed;
   return {
     files,
     notes: [],
+    ...(isOwn && { warning: atPooling(meta) }),
     library: "transformers",
     title: `A fine-tuned ${architectureName(meta.model)}`,
     usages: [
       {
         title: "In Python, with transformers",
         language: "python",
-        text: `In this directory, after pip install transformers torch. ${remarks(meta, vocabulary.end)}`.trim(),
+        text: `In this directory, after pip install transformers torch. ${remarks(meta, vocabulary, isOwn)}`.trim(),
         code: [
           `from transformers import AutoTokenizer, ${auto}`,
           'tokenizer = AutoTokenizer.from_pretrained(".")',
           `model = ${auto}.from_pretrained(".")`,
-          ...useCode(meta, vocabulary),
+          ...useCode(meta, vocabulary, undefined, isOwn),
         ].join("\n"),
       },
     ],
   };
 };
+
+/** Whether the layer that transformers has before an encoder's head can be passed: it sees the first token alone. */
+const passesFirst = ({ task, model }: AdapterMeta) => isEncoder(model) && task.pooling === "cls";
+
+/**
+ * The layer that transformers has before an encoder's head, tanh(W x + b), as one that passes x on: W is the identity
+ * times a power of two, so small that tanh(x) is x, by which the head is divided. In f32 an x of 30 changes by 1e-6 of
+ * it, and the part is f16's smallest normal number, for those who halve it. In f16 smaller parts would cost digits.
+ */
+function passingLayer({ model_type, n_embd: C }: ModelConfig, part: number): ComputedTensor[] {
+  const name = model_type === "bert" ? "bert.pooler.dense" : "classifier.dense";
+  const identity = new Float32Array(C * C);
+  for (let i = 0; i < C; i++) identity[i * (C + 1)] = part;
+  return [
+    wholeTensor(`${name}.weight`, { shape: [C, C], data: identity }),
+    wholeTensor(`${name}.bias`, { shape: [C], data: new Float32Array(C) }),
+  ];
+}
 
 const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 

@@ -87,6 +87,7 @@ export function useCode(
   meta: AdapterMeta,
   { end, prompt, closes }: Frame,
   text: TextOrPair = textToTry([], readsPairs(meta)),
+  isOwn = hasOwnPooling(meta),
 ): string[] {
   const { python } = usageOf(meta.task.objective, readsChats(meta));
   if (readsTokens(meta.task)) return [...python];
@@ -97,7 +98,7 @@ export function useCode(
     ...(readsPairs(meta) && !closes ? pairCode(end) : []),
     ...(prompt === "" ? [] : [`prompt = ${literal(prompt)}  # before every text, as in training`]),
     `batch = tokenizer(${texts.join(", ")}, ${pads(meta) ? "padding=True, " : ""}${types}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
-    ...(hasOwnPooling(meta) ? pooledCode(meta) : ["logits = model.eval()(**batch).logits"]),
+    ...(isOwn ? pooledCode(meta) : ["logits = model.eval()(**batch).logits"]),
     ...python,
   ];
 }
@@ -137,16 +138,19 @@ export const atPooling = ({ task, model }: AdapterMeta) =>
   }.`;
 
 /** What to install to load it with PEFT, and what to know of it. */
-export const peftInstall = (meta: AdapterMeta, end: End): string =>
-  [`pip install peft ${needsOlder(meta) ? '"transformers<5.24"' : "transformers"} torch.`, remarks(meta, end)]
+export const peftInstall = (meta: AdapterMeta, frame: Frame): string =>
+  [`pip install peft ${needsOlder(meta) ? '"transformers<5.24"' : "transformers"} torch.`, remarks(meta, frame)]
     .join(" ")
     .trim();
 
 /** What to know of the pooling, and of the padding of a batch. */
-export function remarks(meta: AdapterMeta, { id, text }: End): string {
+export function remarks(meta: AdapterMeta, { end: { id, text }, prompt }: Frame, isOwn = hasOwnPooling(meta)): string {
   if (readsTokens(meta.task)) return "";
   if (!pads(meta)) return "PEFT reads the logits at the last position: classify texts one by one, without padding.";
   const empty = `An empty text is one ${text}.`;
-  if (hasOwnPooling(meta)) return `${atPooling(meta)} Pad on the right. ${empty}`;
+  if (isOwn) return `${atPooling(meta)} Pad on the right. ${empty}`;
+  // A pipeline knows no prompt, and tells the texts of a pair apart.
+  const how = prompt === "" && !readsPairs(meta) ? ', also in pipeline("text-classification")' : "";
+  if (isEncoder(meta.model)) return `transformers reads ${POOLED.cls[1]}, as in training${how}. ${empty}`;
   return `transformers reads the logits at the last token that is not pad_token_id (${id}, ${text}): pad on the right. ${empty}`;
 }

@@ -14,7 +14,7 @@ import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { PlanForm } from "./form.ts";
 import { alone, isMergeable, nameMethod } from "./mergeable.ts";
-import { baseLabel, needsOlder, OLDER, peftCode, peftInstall, useCode } from "./peft-code.ts";
+import { atPooling, baseLabel, needsOlder, OLDER, peftCode, peftInstall, useCode } from "./peft-code.ts";
 import { BASE } from "./replaceable.ts";
 import { tokenizerFiles, vocabularyFiles } from "./tokenizer.ts";
 
@@ -44,6 +44,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, base, finalNorm }, { 
   return {
     files,
     notes,
+    ...(hasOwnPooling(meta) && { warning: atPooling(meta) }),
     library: "peft",
     isAdapter: true,
     title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}`,
@@ -51,7 +52,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, base, finalNorm }, { 
       {
         title: "In Python, with PEFT",
         language: "python",
-        text: `In this directory, after ${peftInstall(meta, end)}`,
+        text: `In this directory, after ${peftInstall(meta, vocabulary)}`,
         code: [...peftCode(meta, end, model, "."), ...useCode(meta, vocabulary)].join("\n"),
       },
     ],

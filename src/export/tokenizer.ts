@@ -44,7 +44,7 @@ export async function tokenizerFiles(meta: AdapterMeta, baseModel: BaseModel): P
     add_prefix_space: false,
     bos_token: end,
     eos_token: end,
-    tokenizer_class: "GPT2Tokenizer",
+    tokenizer_class: isEncoder(meta.model) && files.has(FAST) ? "PreTrainedTokenizerFast" : "GPT2Tokenizer",
     unk_token: end,
     ...base,
     // transformers 5 splits texts of its GPT2Tokenizer by GPT-2's pattern, whatever tokenizer.json has (SmolLM2's).

@@ -127,5 +127,5 @@ function peftUsage({ meta, base, frame, example, obstacle }: Trained, adapter: s
   const usage = { title: "In Python, with PEFT", language: "python" } as const;
   if (obstacle !== null) return { ...usage, text: `PEFT cannot load this model: ${obstacle}.`, code: null };
   const code = [...peftCode(meta, frame.end, pythonPath(base), adapter), ...useCode(meta, frame, example)];
-  return { ...usage, text: peftInstall(meta, frame.end), code: code.join("\n") };
+  return { ...usage, text: peftInstall(meta, frame), code: code.join("\n") };
 }

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";
 import { openBackend } from "../../src/backend/device.ts";
+import { isEncoder } from "../../src/config.ts";
 import { planExport } from "../../src/export/index.ts";
 import { longestText } from "../../src/export/peft-code.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
@@ -12,13 +13,17 @@ import { baseDtype } from "../../src/io/peft/adapter-meta.ts";
 import { type OpenedAdapter, openAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../../src/io/peft/peft.ts";
 import { readsPairs, type TextOrPair } from "../../src/pair.ts";
-import { isMean } from "../../src/tasks/index.ts";
 import type { Decision } from "../../src/tasks/predictions.ts";
+
+export { encoderModel } from "../helpers/tiny.ts";
 
 /** The largest error of the logits, relative to their norm: float32 on both sides. */
 const TOLERANCE = 1e-4;
 
 const TEXTS = ["See you at noon.", "WINNER!! Claim your free prize now: call 0900 123 456", "Ça va? 今日は 😀\n\tok"];
+
+/** For a fixture of test/golden/encoders. */
+const WORDS = ["w5 w27 w3", "w90", "w44 w44 w2 w31 w77, w60 w5"];
 
 /** Whether the export of a run computes what the run does, and a line about it. */
 export async function openExport(
@@ -31,11 +36,20 @@ export async function openExport(
   try {
     const { meta } = opened.adapter;
     const { losses } = await planExport(form, opened);
-    const [, , code] = /^(```+)python\n(.*?)^\1$/ms.exec(readFileSync(join(directory, "README.md"), "utf8"))!;
+    const readme = readFileSync(join(directory, "README.md"), "utf8");
+    const [, , code] = /^(```+)python\n(.*?)^\1$/ms.exec(readme)!;
+    const pipeline = readme.includes('also in pipeline("text-classification")');
     const texts = textsToTry(opened.adapter);
     const { begin, end } = opened.baseModel.vocabulary;
     const isLm = meta.task.objective === "lm";
-    const job = { directory, code, texts, length: longestText(meta), ...(isLm ? { begin: (begin ?? end).id } : {}) };
+    const job = {
+      directory,
+      code,
+      texts,
+      pipeline,
+      length: longestText(meta),
+      ...(isLm ? { begin: (begin ?? end).id } : {}),
+    };
     const { stdout, stderr } = spawnSync(python, ["test/exchange/open_export.py", JSON.stringify(job)], {
       encoding: "utf8",
     });
@@ -51,7 +65,7 @@ export async function openExport(
     const areSame = labels.length === meta.labels.length && labels.every((label, i) => label === meta.labels[i]);
     return {
       isRight: error <= TOLERANCE && areSame,
-      line: `opened by transformers ${version}: ${error.toExponential(0)}`,
+      line: `opened by transformers ${version}${pipeline ? ", also by its pipeline" : ""}: ${error.toExponential(0)}`,
     };
   } finally {
     await opened.baseModel.close();
@@ -61,13 +75,14 @@ export async function openExport(
 /** Some texts, and for a classifier one that is too long. */
 function textsToTry({ meta }: Adapter): TextOrPair[] {
   if (meta.task.objective === "lm") return TEXTS;
-  const all = [...TEXTS, "I will call you later. ".repeat(longestText(meta) / 4)];
+  const [some, long] = isEncoder(meta.model) ? [WORDS, "w9 w8 w7 w6 "] : [TEXTS, "I will call you later. "];
+  const all = [...some, long.repeat(longestText(meta) / 3)];
   return readsPairs(meta) ? all.map((text, i): TextOrPair => [text, all.at(i - 1)!]) : all;
 }
 
 /** The task without padding: at the last token instead of the last position. */
 const withoutPadding = ({ task, settings: { padTo, ...settings } }: AdapterMeta) => ({
-  task: { ...task, pooling: isMean(task) ? ("mean" as const) : ("last-token" as const) },
+  task: { ...task, pooling: task.pooling === "last" ? ("last-token" as const) : task.pooling },
   settings: { ...settings, ...(padTo ? { maxLength: padTo } : {}) },
 });
 

@@ -42,4 +42,8 @@ with torch.no_grad():
     if "padding=True" in job["code"]:
         assert torch.allclose(torch.tensor(classify(job["texts"])), torch.tensor(values), 1e-4, 1e-4), "in a batch"
 labels = [] if "begin" in job else list(model.config.id2label.values())
+if job["pipeline"]:
+    pipeline = transformers.pipeline("text-classification", model=".", top_k=None, function_to_apply="none")
+    rows = [{one["label"]: one["score"] for one in row} for row in pipeline(job["texts"], truncation=True)]
+    assert torch.allclose(torch.tensor([[row[label] for label in labels] for row in rows]), torch.tensor(values), 1e-4, 1e-4)
 print(json.dumps({"version": transformers.__version__, "labels": labels, "values": values}))

@@ -82,10 +82,12 @@ export function encoderModel(directory: string, name: string): string {
   if (existsSync(directory)) return directory;
   cpSync(packagePath(`test/golden/encoders/${name}/base`), directory, { recursive: true });
   const vocab = Object.fromEntries(Array.from({ length: 96 }, (_, id) => [`w${id}`, id]));
-  const model = { type: "WordPiece", unk_token: "w0", vocab };
+  const pieces = { continuing_subword_prefix: "##", max_input_chars_per_word: 100 };
+  const model = { type: "WordPiece", unk_token: "w0", ...pieces, vocab };
   const json = { added_tokens: [], normalizer: null, pre_tokenizer: { type: "BertPreTokenizer" }, model };
   writeFileSync(join(directory, "tokenizer.json"), JSON.stringify(json));
-  writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify({ eos_token: "w1" }));
+  const settings = { tokenizer_class: "PreTrainedTokenizerFast", eos_token: "w1", pad_token: "w1" };
+  writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify(settings));
   return directory;
 }
 

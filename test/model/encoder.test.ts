@@ -5,7 +5,7 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { packagePath } from "#platform";
+import { packagePath, writeDirectory } from "#platform";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { planExport } from "../../src/export/index.ts";
@@ -18,9 +18,9 @@ import type { Mode } from "../../src/methods/index.ts";
 import { AdamW } from "../../src/model/adamw.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { parameterList } from "../../src/model/trainable.ts";
-import type { Objective } from "../../src/tasks/index.ts";
+import type { Objective, Pooling } from "../../src/tasks/index.ts";
 import { knownBase, resolveOptions } from "../../src/train/options.ts";
-import { drawTensors, testMeta } from "../helpers/adapters.ts";
+import { drawTensors, readAll, testMeta } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -34,7 +34,7 @@ import {
   type Tolerance,
   withExpected,
 } from "../helpers/peft-fixtures.ts";
-import { smallModel } from "../helpers/tiny.ts";
+import { encoderModel, smallModel } from "../helpers/tiny.ts";
 
 const folder = packagePath("test/golden/encoders");
 const names = ["bert", "roberta", "xlm-roberta"];
@@ -112,29 +112,34 @@ test("a folder of sentence-transformers says its pooling and its prompt; what is
   await assertFails("unsupported-mode", ["encoders", "GPT-2"], () => parameterList({ ...spec, task }));
 });
 
+const HEADS = [
+  ["bert", "classifier", "bert.pooler.dense"],
+  ["roberta", "classifier.out_proj", "classifier.dense"],
+] as const;
+
 test("an encoder's head for texts is read at our pooling: by the README's code, and from PEFT by no one", async () => {
-  for (const [name, head] of [
-    ["bert", "classifier"],
-    ["roberta", "classifier.out_proj"],
-  ] as const) {
+  for (const [name, head] of HEADS) {
     const directory = temporaryFolder();
     cpSync(join(folder, name), directory, { recursive: true });
     await using opened = await openBaseModel(join(directory, "base"));
     const frame = { prompt: 'say "it": ', closes: true };
     const baseModel = { ...opened, vocabulary: { ...opened.vocabulary, ...frame } };
     const pairs = { columns: ["first", "second"] };
-    const task = { ...TASKS.classification, pooling: "cls", head_bias: true } as const;
-    const meta = testMeta({ target_modules: ["q"] }, { model: opened.config, task, settings: { pairs } });
-    const adapter = { meta, tensors: drawTensors(meta) };
-    for (const kind of ["peft", "merged"] as const) {
-      const { files } = await planExport(kind, { adapter, baseModel });
+    for (const [kind, pooling, token, row] of [
+      ["peft", "cls", "first", "x[:, 0]"],
+      ["merged", "last-token", "last", "x[range(len(x)), (mask.sum((1, 2)) - 1).tolist()]"],
+    ] as const) {
+      const task = { ...TASKS.classification, pooling, head_bias: true };
+      const meta = testMeta({ target_modules: ["q"] }, { model: opened.config, task, settings: { pairs } });
+      const { files, notes } = await planExport(kind, { adapter: { meta, tensors: drawTensors(meta) }, baseModel });
+      assert.match(notes[0]!, "has a layer before the head that was not trained");
       const readme = String(files.get("README.md"));
       for (const words of [
-        "It classifies by a text's first token",
+        `**It classifies by a text's ${token} token`,
         "has a layer before the head that was not trained",
         'prompt = "say \\"it\\": "',
         'tokenizer([prompt + "some text"], [prompt + "another text"], padding=True, return_token_type_ids=False, ',
-        `logits = model.${head}(x[:, 0])`,
+        `logits = model.${head}(${row})`,
       ])
         assert.ok(readme.includes(words), `${words}: ${readme}`);
       assert.not.match(readme, /pad_token|TemplateProcessing/);
@@ -155,6 +160,69 @@ test("an encoder's head for texts is read at our pooling: by the README's code, 
       loadAdapter(join(directory, "lora"), opened),
     );
   }
+});
+
+test("merged, the layer before an encoder's head passes a text's first token, and is no part of a base model", async () => {
+  for (const [name, head, layer] of HEADS)
+    for (const [dtype, part, temperature] of [
+      ["f32", 2 ** -14, 1],
+      ["f16", 2 ** -10, 2],
+    ] as const) {
+      const base = encoderModel(join(temporaryFolder(), name), name);
+      // bert-base-uncased says no class: a GPT-2's would read another tokenizer.
+      writeFileSync(join(base, "tokenizer_config.json"), JSON.stringify({ eos_token: "w1" }));
+      await using baseModel = await openBaseModel(base);
+      const { config: model, names } = baseModel;
+      const exported = async (pooling: Pooling) => {
+        const task = { ...TASKS["multi-label"], pooling, head_bias: true };
+        const rest = { model, task, labels: ["a", "b", "c"], settings: { temperature } };
+        const meta = testMeta({ target_modules: ["q", "head"] }, rest);
+        const plan = await planExport(
+          "merged",
+          { adapter: { meta, tensors: drawTensors(meta) }, baseModel },
+          { dtype },
+        );
+        const directory = temporaryFolder();
+        await writeDirectory(directory, plan.files);
+        await using back = await openBaseModel(directory);
+        assert.equal(back.names, names);
+        return { ...plan, tensors: await readAll(join(directory, "model.safetensors")) };
+      };
+      const { files, notes, tensors: written } = await exported("cls");
+      const { tensors: usual } = await exported("mean");
+      const C = model.n_embd;
+      const identity = Float32Array.from({ length: C * C }, (_, i) => (i % (C + 1) === 0 ? part : 0));
+      assert.equal(written.get(`${layer}.weight`), { shape: [C, C], data: identity });
+      assert.equal(written.get(`${layer}.bias`), { shape: [C], data: new Float32Array(C) });
+      // Powers of two: not a bit is lost.
+      const { data } = written.get(`${head}.weight`)!;
+      const expected = usual.get(`${head}.weight`)!.data;
+      if (dtype === "f32")
+        assert.equal(
+          data.map((value) => value * part),
+          expected,
+        );
+      else
+        assertRelative(
+          "head",
+          data.map((value) => value * part),
+          expected,
+          1e-3,
+        );
+      for (const [key, tensor] of usual) if (key !== `${head}.weight`) assert.equal(written.get(key), tensor, key);
+      assert.is(written.size, usual.size + 2);
+      // So transformers' class alone classifies as the run.
+      const readme = String(files.get("README.md"));
+      assert.equal(notes, []);
+      assert.match(
+        readme,
+        'transformers reads a text\'s first token, as in training, also in pipeline("text-classification").',
+      );
+      assert.match(readme, "logits = model.eval()(**batch).logits");
+      const json = (file: string) => JSON.parse(String(files.get(file)));
+      assert.is(json("config.json").problem_type, "multi_label_classification");
+      assert.is(json("tokenizer_config.json").tokenizer_class, "PreTrainedTokenizerFast");
+    }
 });
 
 /** Runs `body` with a model and the head of its fixture. */

@@ -70,7 +70,7 @@ export async function mergedTensors(
 
 /** A head of its own, under transformers' names; none of a language model. */
 export function headInFiles({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): ComputedTensor[] {
-  return headTensors(meta, tensors, finalNorm).map(([name, tensor]) => whole(name, tensor));
+  return headTensors(meta, tensors, finalNorm).map(([name, tensor]) => wholeTensor(name, tensor));
 }
 
 /** The base model's tensors and those of a language model's separate head, merged, by our names. */
@@ -110,7 +110,7 @@ function rounded(values: Float32Array): Float32Array {
   return halfToFloat(floatToHalf(values));
 }
 
-function whole(name: string, { shape, data }: NamedTensor): ComputedTensor {
+export function wholeTensor(name: string, { shape, data }: NamedTensor): ComputedTensor {
   return {
     name,
     shape,
