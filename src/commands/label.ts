@@ -5,6 +5,7 @@ import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { ClassicModel } from "../classic/model.ts";
 import { isClassic } from "../classic/parts.ts";
+import { UNREAD } from "../data/problems.ts";
 import { isFolder } from "../data/sets/source.ts";
 import { ConfigError } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
@@ -152,8 +153,7 @@ export async function embedFile(input: string, flags: EmbedFlags): Promise<void>
   // In pieces that a CPU takes some seconds for: between them progress is shown.
   const asked = { textColumn, encoding, sheet, isPair: false, chunkBytes: 1 << 14 };
   await withTable(await openTable(input, asked), input, (table, surveyed) =>
-    onDevice(flags, async (options) => {
-      const embedder = await Embedder.load(options);
+    onDevice(flags, Embedder.load, async (embedder) => {
       async function* embedRows(onProgress: (done: number) => void) {
         let done = 0;
         for await (const piece of unchangedRows(table, surveyed)) {
@@ -170,7 +170,6 @@ export async function embedFile(input: string, flags: EmbedFlags): Promise<void>
       await withProgress(rows, embedder, (onProgress) =>
         writeFileAtomic(output, write(embedRows(onProgress), [rows, embedder.size])),
       );
-      embedder.destroy();
       const empty = blank > 0 ? `; those of ${formatCount(blank)} without a text are zeros` : "";
       printNote(`saved to ${output}, vectors of ${embedder.size} numbers${empty}`);
     }),
@@ -223,27 +222,27 @@ export async function withClassifier<T>(
       });
     return work(await ClassicModel.load(directory));
   }
-  return onDevice(flags, async (options) => {
-    const classifier = await Classifier.load(directory, options);
-    const result = await work(classifier, options.device);
-    classifier.destroy();
-    return result;
-  });
+  return onDevice<Classifier, T>(flags, (options) => Classifier.load(directory, options), work);
 }
 
-/** Opens the device for `work` with a model, and closes it. */
-async function onDevice<T>(
+/** Opens the device and the model for `work`, and closes them; then says how many texts are of another script. */
+async function onDevice<M extends Pick<Classifier, "tokenizer" | "destroy">, T>(
   { model, device: name, threads = 0, dtype }: ModelFlags,
-  work: (options: ClassifierOptions & { device: Backend }) => Promise<T>,
+  load: (options: ClassifierOptions) => Promise<M>,
+  work: (loaded: M, device: Backend) => Promise<T>,
 ): Promise<T> {
   const device = await openBackend(name, { threads });
   try {
-    return await work({
+    const loaded = await load({
       device,
       onProgress: downloadProgress(process.stderr),
       ...(model === undefined ? {} : { model }),
       ...(dtype === undefined ? {} : { dtype }),
     });
+    const result = await work(loaded, device);
+    if (loaded.tokenizer.unread > 0) printNote(`${formatCount(loaded.tokenizer.unread)} ${UNREAD}`);
+    loaded.destroy();
+    return result;
   } finally {
     device.destroy();
   }

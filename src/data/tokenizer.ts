@@ -85,6 +85,9 @@ export class Tokenizer {
   /** Up to this many ids always decode into the memory of a chunk's ids. */
   private readonly shortIds: number;
 
+  /** Texts that `encodeRow` has read and whose letters are mostly in no token, as of a script that it lacks. */
+  unread = 0;
+
   private constructor(module: DataModule) {
     this.module = module;
     this.vocabSize = module.vocabulary.size;
@@ -163,7 +166,8 @@ export class Tokenizer {
    * `most`, of which the last closes a text.
    */
   encodeRow(text: string | readonly [string, string], most: number): Uint32Array {
-    const { separators, prompt } = this.module.vocabulary;
+    const { separators, prompt, lacks } = this.module.vocabulary;
+    if (lacks?.([text].flat().join(" "))) this.unread++;
     const [first, second] = (typeof text === "string" ? [text] : text).map((one) =>
       this.encode(prompt + one, { addSpecialTokens: false }),
     ) as [Uint32Array, Uint32Array?];

@@ -3,7 +3,7 @@ import { architectureName, isEncoder, type ModelConfig } from "../config.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { readModelJson } from "../io/model-file.ts";
 import { mergedTensors, wholeTensor } from "../io/peft/merge.ts";
-import type { Adapter, AdapterMeta } from "../io/peft/peft.ts";
+import type { Adapter } from "../io/peft/peft.ts";
 import { hasOwnPooling } from "../io/peft/peft-form.ts";
 import { type ComputedTensor, halved, streamedBytes, streamSafetensors } from "../io/safetensors/safetensors-write.ts";
 import type { FileContent } from "../platform/reader.ts";
@@ -21,7 +21,8 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
   checkMergeable(meta);
   const files = new Map<string, FileContent>([["config.json", await mergedConfig(adapter, baseModel, dtype)]]);
   for (const [name, content] of await tokenizerFiles(meta, baseModel)) files.set(name, content);
-  const isPassed = passesFirst(meta);
+  // That layer sees the first token alone.
+  const isPassed = isEncoder(meta.model) && meta.task.pooling === "cls";
   const part = dtype === "f16" ? 2 ** -10 : 2 ** -14;
   const scaled = isPassed ? divideHead(adapter, part, ["head.weight", "lora.head.B"]) : adapter;
   const merged = await mergedTensors(baseModel, scaled, finalNorm);
@@ -55,9 +56,6 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
   };
 };
 
-/** Whether the layer that transformers has before an encoder's head can be passed: it sees the first token alone. */
-const passesFirst = ({ task, model }: AdapterMeta) => isEncoder(model) && task.pooling === "cls";
-
 /**
  * The layer that transformers has before an encoder's head, tanh(W x + b), as one that passes x on: W is the identity
  * times a power of two, so small that tanh(x) is x, by which the head is divided. In f32 an x of 30 changes by 1e-6 of
@@ -65,8 +63,7 @@ const passesFirst = ({ task, model }: AdapterMeta) => isEncoder(model) && task.p
  */
 function passingLayer({ model_type, n_embd: C }: ModelConfig, part: number): ComputedTensor[] {
   const name = model_type === "bert" ? "bert.pooler.dense" : "classifier.dense";
-  const identity = new Float32Array(C * C);
-  for (let i = 0; i < C; i++) identity[i * (C + 1)] = part;
+  const identity = Float32Array.from({ length: C * C }, (_, i) => (i % (C + 1) === 0 ? part : 0));
   return [
     wholeTensor(`${name}.weight`, { shape: [C, C], data: identity }),
     wholeTensor(`${name}.bias`, { shape: [C], data: new Float32Array(C) }),

@@ -103,7 +103,8 @@ export abstract class AdapterModel<E extends Weights> {
 
   protected constructor(
     protected readonly loaded: LoadedModel<E>,
-    protected readonly tokenizer: Tokenizer,
+    /** The base model's. */
+    readonly tokenizer: Tokenizer,
   ) {
     if (loaded.name !== null) this.metas.set(loaded.name, loaded.meta);
     forgotten.register(this, loaded, this);

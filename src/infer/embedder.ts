@@ -49,6 +49,11 @@ export class Embedder {
     return typeof model === "object" ? open(model) : closing(await loadModel(model, downloads), open);
   }
 
+  /** The base model's. */
+  get tokenizer(): Classifier["tokenizer"] {
+    return this.classifier.tokenizer;
+  }
+
   /** The device that computes: see `Classifier.device`. */
   get device(): DeviceInfo {
     return this.classifier.device;

@@ -74,7 +74,7 @@ test("a run exported to PEFT classifies the same and can be trained further", as
   );
 });
 
-test("where a probe answers in place of a run, what was trained is exported for PEFT", async () => {
+test("where a probe answers, what was trained is exported for PEFT; texts of another script are counted", async () => {
   encoderModel(join(folder, "encoder"), "bert");
   writeFileSync(join(folder, "many.csv"), messages(30));
   const small = ["--data", "many.csv", "--epochs", "1", "--lr", "1e-9", "--threads", "1"];
@@ -86,6 +86,20 @@ test("where a probe answers in place of a run, what was trained is exported for 
   assert.is(JSON.parse(read("adapter_config.json")).peft_type, "LORA");
   assert.match(read("README.md"), "linear probe");
   assert.not.match(read("README.md"), "answers in place");
+  // Once, of all texts: the base has no such letters.
+  writeFileSync(join(folder, "chinese.csv"), `text\n${"你好\nw5 w6\n".repeat(2)}`);
+  for (const texts of [
+    ["你好", "w5", "你好"],
+    ["--in", "chinese.csv"],
+    ["chinese.csv", "--out", "labelled.csv"],
+  ]) {
+    const { stderr } = await run("classify", "--run", "served", "--threads", "1", ...texts);
+    assert.is(
+      stderr.split("2 texts are mostly letters that no token of the base model has: choose one").length,
+      2,
+      stderr,
+    );
+  }
   await refused(["linear probe", "--mode lora"], "export", "--run", "served/adapter", "--to", "peft", "--out", "none");
 });
 

@@ -83,7 +83,7 @@ test("what is no text is refused, a call ends by its signal, and an open model s
   await assertFails("no-such-model", () => Embedder.load({ device, model: "no-such-model" }));
 });
 
-const TEXTS = ["w3 w4, w5", 'w6 "w7"', "", "w8\nw9", "w3 w4, w5"];
+const TEXTS = ["w3 w4, w5", 'w6 "w7"', "", "w8\nw9", "w3 w4, w5", "你好"];
 const TABLE = `id,message\r\n${TEXTS.map((text, i) => `${i},"${text.replaceAll('"', '""')}"\r\n`).join("")}`;
 
 /** The texts and the vectors of a file of `size` numbers a row; numpy's has no texts. */
@@ -126,9 +126,10 @@ test("embed writes a vector for each row, in order, as an array of numpy's, CSV 
     const args = ["in.csv", "--model", model, "--device", "wasm", "--threads", "1", "--out", name];
     const finished = await runCommand("embed", args, { cwd: folder });
     assertCode(finished, 0);
-    assert.match(finished.stderr, 'in.csv: 5 rows, texts in column "message"');
-    assert.match(finished.stderr, /row 5\/5.*\n5 rows, .* rows\/s, on CPU/);
+    assert.match(finished.stderr, 'in.csv: 6 rows, texts in column "message"');
+    assert.match(finished.stderr, /row 6\/6.*\n6 rows, .* rows\/s, on CPU/);
     assert.match(finished.stderr, `saved to ${name}, vectors of 48 numbers; those of 1 without a text are zeros`);
+    assert.match(finished.stderr, "1 texts are mostly letters that no token of the base model has");
     const { texts, vectors } = await readVectors(name, embedder.size);
     assert.equal(texts, TEXTS, name);
     for (const [i, vector] of vectors.entries()) assertSameBits(`${name} ${i}`, vector, want[i]!);
