@@ -169,7 +169,7 @@ test("merged, the layer before an encoder's head passes a text's first token, an
       ["f16", 2 ** -10, 2],
     ] as const) {
       const base = encoderModel(join(temporaryFolder(), name), name);
-      // bert-base-uncased says no class: a GPT-2's would read another tokenizer.
+      // Some name no class: a GPT-2's would read another tokenizer.
       writeFileSync(join(base, "tokenizer_config.json"), JSON.stringify({ eos_token: "w1" }));
       await using baseModel = await openBaseModel(base);
       const { config: model, names } = baseModel;

@@ -156,7 +156,7 @@ test("the setting with the lowest validation loss is recommended, against the be
   assert.not.match(alone, /next best|this comparison alone/);
 });
 
-test("the steps of halving: what each rung trained, and what went on; methods are compared after their longest runs", async () => {
+test("the steps of halving: how many settings each rung trained; methods are compared after their longest runs", async () => {
   const { like, data } = await trainOnce();
   const spec = { base: { model: like.trial.model, epochs: 3 }, arms: [{ mode: ["last_layer", "all", "bitfit"] }] };
   const candidates = await listCandidates(
@@ -188,9 +188,7 @@ test("the steps of halving: what each rung trained, and what went on; methods ar
     Object.assign(cell, { trials: [record], tried: [record] });
   }
   const text = toMarkdown(reportBlocks(cells, data, { candidates })).replaceAll("\u00a0", " ");
-  assert.match(text, /of 3 settings each is first.* For 1 of the settings there was no time\. Settings/);
-  assert.match(text, "| 1 | 1 | 2 | 2 | 4 s | 0.4000 | full fine-tuning, rate 5e-4 | full fine-tuning, rate 5e-4 |");
-  assert.match(text, /\| 2 \| 3 \| 1 \| 1 \| 2 s \| 0\.2000 \| full fine-tuning, rate 5e-4 \| \S* ?\|/);
+  assert.match(text, /of 3 settings each is first.* There was time for 2 settings, then 1 setting\./);
   assert.match(
     text,
     /Recommended: full fine-tuning, 3 epochs, rate 5e-4, which has the lowest validation loss of 2 settings/,

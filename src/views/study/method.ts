@@ -3,6 +3,7 @@ import { hasAnswers, isLabelled, type TrainingData } from "../../data/training-d
 import { type Block, heading, note, text } from "../../document/blocks.ts";
 import { formatCount, joinWords, percent } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
+import { takesSteps } from "../../methods/index.ts";
 import { SAMPLES } from "../../statistics.ts";
 import { formatRate } from "../../study/grid.ts";
 import { finishedTrials, type Outcome } from "../../study/outcome.ts";
@@ -114,7 +115,7 @@ export function method(
 
 function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[]): string[] {
   const shared = outcomes
-    .filter(({ tried }) => tried.length === 0)
+    .filter(({ tried, mode }) => tried.length === 0 && takesSteps(mode))
     .map(({ lr }) => lr)
     .sort((a, b) => a - b);
   const choosing = cells.filter(({ rates }) => rates.length > 1);
