@@ -143,7 +143,7 @@ function listEntries(values: World): Record<string, Entry> {
 /** Functions without arguments that could be invalid. */
 const WITHOUT = [
   ...["device", "adapters", "activeAdapter", "disableAdapters", "enableAdapters", "destroy"],
-  ...["meta", "labels", "config", "batchSize", "decodeStream", "constructor"],
+  ...["meta", "labels", "config", "batchSize", "decodeStream", "tokenizer", "constructor"],
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =

@@ -13,9 +13,6 @@ type RunTrials = (trials: readonly Trial[]) => Promise<void>;
 /** Decides which trials are run, and in which order: with an aborted `signal` no more. */
 export type Strategy = (out: string, cells: readonly Cell[], run: RunTrials, signal: AbortSignal) => Promise<void>;
 
-/** The longest time of a timer, in seconds. */
-const LONGEST = 2 ** 31 / 1000 - 1;
-
 /** Does work with a signal that is aborted with another one, and when the time is up. */
 export async function withDeadline(
   other: AbortSignal,
@@ -27,7 +24,7 @@ export async function withDeadline(
     printNote("the time is up: stopping after a checkpoint");
     deadline.abort();
   };
-  const timer = setTimeout(pass, 1000 * Math.min(LONGEST, Math.max(0, secondsLeft)));
+  const timer = setTimeout(pass, 1000 * Math.max(0, secondsLeft));
   await work(AbortSignal.any([other, deadline.signal])).finally(() => clearTimeout(timer));
 }
 
@@ -68,21 +65,12 @@ export function halving(
         await take(trials, before - secondsLeft());
       },
     });
-    if (!signal.aborted || secondsLeft() <= 0) for (const line of describeRest(candidates, losses)) printNote(line);
+    const untried = candidates.filter(({ rungs }) => !losses.has(rungs[0]![0]!.key)).length;
+    if (untried > 0 && (!signal.aborted || secondsLeft() <= 0))
+      printNote(
+        `${untried} of ${countOf(candidates, "setting")} not tried: the same command goes on with more minutes`,
+      );
   };
-}
-
-/** What there was no time for. */
-function describeRest(candidates: readonly Candidate[], losses: ReadonlyMap<string, number>): string[] {
-  const ended = (rung: number) => candidates.filter(({ rungs }) => losses.has(rungs[rung]![0]!.key)).length;
-  const rungs = candidates[0]!.rungs.length;
-  const rest = [
-    ...(ended(0) < candidates.length
-      ? [`${candidates.length - ended(0)} of ${countOf(candidates, "setting")} not tried`]
-      : []),
-    ...(rungs > 1 && ended(rungs - 1) === 0 ? ["none trained to the end"] : []),
-  ];
-  return rest.length > 0 ? [`${rest.join(", ")}: the same command goes on with more minutes`] : [];
 }
 
 /** "rung 2 of 3: 4 trials, epochs: 3, about 40 s" */

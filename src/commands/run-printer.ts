@@ -75,7 +75,7 @@ export class RunPrinter {
   }
 
   saved(directory: string, record: RunRecord): void {
-    const { state, options, peftObstacle } = record;
+    const { state, peftObstacle } = record;
     const peft = peftObstacle === null;
     const report = joinPath(directory, REPORT);
     if (this.json) {
@@ -83,12 +83,6 @@ export class RunPrinter {
       return;
     }
     print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}; report: ${report}`);
-    if (METHODS[options.mode].peft)
-      print(
-        peft
-          ? "PEFT can load its adapter/: export --to peft writes the code"
-          : `PEFT cannot load its adapter/: ${peftObstacle}`,
-      );
     if (wouldGainByFolds(record))
       print(
         `measured on ${record.counts.rows[2]} rows alone: train --folds ${USUAL_FOLDS} measures on all rows, and learns from all`,

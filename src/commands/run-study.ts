@@ -251,10 +251,8 @@ function trainTrials(
           onEvent({ type: "failed", trial, error: errorRecord(error) }, error);
         }
       }
-      const ofTrial = ({ model }: Trial) => dataOf(model);
-      await runTrials({
-        ...{ out, trials, device, dataOf: ofTrial, signal, views, onEvent, checkpointEvery, store, ended },
-      });
+      const shared = { out, device, signal, views, onEvent, checkpointEvery, store, ended };
+      await runTrials({ ...shared, trials, dataOf: ({ model }) => dataOf(model) });
     };
     const follow = (signal: AbortSignal) => strategy(out, cells, (some) => run(some, signal), signal);
     await (secondsLeft ? withDeadline(interrupted, secondsLeft(), follow) : follow(interrupted));

@@ -22,7 +22,7 @@ import { candidateCells } from "../study/halving.ts";
 import { finishedTrials } from "../study/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../study/presets.ts";
 import { divide } from "../study/shards.ts";
-import { collect, type FinishedCell, keepPart, partCount, readFinishedCells } from "../study/store.ts";
+import { collect, type FinishedCell, readFinishedCells } from "../study/store.ts";
 import { readStudy, refuseForeign, refuseOther } from "../study/study-record.ts";
 import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
 import { calledAs } from "./called.ts";
@@ -180,7 +180,8 @@ function parseShard(flag: string | undefined): { i: number; n: number } {
 /** Throws ConfigError for what --minutes does not go with. */
 function checkMinutes({ minutes, shard, collect }: SweepFlags): void {
   if (minutes === undefined) return;
-  checkNumber("--minutes", minutes, { min: 0, above: true });
+  // A timer has 24 days.
+  checkNumber("--minutes", minutes, { min: 0, above: true, max: 30_000 });
   const [other] = [shard && "--shard", collect && "--collect"].filter(Boolean);
   if (other)
     throw new ConfigError("options-conflict", `--minutes and ${other} are mutually exclusive`, {
@@ -218,22 +219,19 @@ await main(async () => {
   const say = json ? printNote : print;
   const all = runnableTrials(cells, () => 0);
   const parts = shard.n > 1 ? divide(cells, shard.n, costOf) : undefined;
-  const part = `${shard.i}/${shard.n}`;
   const isMine = ({ key }: Trial) => parts === undefined || parts.get(key) === shard.i;
   if (!flags.collect && !all.some(isMine)) {
-    say(`part ${part} has no trials: the sweep has ${all.length}`);
+    say(`part ${shard.i}/${shard.n} has no trials: the sweep has ${all.length}`);
     return 0;
   }
   if (flags.plan) return planStudy({ ...study, cells }, flags, isMine);
   const device = await openBackend(flags.device, { threads: flags.threads });
-  /** Before the trials: notes the part, and takes what other shards have finished. */
+  /** Before the trials: takes what other shards have finished. */
   const onBegun = async () => {
-    if (flags.shard) await keepPart(out, part);
     if (!flags.collect) return;
     const collected = await collect(out, flags.collect);
     say(`${collected} ${collected === 1 ? "trial" : "trials"} collected`);
-    const read = await readFinishedCells(out, cells, study.read);
-    for (const line of listMissing(read, costOf, await partCount(flags.collect))) say(line);
+    for (const line of listMissing(await readFinishedCells(out, cells, study.read))) say(line);
   };
   const resumption = "the same command resumes the sweep";
   const budget =
@@ -241,23 +239,12 @@ await main(async () => {
   return runStudy(study, { out, device, json, isMine, onBegun, resumption, ...budget }).finally(() => device.destroy());
 }, "files");
 
-/** The trials that are not there, a line each, with their parts of `parts`. */
-function listMissing(
-  cells: readonly FinishedCell[],
-  trialCost: (trial: Trial) => number,
-  parts: number | undefined,
-): string[] {
+/** The trials that are not there, a line each. */
+function listMissing(cells: readonly FinishedCell[]): string[] {
   const known = runnableTrials(cells, ({ chosen }) => chosen);
-  const finished = finishedTrials(cells).map(({ trial }) => trial);
-  const missing = without(known, finished);
-  if (missing.length === 0) return [];
-  const later = runnableTrials(cells, ({ chosen = 0 }) => chosen).length - known.length;
-  const more = later > 0 ? `, and ${later} more at learning rates that are not chosen yet` : "";
-  const division = parts === undefined ? undefined : divide(cells, parts, trialCost);
-  const title = titleTrials(cells);
-  const placeOf = ({ key }: Trial) => (division ? `: part ${division.get(key)}/${parts}` : "");
-  return [
-    `${countOf(missing, "trial")} missing${more}:`,
-    ...missing.map((trial) => `  ${title(trial)}${placeOf(trial)}`),
-  ];
+  const missing = without(
+    known,
+    finishedTrials(cells).map(({ trial }) => trial),
+  );
+  return missing.length === 0 ? [] : [`${countOf(missing, "trial")} missing:`, ...missing.map(titleTrials(cells))];
 }

@@ -153,15 +153,12 @@ export class TrialPrinter {
     tryIt(directory, await readRecord(directory));
   }
 
-  /** Says which trials of other shards are missing for a learning rate to be chosen. */
+  /** Says where trials of other shards are missing for a learning rate to be chosen. */
   private wait(cells: readonly FinishedCell[]): void {
     const waiting = cells.filter(({ missing }) => missing.length > 0);
     const missing = waiting.flatMap((cell) => cell.missing);
-    if (missing.length === 0) return;
-    print(
-      `the learning rate of ${countOf(waiting, "setting")} is chosen after ${countOf(missing, "trial")} of other shards, ` +
-        `such as: ${this.title(missing[0]!)}; then run this command again`,
-    );
+    const words = `the learning rate of ${countOf(waiting, "setting")} is chosen after ${countOf(missing, "trial")} of other shards`;
+    if (missing.length > 0) print(`${words}: then run this command again`);
   }
 
   stop(): void {

@@ -134,25 +134,42 @@ export class Features {
   }
 
   private async read(set: ExampleSet, { signal, onRows }: HowToRead): Promise<void> {
-    const { reading } = this;
-    const { kept } = reading;
+    const { kept } = this.reading;
     const keys = Array.from({ length: set.size }, (_, row) => keyOf(set, row));
     const rows = [...new Map(keys.map((key, row) => [key, row])).values()].filter((row) => !kept.has(keys[row]!));
     if (rows.length < set.size) onRows?.(set.size - rows.length);
     if (rows.length > 0) {
       this.engine ??= await this.open();
-      const { engine } = this;
-      const examples: Float32Array[] = [];
-      await engine.until(signal, () => computeExamples(engine, someOf(set, rows), examples, { signal, onRows }));
-      for (const [i, row] of rows.entries()) {
-        kept.set(keys[row]!, examples[i]!);
-        reading.bytes += examples[i]!.byteLength;
-      }
+      await this.engine.until(signal, () => this.run(set, rows, keys, { signal, onRows }));
     }
     this.sets.set(
       set,
       keys.map((key) => kept.get(key)!),
     );
+  }
+
+  /** Reads the examples of a set at these positions. */
+  private async run(set: Batches, at: readonly number[], keys: readonly string[], { signal, onRows }: HowToRead) {
+    const engine = this.engine!;
+    const { features, capacity, spec } = engine.plan;
+    const { tensor, rows } = features!;
+    const width = tensor.shape[1]!;
+    const some = {
+      size: at.length,
+      batchTokenCount: (i: number) => set.batchTokenCount(at[i]!),
+      batch: (order: ArrayLike<number>) => set.batch(Array.from(order, (i) => at[i]!)),
+    };
+    for (const packed of evaluationBatches(some, capacity)) {
+      signal?.throwIfAborted();
+      const values = await engine.computeFeatures(modelBatch(packed, spec.task.pooling));
+      const bounds = rows === "tokens" ? packed.starts : Uint32Array.from(packed.starts.keys());
+      for (const [b, position] of packed.positions.entries()) {
+        const one = values.subarray(bounds[b]! * width, bounds[b + 1]! * width);
+        this.reading.kept.set(keys[position]!, one);
+        this.reading.bytes += one.byteLength;
+      }
+      onRows?.(packed.positions.length);
+    }
   }
 
   /** Those of an example whose text was in a set that was computed. */
@@ -185,29 +202,3 @@ type Batches = Examples<DatasetBatch | TokenBatch>;
 
 /** The tokens of an example, and how many of them are no padding. */
 const keyOf = (set: ExampleSet, row: number) => `${set.lengths[row]} ${(set as Batches).batch([row]).ids.join()}`;
-
-/** The examples of a set at these positions. */
-function someOf(set: Batches, rows: readonly number[]): Pick<Batches, "size" | "batchTokenCount" | "batch"> {
-  const batch = (order: ArrayLike<number>) => set.batch(Array.from(order, (i) => rows[i]!));
-  return { size: rows.length, batchTokenCount: (i) => set.batchTokenCount(rows[i]!), batch };
-}
-
-/** Adds one array per example, as views of the batches' outputs. */
-async function computeExamples(
-  engine: Engine,
-  examples: Parameters<typeof evaluationBatches<DatasetBatch | TokenBatch>>[0],
-  all: Float32Array[],
-  { signal, onRows }: HowToRead,
-): Promise<void> {
-  const { features, capacity, spec } = engine.plan;
-  const { tensor, rows } = features!;
-  for (const packed of evaluationBatches(examples, capacity)) {
-    signal?.throwIfAborted();
-    const values = await engine.computeFeatures(modelBatch(packed, spec.task.pooling));
-    const bounds = rows === "tokens" ? packed.starts : Uint32Array.from(packed.starts.keys());
-    const width = tensor.shape[1]!;
-    for (let b = 0; b < packed.starts.length - 1; b++)
-      all.push(values.subarray(bounds[b]! * width, bounds[b + 1]! * width));
-    onRows?.(packed.starts.length - 1);
-  }
-}

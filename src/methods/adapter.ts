@@ -57,7 +57,8 @@ export const guide: Guide<AdapterOptions> = {
       why: "The width of the small layers that are added to each block. Wider layers can learn more and take more memory.",
     },
   },
-  rates: { lowest: 1e-4, papers: "3e-5 to 3e-3 (Houlsby et al. 2019)" },
+  // In papers: 3e-5 to 3e-3 (Houlsby et al. 2019).
+  rates: { lowest: 1e-4 },
   size: { setting: "bottleneck" },
   duration: 0.7,
 };

@@ -16,7 +16,8 @@ export const guide: Guide = {
   choice: "biases (BitFit)",
   about: "Only the biases, which are added after each matrix product, and a classifier's head are trained.",
   settings: {},
-  rates: { lowest: 1e-4, papers: "1e-4 to 1e-3 (Ben Zaken et al. 2021)" },
+  // In papers: 1e-4 to 1e-3 (Ben Zaken et al. 2021).
+  rates: { lowest: 1e-4 },
   duration: 1.1,
   compared: [{ settings: {} }],
 };

@@ -18,7 +18,8 @@ export const guide: Guide = {
   about:
     "Full fine-tuning changes every parameter: the whole square. It needs the most memory, and its result is as large as the model.",
   settings: {},
-  rates: { lowest: 1e-5, papers: "1e-5 to 5e-5 (Devlin et al. 2019, Ben Zaken et al. 2021)" },
+  // In papers: 1e-5 to 5e-5 (Devlin et al. 2019, Ben Zaken et al. 2021).
+  rates: { lowest: 1e-5 },
   duration: 1.6,
   compared: [{ settings: {} }],
 };

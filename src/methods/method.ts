@@ -92,7 +92,7 @@ export interface Guide<Options = object> {
   about?: string;
   settings: { readonly [K in keyof Options]: SettingWords };
   /** The lowest learning rate that a sweep tries, and those of its paper, with Adam unless stated otherwise. */
-  rates: { lowest: number; papers?: string };
+  rates: { lowest: number };
   /** The setting that decides how many parameters it trains, and its largest value in a sweep. */
   size?: { setting: keyof Options; most?: (model: ModelConfig) => number };
   /** The duration of a run, measured on gpt2-micro, in runs with LoRA. */

@@ -28,7 +28,8 @@ export const guide: Guide<VirtualOptions> = {
   choice: "prefix tuning",
   about: "Trained keys and values stand before each text in every block's attention. The model stays as it is.",
   settings: { virtualTokens: virtualTokensWords },
-  rates: { lowest: 1e-3, papers: "5e-5 with an MLP over the prefix (Li and Liang 2021)" },
+  // In papers: 5e-5 with an MLP over the prefix (Li and Liang 2021).
+  rates: { lowest: 1e-3 },
   size: { setting: "virtualTokens", most: mostTokens },
   duration: 1,
 };

@@ -51,7 +51,8 @@ export const guide: Guide<VirtualOptions> = {
   choice: "prompt tuning",
   about: "Trained vectors stand before each text, as if they were words. The model stays as it is.",
   settings: { virtualTokens: virtualTokensWords },
-  rates: { lowest: 1e-3, papers: "0.3 with Adafactor (Lester et al. 2021)" },
+  // In papers: 0.3 with Adafactor (Lester et al. 2021).
+  rates: { lowest: 1e-3 },
   size: { setting: "virtualTokens", most: mostTokens },
   duration: 1.4,
 };

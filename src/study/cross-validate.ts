@@ -198,11 +198,19 @@ export async function crossValidate(args: CrossValidateArguments, views: FoldVie
   const folds = await listFolds(parts, named, options);
   if (out !== undefined) await beginStudy(out, record);
   const ended = new Ended(out);
-  const onEvent = (event: StudyEvent) => report?.(event);
   const trained = await trainFolds(
     { asked, all, folds, named, options },
     {
-      ...{ out, device, model, signal, checkpointEvery, views: views.files, ended, onEvent },
+      ...{
+        out,
+        device,
+        model,
+        signal,
+        checkpointEvery,
+        views: views.files,
+        ended,
+        onEvent: (event) => report?.(event),
+      },
     },
   );
   if (Array.isArray(trained)) {

@@ -170,26 +170,6 @@ export async function keepError(out: string, trial: Trial, error: Error | null):
   await (error ? writeFileAtomic(path, `${error.message}\n`) : remove(path));
 }
 
-const PARTS = "parts";
-
-/** Notes that the directory has trials of this part "i/n". */
-export async function keepPart(out: string, part: string): Promise<void> {
-  await writeFileAtomic(joinPath(out, PARTS, part.replace("/", "-of-")), "");
-}
-
-/** The number of parts of the division that the directories are of; undefined if they are of none, or of several. */
-export async function partCount(folders: readonly string[]): Promise<number | undefined> {
-  const counts = new Set<number>();
-  for (const folder of folders.map((one) => joinPath(one, PARTS))) {
-    if (!(await exists(folder))) continue;
-    for (const name of await listDirectory(folder)) {
-      const [, count] = /^\d+-of-(\d+)$/.exec(name) ?? [];
-      if (count) counts.add(Number(count));
-    }
-  }
-  return counts.size === 1 ? [...counts][0] : undefined;
-}
-
 /** Copies finished trials of other sweep directories into `out`; returns their number. */
 export async function collect(out: string, folders: readonly string[]): Promise<number> {
   const to = joinPath(out, TRIALS);

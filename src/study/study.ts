@@ -96,10 +96,9 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
   if (out !== undefined) await beginStudy(out, record);
   const cells = gatherSeeds(trials.map((trial) => ({ rates: [[trial]] })));
   const ended = new Ended(out);
-  const onEvent = (event: StudyEvent) => args.onEvent?.(event);
   await runTrials({
     ...{ out, trials: runnableTrials(cells), device, model, dataOf: () => data, signal, checkpointEvery },
-    ...{ views: views.files, onEvent, ended },
+    ...{ views: views.files, onEvent: (event) => args.onEvent?.(event), ended },
   });
   const found = new Map<string, TrainedRun>();
   for (const trial of trials) {

@@ -231,11 +231,18 @@ function weighAgainstBest(record: RunRecord): string | null {
   return [enough, ideas.length > 0 ? `Try ${ideas.join(", or ")}.` : []].flat().join(" ") || null;
 }
 
+/** Rows from which LoRA on an encoder was better than its probe (src/bench/README.md, "The linear probe"). */
+const LORA_PAYS = 1000;
+
 /**
  * What helped a small GPT-2 on four of five data sets (src/bench/README.md, "The defaults"), where more epochs, other
  * rates and dropout did not. Nothing was measured on larger ones, on encoders or of texts.
  */
-function whatHelps({ objective, options: { mode, targets }, parameters, vocabulary }: RunRecord): string[] {
+function whatHelps({ objective, options: { mode, targets }, parameters, vocabulary, counts }: RunRecord): string[] {
+  if (METHODS[mode].isFitted)
+    return counts.rows[0]! < LORA_PAYS
+      ? []
+      : [`${setting("mode", "lora")}: of so many rows it can learn more, in minutes`];
   if (parameters >= LARGE || vocabulary !== undefined || !hasHead({ objective }) || METHODS[mode].withoutModel)
     return [];
   const isLora = mode === "lora";

@@ -57,7 +57,8 @@ test("a study of seeds has a run of each, a report, and names the best one", asy
   const [first, second] = records.map(({ results }) => results!.after.val!.loss);
   const best = trialsOf("whole")[first! <= second! ? 0 : 1]!;
   assert.match(stdout, `--run whole/trials/${best} "`);
-  assertCode(await runCommand("classify", ["--run", `whole/trials/${best}`, "x"], { cwd: folder }), 0);
+  assertCode(await runCommand("classify", ["--run", "whole", "x"], { cwd: folder }), 0);
+  assert.is(studyOf("whole").best, best);
 });
 
 test("stopped, it is resumed by its directory or a trial's, with the bits of one that was never stopped", async () => {
@@ -174,6 +175,7 @@ test("folds test every row, and the run that is saved has learned from all of th
   const record = recordOf("folds", final!);
   assert.equal([record.folds, record.counts.rows, record.evaluations], [3, [40, 0, 0], []]);
   assert.match(resumed.stdout, `--run folds/trials/${final} "`);
+  assert.is(studyOf("folds").best, final);
   const lines = readFileSync(join(folder, "folds", "out-of-fold.csv"), "utf8")
     .trim()
     .split("\r\n");

@@ -222,7 +222,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   for (const words of [
     "each of 1 setting was trained with seed 1 at each of 3 rates",
     "| head only | 1.0000 | 2.0000 |",
-    "| failed | 0.001 | yes |",
+    "| failed | 0.001 |",
     "1 of 1 chosen rates are at an end of their range",
     "About the arms.",
     `(trials/${low.name}/report.html)`,
@@ -230,7 +230,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
     assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
   assert.ok(existsSync(join(trialDirectory(out, low), "predictions.csv")));
   const rates = readFileSync(join(out, "figures", "rates.csv"), "utf8");
-  assert.match(rates, /^run,0.001,0.01,0.03,chosen,at an end\r\nhead only,1,2,failed,0.001,yes\r\n$/);
+  assert.match(rates, /^run,0.001,0.01,0.03,chosen\r\nhead only,1,2,failed,0.001\r\n$/);
 });
 
 /** A cell of a made-up trial that is right about so many rows of the test set, of two classes. */

@@ -148,9 +148,19 @@ test("the setting with the lowest validation loss is recommended, against the be
   const text = (await report(worse, next, best)).replaceAll("\u00a0", " ");
   assert.match(
     text,
-    /Recommended: head only, rate 0\.01, which has the lowest validation loss of 3 settings\. Its test accuracy is 83\.3 %, 95 % interval 64\.1 % to 93\.3 %: \S.* "[^"]+" \(\d+\.\d %, p [=<] \d\.\d+\) and (not distinguishable from )?the next best setting, full fine-tuning \(95\.8 %, p = 0\.250\)\. The p of that setting is of this comparison alone/,
+    /Recommended: head only, rate 0\.01, which has the lowest validation loss of 3 settings\. Its test accuracy is 83\.3 %, 95 % interval 64\.1 % to 93\.3 %: \S.* "[^"]+" \(\d+\.\d %, p [=<] \d\.\d+\) and (not distinguishable from )?the next best setting, full fine-tuning \(95\.8 %, p = 0\.250\)\.$/m,
   );
   assert.match(text, /```sh\nnpx lowrank train my\.csv --model \S+ --mode last_layer .*```/s);
+  // A probe takes seconds: another setting has to be better on the test rows, not only on the few of the validation set.
+  const probe = made(trainOptions({ mode: "probe" }), 19, 0.5);
+  const probed = (await report(best, probe)).replaceAll("\u00a0", " ");
+  assert.match(
+    probed,
+    /Recommended: linear probe, which takes seconds\. .* the setting with the lowest validation loss, head only/,
+  );
+  assert.match(probed, /```sh\nnpx lowrank train my\.csv --model \S+ --mode probe/);
+  const behind = await report(best, made(trainOptions({ mode: "probe" }), 8, 0.5));
+  assert.match(behind, "Recommended: head only");
   const alone = await report(best);
   assert.match(alone, "Recommended: head only, rate 0.01. Its test accuracy is");
   assert.not.match(alone, /next best|this comparison alone/);

@@ -2,7 +2,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { beginStudy, findStudy, readStudy, type StudyRecord } from "../../src/study/study-record.ts";
+import { runOf } from "../../src/io/peft/open-adapter.ts";
+import { beginStudy, findStudy, keepBest, readStudy, type StudyRecord } from "../../src/study/study-record.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -26,6 +27,22 @@ test("a study is read as it was written, and is known by its directory and its t
   // What is asked next is what is resumed; the models are those of all that was asked.
   await beginStudy(out, { ...STUDY, bases: { other: "ef" }, seeds: 3 });
   assert.equal(await readStudy(out), { ...STUDY, bases: { gpt2: "cd", other: "ef" }, seeds: 3 });
+});
+
+test("what uses a run takes that of a study which answers, once there is one; any other directory is itself", async () => {
+  const out = join(folder, "answers");
+  await beginStudy(out, STUDY);
+  await assertFails("not-an-adapter", ["no result yet", out], () => runOf(out));
+  await keepBest(out, undefined);
+  await assertFails("not-an-adapter", ["no result yet", out], () => runOf(out));
+  await keepBest(out, { name: "one" });
+  assert.equal(await readStudy(out), { ...STUDY, best: "one" });
+  assert.is(await runOf(out), join(out, "trials", "one"));
+  // While it goes on the one before answers.
+  await beginStudy(out, { ...STUDY, seeds: 3 });
+  assert.is(await runOf(out), join(out, "trials", "one"));
+  for (const other of [folder, join(out, "trials", "one"), "model.zip", "model.gguf", "none"])
+    assert.is(await runOf(other), other);
 });
 
 test("a directory that a killed process, or the system, has left empty is taken", async () => {

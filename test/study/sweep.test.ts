@@ -15,14 +15,7 @@ import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } 
 import { bestTrial, listOutcomes } from "../../src/study/outcome.ts";
 import { SWEEPS } from "../../src/study/presets.ts";
 import { runTrials, type StudyEvent } from "../../src/study/runner.ts";
-import {
-  collect,
-  type FinishedCell,
-  keepPart,
-  partCount,
-  readFinished,
-  type TrialRecord,
-} from "../../src/study/store.ts";
+import { collect, type FinishedCell, readFinished, type TrialRecord } from "../../src/study/store.ts";
 import { peakMemory } from "../../src/train/plan-event.ts";
 import { train } from "../../src/train/trainer.ts";
 import { toHtml } from "../../src/views/html.tsx";
@@ -269,16 +262,6 @@ test("a trial that another process has begun meanwhile is left to it; one that w
   assert.ok(seen.includes(`elsewhere ${second}`) && seen.includes(`done ${first}`), seen.join());
   const next = await run({ ...sweep, trials });
   assert.ok(next.includes(`skip ${first}`) && next.includes(`done ${second}`), next.join());
-});
-
-test("how many parts a sweep had is known from their directories, of one division", async () => {
-  const out = (name: string) => join(folder, "parts", name);
-  await keepPart(out("a"), "1/3");
-  await keepPart(out("b"), "3/3");
-  await keepPart(out("other"), "1/2");
-  assert.is(await partCount([out("a"), out("b"), out("none")]), 3);
-  assert.is(await partCount([out("none")]), undefined);
-  assert.is(await partCount([out("a"), out("other")]), undefined);
 });
 
 /** A column's cell in the first row of a table. */

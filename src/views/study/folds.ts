@@ -11,7 +11,7 @@ import {
   type Table,
   text,
 } from "../../document/blocks.ts";
-import { capital, digits, formatCount, formatDuration, formatLoss, percent } from "../../format.ts";
+import { capital, digits, formatCount, formatLoss, percent } from "../../format.ts";
 import { sheetLine } from "../../io/csv.ts";
 import { takesSteps } from "../../methods/index.ts";
 import type { RunRecord } from "../../run/record.ts";
@@ -193,12 +193,6 @@ function foldsTable({ all, runs }: FoldResults): Table {
   const measure = judgedBy(all);
   const columns: RowColumn<RunRecord & TrialRecord>[] = [
     { title: "Fold", key: "fold", value: ({ data }) => Number(data.fold) },
-    ...(["Training", "Validation", "Test"] as const).map(
-      (title, i): RowColumn<RunRecord & TrialRecord> => ({
-        ...{ title, key: `${title.toLowerCase()} rows`, format: formatCount },
-        value: ({ counts }) => counts.rows[i],
-      }),
-    ),
     { title: "Epoch kept", key: "epoch", format: digits(1), value: keptEpoch },
     {
       ...{ title: "Validation loss", key: "validation loss", format: formatLoss },
@@ -212,7 +206,6 @@ function foldsTable({ all, runs }: FoldResults): Table {
       } as const),
       ...{ format: measure.format, value: (run: TrialRecord) => figureOf(measure, run) },
     },
-    { title: "Time", key: "seconds", format: formatDuration, value: ({ seconds }) => seconds },
   ];
   return makeTable("folds", "Folds", columns, runs);
 }

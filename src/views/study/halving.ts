@@ -14,17 +14,14 @@ export function steps(candidates: readonly Candidate[] | undefined, finished: re
       "setting",
     ),
   );
-  return [
-    heading("Steps"),
-    text(
-      (rungs.length > 1
-        ? `The settings were chosen by successive halving (Jamieson and Talwalkar 2016): of ${countOf(candidates, "setting")} each is first ` +
-          "trained for few epochs; the third with the lowest validation loss goes on to more. Every run starts from its " +
-          "first step, with a schedule of its own, so that it can be repeated by hand. The test set decided nothing. " +
-          "Settings that did not go on are compared as they were after fewer epochs."
-        : candidates.length > 1
-          ? `Of ${candidates.length} settings each is trained to the end: runs of fewer epochs would save less than half of the time.`
-          : "The setting is trained to the end.") + ` There was time for ${rungs.join(", then ")}.`,
-    ),
-  ];
+  const how =
+    rungs.length > 1
+      ? `The settings were chosen by successive halving (Jamieson and Talwalkar 2016): of ${countOf(candidates, "setting")} each is first ` +
+        "trained for few epochs; the third with the lowest validation loss goes on to more. Every run starts from its " +
+        "first step, with a schedule of its own, so that it can be repeated by hand. The test set decided nothing. " +
+        "Settings that did not go on are compared as they were after fewer epochs."
+      : candidates.length > 1
+        ? `Of ${candidates.length} settings each is trained to the end: runs of fewer epochs would save less than half of the time.`
+        : "The setting is trained to the end.";
+  return [heading("Steps"), text(`${how} There was time for ${rungs.join(", then ")}.`)];
 }

@@ -2,8 +2,7 @@
 
 import { type Block, figure, heading, makeTable, text } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
-import { METHODS } from "../../methods/index.ts";
-import { GUIDES, hasSetting } from "../../methods/training.ts";
+import { hasSetting } from "../../methods/training.ts";
 import { formatRate } from "../../study/grid.ts";
 import { type Outcome, testEstimate } from "../../study/outcome.ts";
 import type { Measure } from "../../tasks/compare.ts";
@@ -66,13 +65,9 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
     return lr === Math.min(...tries) || lr === Math.max(...tries);
   };
   const atEnd = tuned.filter(isAtEnd).length;
-  const papers = [...new Set(tuned.map(({ mode }) => mode))].filter((mode) => GUIDES[mode].rates.papers !== undefined);
   const notes = [
     ...(atEnd > 0
       ? [`${atEnd} of ${tuned.length} chosen rates are at an end of their range, beyond which a rate may be better.`]
-      : []),
-    ...(papers.length > 0
-      ? [`Rates in papers: ${papers.map((mode) => `${METHODS[mode].title} ${GUIDES[mode].rates.papers}`).join("; ")}.`]
       : []),
   ];
   const title = "Learning rates: validation loss";
@@ -88,7 +83,6 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
           value: ({ tried }: Outcome) => lossAt(tried, lr),
         })),
         { title: "Chosen", key: "chosen", format: formatRate, value: ({ lr }) => lr },
-        { title: "At an end", key: "at an end", value: (outcome) => (isAtEnd(outcome) ? "yes" : "no") },
       ],
       tuned,
     ),

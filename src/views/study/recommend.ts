@@ -89,11 +89,7 @@ function recommend(
     first ? `: ${asWords(first.standing)} ${first.other}` : "",
     second ? ` and ${isSame ? "" : `${asWords(second.standing)} `}${second.other}` : "",
   ].join("");
-  const uncorrected =
-    second && settings > 2
-      ? " The p of that setting is of this comparison alone; where all settings are compared, p is corrected."
-      : "";
-  return `Recommended: ${label}${rate}${why}. Its test ${nameMeasure(measure)} is ${figure}${compared}.${uncorrected}`;
+  return `Recommended: ${label}${rate}${why}. Its test ${nameMeasure(measure)} is ${figure}${compared}.`;
 }
 
 interface Against {
