@@ -221,17 +221,18 @@ function weighAgainstBest(record: RunRecord): string | null {
   const isKept = record.folds === undefined && best !== others.at(-1) && TRAINING[record.objective].labels !== "tags";
   if (record.results!.test.serves === best.name)
     return `The ${METHODS.probe.title} is as good and costs less: it answers in place of what was trained, which is in tuned/.`;
-  if (best.against?.standing === "better") return isKept ? `Take this model, not ${nameCompared(record, best)}.` : null;
+  const isBetter = best.against?.standing === "better";
   const isPerfect =
     readFigure(record.results!.test.compared[0].measured[measure.key]) === (measure.isError ? 0 : measure.most);
-  const ideas = isPerfect ? [] : whatHelps(record);
-  const why = isKept && nameCompared(record, best) === WORD_COUNT ? "comes with this run" : "takes seconds";
-  const enough =
-    best === others.at(-1) ? [] : `As far as these rows tell, ${nameCompared(record, best)} is enough, and ${why}.`;
-  return [enough, ideas.length > 0 ? `Try ${ideas.join(", or ")}.` : []].flat().join(" ") || null;
+  const ideas = isPerfect || (isBetter && !METHODS[record.options.mode].isFitted) ? [] : whatHelps(record);
+  const name = nameCompared(record, best);
+  const why = isKept && name === WORD_COUNT ? "comes with this run" : "takes seconds";
+  const enough = best === others.at(-1) ? [] : `As far as these rows tell, ${name} is enough, and ${why}.`;
+  const take = isBetter ? (isKept ? `Take this model, not ${name}.` : []) : enough;
+  return [take, ideas.length > 0 ? `Try ${ideas.join(", or ")}.` : []].flat().join(" ") || null;
 }
 
-/** Rows from which LoRA on an encoder was better than its probe (src/bench/README.md, "The linear probe"). */
+/** Rows from which LoRA on an encoder can be better than its probe (src/bench/README.md, "The linear probe"). */
 const LORA_PAYS = 1000;
 
 /**

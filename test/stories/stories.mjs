@@ -152,7 +152,11 @@ export const FURTHER = [
     `train mails.csv ${SMALL} --out runs/mails-micro`,
     "export --run runs/mails-micro --to peft --out exports/peft-micro",
   ],
-  ["measure on all rows, and find wrong labels", `train mails.csv ${SMALL} --folds 2 --out runs/folds`],
+  [
+    "measure on all rows, and find wrong labels",
+    `train mails.csv ${SMALL} --folds 2 --out runs/folds`,
+    "classify --run runs/folds hello",
+  ],
   ["train with corrected labels", `train mails.csv ${SMALL} --corrections review.csv --out runs/corrected`],
   ["is it luck? several seeds", `train mails.csv ${SMALL} --seeds 2 --out runs/seeds`],
   ["the best in some minutes", "sweep mails.csv --minutes 0.4 --out runs/minutes"],

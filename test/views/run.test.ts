@@ -290,8 +290,8 @@ test("a run that learned nothing says so, with a learning rate or a number of ep
     return { train: one, val: one, test: one };
   };
   const note = ({ options = DEFAULTS, step = 200, ...changed }: Partial<RunRecord> & Partial<Results>) => {
-    const { evaluations = [], ...ofResults } = changed;
-    const record = { ...result, options, step, evaluations, results: { ...result.results!, ...ofResults } };
+    const { evaluations = [], counts = result.counts, ...ofResults } = changed;
+    const record = { ...result, options, step, evaluations, counts, results: { ...result.results!, ...ofResults } };
     return /note: (.*)/.exec(showResult(record, 200))?.[1] ?? "";
   };
   assert.is(
@@ -329,14 +329,22 @@ test("a run that learned nothing says so, with a learning rate or a number of ep
   assert.match(measured(predictions), /^It is not clearly better than always guessing ham\. .* Try /);
   // A threshold that was chosen for another figure can cost the accuracy: the learning rate is not to blame.
   const decision = { positive: 0, threshold: 0.2, precision: 0.5, recall: 1 };
-  const options = { ...DEFAULTS, threshold: "recall=1" };
-  const tuned = note({ test: measureClasses(data, predictions, baselines(data)), decision, options });
+  const thresholded = { ...DEFAULTS, threshold: "recall=1" };
+  const tuned = note({
+    ...{ test: measureClasses(data, predictions, baselines(data)), decision, options: thresholded },
+  });
   assert.match(tuned, /^The run predicts by a threshold \(recall=1\), which can lower the accuracy/);
   assert.not.match(tuned, /always|Try/);
   // Better by chance.
   const lucky = predictions.map((one) => ({ ...one, label: one.row === 1 ? data.test.label(1) : 0 }));
   assert.match(measured(lucky), /^It is not clearly better than always guessing ham\. /);
   assert.match(note({}), /^As far as these rows tell, a word-count model is enough/);
+  // From a thousand rows on LoRA can be better than a probe.
+  const test = measureClasses(data, lucky, baselines(data));
+  const options = { ...DEFAULTS, mode: "probe" } as const;
+  const probe = (rows: number) => note({ test, options, counts: { ...result.counts, rows: [rows, 9, 9] } });
+  assert.match(probe(1000), "Try --mode lora: of so many rows it can learn more, in minutes.");
+  assert.not.match(probe(999), "Try");
 });
 
 test("the summary says why a run ended early, and which evaluation was kept", async () => {
