@@ -1,6 +1,6 @@
 /** --to page: one HTML file that classifies on its own, with messages to click. */
 import { openFile, packagePath, readAsset, readBytes } from "#platform";
-import { architectureName } from "../config.ts";
+import { architectureName, isEncoder } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { formatCount } from "../format.ts";
 import { readPieces } from "../io/common.ts";
@@ -22,7 +22,6 @@ import { textToTry } from "../tasks/text-to-try.ts";
 import { WORDS } from "../tasks/words.ts";
 import { numel } from "../tensor.ts";
 import { type PlanForm, sized } from "./form.ts";
-import { refuseOthers } from "./mergeable.ts";
 import { baseLabel } from "./peft-code.ts";
 import { pageQuestion, trainedTitle } from "./usage.ts";
 
@@ -196,8 +195,8 @@ function halfTensors(baseModel: BaseModel): StreamedTensor[] {
 }
 
 /** The files of an adapter. Rounded to f16, the base model is not the one whose fingerprint its description has. */
-async function adapterParts({ meta: { base_fingerprint: _, ...meta }, tensors }: Adapter): Promise<PageFile[]> {
-  const { files } = await adapterFiles({ meta, tensors });
+async function adapterParts({ meta: { base_fingerprint: _, ...meta }, ...adapter }: Adapter): Promise<PageFile[]> {
+  const { files } = await adapterFiles({ ...adapter, meta });
   return [...files].map(([name, content]) =>
     filePart(`adapter/${name}`, typeof content === "string" ? encode(content) : content),
   );
@@ -222,10 +221,12 @@ export const plan: PlanForm = async ({ adapter, baseModel, base, record }, { tit
   const { meta } = adapter;
   if (!hasHead(meta.task))
     throw new ConfigError("not-expressible-in-format", "a page of one file classifies", {
-      found: "a model that writes texts",
-      hint: "use --to gguf or onnx",
+      ...{ found: "a model that writes texts", hint: "use --to gguf or onnx" },
     });
-  refuseOthers(meta, "a page of one file");
+  if (isEncoder(meta.model) && !isGguf(baseModel.directory))
+    throw new ConfigError("not-expressible-in-format", "a page of one file has encoders of GGUF files alone", {
+      ...{ found: baseModel.directory, hint: "train on e5-small-cut, which is bundled, or on a GGUF file" },
+    });
   const template = new TextDecoder().decode(await readBytes(packagePath(TEMPLATE)));
   const named = trainedTitle({ meta, base });
   const result = record?.results ? ` ${WORDS[record.objective].headline(record, record.results)}.` : "";

@@ -216,9 +216,6 @@ const NOT_ALONE = [
   "url-files",
   "shards",
   "peft-import",
-  "pieces",
-  "pieces-gguf",
-  "sentence-transformers",
   "fingerprint",
   "served",
   "several-adapters",
@@ -228,7 +225,6 @@ const NOT_ALONE = [
   "initial",
   "dequantize",
   "legacy",
-  "classic/answers",
 ].map((name) => new RegExp(`/${name}\\.[jt]s$`));
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/export/page.ts. */

@@ -10,6 +10,7 @@ import { modelCard } from "../../src/export/card.ts";
 import { planStandalone } from "../../src/export/page.ts";
 import { listUsages, pageQuestion, type Trained } from "../../src/export/usage.ts";
 import { formatScore } from "../../src/format.ts";
+import { fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
@@ -22,7 +23,7 @@ import { drawTensors, LM, modeMeta, testMeta, writeAdapter } from "../helpers/ad
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
-import { TINY, tinyModel } from "../helpers/tiny.ts";
+import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const TEXT = "You have won a prize, call now";
@@ -143,6 +144,22 @@ testAll("the page of one file for pairs of texts has two fields", async () => {
   await assertAccessible(page);
   await page.fill("#message", " ");
   await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
+  assert.equal(faults, []);
+});
+
+testAll("the page of one file for a probe on an encoder has its word counts", async () => {
+  await using baseModel = await openBaseModel(packagePath("test/golden/gguf/bert-q8_0.gguf"));
+  const directory = join(folder, "probe");
+  const device = await openWasm();
+  const data = await tinyData(messages(24), { model: baseModel });
+  await fineTune({ device, model: baseModel, data, mode: "probe", save: directory });
+  const texts = { title: "Probe", summary: "", examples: [TEXT] };
+  const { page, faults } = await openPageOf(directory, baseModel, texts);
+  for (const text of [TEXT, "see you at lunch"]) {
+    await page.fill("#message", text);
+    await page.fill("#message", text);
+    await assertShown(page, directory, baseModel, text);
+  }
   assert.equal(faults, []);
 });
 

@@ -48,7 +48,8 @@ export async function reportFolds(results: FoldResults, out: string | undefined)
   const { review } = results.pooled;
   const blocks = [
     heading(TITLE, 1),
-    ...estimateBlocks(results),
+    text(describeEstimate(results)),
+    foldsTable(results),
     text(describeFinal(results)),
     ...reviewBlocks(results.pooled, review),
     heading("Results of all rows"),
@@ -138,14 +139,12 @@ export function foldsSummary(results: FoldResults): Block[] {
   const record = shownRecord(results);
   const advice = describeAdvice(record);
   return [
-    ...estimateBlocks(results),
+    text(describeEstimate(results)),
     ...baselinesTable(record, record.results!),
     text([describeAnswer(record), advice ?? []].flat().join(" ")),
     text(describeFinal(results)),
   ];
 }
-
-const estimateBlocks = (results: FoldResults): Block[] => [text(describeEstimate(results)), foldsTable(results)];
 
 /** The record whose results are those of all rows: of the run that has learned from them, or a fold's in its place. */
 function shownRecord({ pooled, runs, final }: FoldResults): RunRecord {
