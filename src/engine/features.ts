@@ -122,8 +122,8 @@ export class Features {
   }
 
   /**
-   * Runs the lower part over the texts of a set that are not known; `onRows` receives how many are done: first the known,
-   * then batch by batch. Rejects with the signal's reason when it aborts.
+   * Runs the lower part over the texts of a set that are not known; `onRows` receives how many are done: first the
+   * known, then batch by batch. Rejects with the signal's reason when it aborts.
    */
   async compute(set: ExampleSet, how: HowToRead = {}): Promise<void> {
     if (this.sets.has(set)) return;

@@ -15,16 +15,16 @@ export function alone({ mode }: AdapterMeta): string {
   return `${other}keep the run's directory: only Lowrank reads ${METHODS[mode].title}`;
 }
 
-/** Throws ConfigError for an encoder, which this form does not have yet, and for a probe, whose word counts it lacks. */
-export function refuseOthers(meta: AdapterMeta, form: string): void {
+/** Throws ConfigError for what ONNX does not have: the word counts of a probe, and encoders. */
+export function refuseForOnnx(meta: AdapterMeta): void {
   const { model, mode } = meta;
   if (METHODS[mode].isFitted)
-    throw new ConfigError("not-expressible-in-format", `${form} has no word counts`, {
+    throw new ConfigError("not-expressible-in-format", "ONNX has no word counts", {
       found: nameMethod(meta),
       hint: alone(meta),
     });
   if (isEncoder(model))
-    throw new ConfigError("not-expressible-in-format", `${form} has no encoders`, {
+    throw new ConfigError("not-expressible-in-format", "ONNX has no encoders", {
       expected: "a GPT-2, Llama-type model or GPT-NeoX",
       found: architectureName(model),
       hint: "use --to merged or peft",

@@ -13,7 +13,7 @@ import { hasHead, readsTokens, TASKS } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { usageOf } from "../tasks/words.ts";
 import { type PlanForm, sized } from "./form.ts";
-import { checkMergeable, refuseOthers } from "./mergeable.ts";
+import { checkMergeable, refuseForOnnx } from "./mergeable.ts";
 import { mergedConfig } from "./merged.ts";
 import { addDecoder } from "./onnx/decoder.ts";
 import { Graph } from "./onnx/graph.ts";
@@ -29,7 +29,7 @@ type OnnxDtype = keyof typeof TYPES;
 
 export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype = "f32" }) => {
   const { meta } = adapter;
-  refuseOthers(meta, "ONNX");
+  refuseForOnnx(meta);
   checkMergeable(meta);
   const { config } = baseModel;
   if (dtype === "q8") checkWidths(config, dtype);

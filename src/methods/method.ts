@@ -91,7 +91,7 @@ export interface Guide<Options = object> {
   /** What it does, in a sentence or two; not of LoRA, which the page explains at length. */
   about?: string;
   settings: { readonly [K in keyof Options]: SettingWords };
-  /** The lowest learning rate that a sweep tries, and those of its paper, with Adam unless stated otherwise. */
+  /** The lowest learning rate that a sweep tries. */
   rates: { lowest: number };
   /** The setting that decides how many parameters it trains, and its largest value in a sweep. */
   size?: { setting: keyof Options; most?: (model: ModelConfig) => number };

@@ -20,8 +20,8 @@ export function candidateBases({ model, objective = DEFAULT_OBJECTIVE }: RunSett
 }
 
 /**
- * Probes, which take seconds, and methods on these base models at several learning rates, the most promising first. Settings that are given are those
- * of all: what is left to try is the rest.
+ * Probes, which take seconds, and methods on these base models at several learning rates, the most promising first.
+ * Settings that are given are those of all: what is left to try is the rest.
  */
 export function candidateArms(bases: readonly { name: string; config: ModelConfig }[], given: RunSettings): Arm[] {
   const { objective = DEFAULT_OBJECTIVE, mode } = given;

@@ -131,14 +131,27 @@ export function bestTrial(outcomes: readonly Outcome[], best = bestOutcome(outco
   return lowestLoss(best?.trials ?? [], validationLoss);
 }
 
-/** The setting to use: the best one, or a probe that is not distinguishable from it, as that takes seconds. */
+/**
+ * The setting to use: the one with the lowest validation loss; or a probe, which takes seconds, unless others are
+ * distinguishably better on the validation set. Their p is corrected for their number: the best of many is better by
+ * chance.
+ */
 export function recommended(outcomes: readonly Outcome[], measure: Measure): Outcome | undefined {
-  const best = bestOutcome(outcomes);
   const probe = bestOutcome(outcomes.filter(({ mode }) => METHODS[mode].isFitted));
-  if (!best || !probe || best === probe) return best;
-  const [tested] = testPairs([[probe, best]], measure);
-  return tested!.standing === "worse" ? best : probe;
+  if (!probe) return bestOutcome(outcomes);
+  const others = outcomes.filter((one) => one !== probe && [...one.trials, ...probe.trials].every(hasValRows));
+  const tests = testPairs(
+    others.map((other) => [other, probe]),
+    measure,
+    valRows,
+  );
+  const better = tests.filter(({ standing }) => standing === "better");
+  return bestOutcome(better.map(({ one }) => one)) ?? probe;
 }
+
+const hasValRows = ({ results }: MeasuredRun) => results.val !== undefined;
+
+const valRows = (trials: readonly MeasuredRun[]) => trials.map(({ results }) => results.val!);
 
 /** The run to use of a study. */
 export function recommendedTrial(cells: readonly FinishedCell[], { objective }: { objective: Objective }) {
@@ -147,11 +160,15 @@ export function recommendedTrial(cells: readonly FinishedCell[], { objective }: 
   return bestTrial(outcomes, recommended(outcomes, measure));
 }
 
-/** Pairs of outcomes, tested on the same test set; p is corrected with Holm's method for all of them. */
-export function testPairs<O extends Outcome<MeasuredRun>>(pairs: readonly (readonly [O, O])[], measure: Measure) {
+/** Pairs of outcomes, tested on the same rows; p is corrected with Holm's method for all of them. */
+export function testPairs<O extends Outcome<MeasuredRun>>(
+  pairs: readonly (readonly [O, O])[],
+  measure: Measure,
+  rowsOf = testRows,
+) {
   return comparePairs(pairs, (one, other) => ({
     ...{ one, other },
-    ...measure.statistics!.test(testRows(one.trials), testRows(other.trials)),
+    ...measure.statistics!.test(rowsOf(one.trials), rowsOf(other.trials)),
   }));
 }
 

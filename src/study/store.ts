@@ -26,6 +26,7 @@ export interface TrialRecord
   results: {
     before: Splits<Evaluation>;
     after: Splits<Evaluation>;
+    val?: Columns | undefined;
     test: Pick<Results["test"], "compared" | "rows" | "details">;
   };
 }
@@ -61,20 +62,23 @@ export async function readFinished(out: string, trial: Trial): Promise<(RunRecor
  */
 function keepCompared(record: TrialRecord): TrialRecord {
   const { objective, unequal, options, trainable, memory, flops, saved, seconds, examples, trial, device } = record;
-  const { before, after, test } = record.results;
+  const { before, after, val, test } = record.results;
   const { compared, details } = test;
-  const columns = Object.entries(test.rows).map(([name, values]) => [name, pack(values)] as const);
+  // In 8 bytes each only while they are compared.
+  const [ofVal, ofTest] = [val && packColumns(val), packColumns(test.rows)];
   return {
     ...{ objective, unequal, options, trainable, memory, flops, saved, seconds, examples, trial, device },
     evaluations: record.evaluations.slice(-1),
     results: {
       ...{ before, after },
+      get val() {
+        return ofVal?.();
+      },
       test: {
         compared,
         details: Object.fromEntries(Object.entries(details).filter(([, value]) => typeof value !== "object")),
-        // In 8 bytes each only while they are compared.
-        get rows(): Columns {
-          return Object.fromEntries(columns.map(([name, values]) => [name, unpack(values)]));
+        get rows() {
+          return ofTest();
         },
       },
     },
@@ -82,6 +86,12 @@ function keepCompared(record: TrialRecord): TrialRecord {
 }
 
 type Packed = Uint8Array | Uint16Array | Float64Array;
+
+/** Gives columns that take a byte or two an entry, if that is enough for them. */
+function packColumns(columns: Columns): () => Columns {
+  const packed = Object.entries(columns).map(([name, values]) => [name, pack(values)] as const);
+  return () => Object.fromEntries(packed.map(([name, values]) => [name, unpack(values)]));
+}
 
 /** Classes and counts take a byte or two. */
 function pack(values: readonly number[]): Packed {

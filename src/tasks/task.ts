@@ -126,6 +126,8 @@ export interface Results<Details = object> {
   parts: PartEvaluation[];
   /** What was chosen on the validation set, with which all of `after` is measured; null: nothing. */
   decision: ChosenDecision | null;
+  /** What is said of the validation rows, by which runs are chosen; absent: there are none, or outputs have no head. */
+  val?: Columns;
   test: TestResults<Details>;
 }
 

@@ -20,7 +20,10 @@ export interface TrialEstimate {
   device: string;
   trainable: number;
   bytes: number;
-  /** Estimated seconds of the whole run: those before its first step, and all steps at the speed of the timed ones. A probe reads all texts at the speed of the first ones. */
+  /**
+   * Estimated seconds of the whole run: those before its first step, and all steps at the speed of the timed ones. A
+   * probe reads all texts at the speed of the first ones.
+   */
   seconds: number;
 }
 

@@ -144,6 +144,7 @@ export function measureSets(
   const { train, val, test } = evaluations;
   const answer = (name: "val" | "test") => training.answers?.(data[name], predicted[name], context) ?? null;
   const answers = { val: val && answer("val"), test: answer("test") };
+  const ofVal = outputs.val.length > 0 && training.columns(data.val, predicted.val.values, data.labels.length);
   return {
     results: {
       after: { train: decide("train", train), val: val && decide("val", val), test: decide("test", test) },
@@ -152,6 +153,7 @@ export function measureSets(
         ...figures("test", positions),
       })),
       decision,
+      ...(ofVal && { val: ofVal }),
       test: measureTest(data, predicted.test, baselines, context),
     },
     predicted: predicted.test,

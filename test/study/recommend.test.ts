@@ -10,6 +10,7 @@ import { candidateCells, listCandidates } from "../../src/study/halving.ts";
 import { runTrials } from "../../src/study/runner.ts";
 import { readFinished, type TrialRecord } from "../../src/study/store.ts";
 import type { Results } from "../../src/tasks/task.ts";
+import { TRAINING } from "../../src/tasks/training.ts";
 import type { Known } from "../../src/train/options.ts";
 import type { RunSettings } from "../../src/train/settings.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
@@ -114,15 +115,17 @@ async function trainOne() {
 /** A cell that is right about so many of the 24 test rows, with this validation loss. */
 async function made(options: object, right: number, loss: number) {
   const { like, data } = await trainOnce();
-  const predicted = Array.from({ length: data.test.size }, (_, row) =>
-    row < right ? data.test.label(row) : 1 - data.test.label(row),
-  );
-  const one = predicting(like, data, predicted);
+  const answers = (set: LoadedDataset["test"]) =>
+    Array.from({ length: set.size }, (_, row) => (row < right ? set.label(row) : 1 - set.label(row)));
+  const one = predicting(like, data, answers(data.test));
+  const { columns } = TRAINING[data.objective];
+  const val = columns(data.val, answers(data.val), 2);
   const [own] = one.results.test.compared;
   const [, ...baselines] = like.results.test.compared;
   const compared: Results["test"]["compared"] = [own, ...baselines];
   const results = {
     ...one.results,
+    val,
     test: { ...one.results.test, compared },
     after: { ...one.results.after, val: { ...one.results.after.val, loss } },
   };
@@ -151,15 +154,16 @@ test("the setting with the lowest validation loss is recommended, against the be
     /Recommended: head only, rate 0\.01, which has the lowest validation loss of 3 settings\. Its test accuracy is 83\.3 %, 95 % interval 64\.1 % to 93\.3 %: \S.* "[^"]+" \(\d+\.\d %, p [=<] \d\.\d+\) and (not distinguishable from )?the next best setting, full fine-tuning \(95\.8 %, p = 0\.250\)\.$/m,
   );
   assert.match(text, /```sh\nnpx lowrank train my\.csv --model \S+ --mode last_layer .*```/s);
-  // A probe takes seconds: another setting has to be better on the test rows, not only on the few of the validation set.
+  // A probe takes seconds: another setting has to be distinguishably better on the validation rows, of which the test
+  // rows have no part.
   const probe = made(trainOptions({ mode: "probe" }), 19, 0.5);
   const probed = (await report(best, probe)).replaceAll("\u00a0", " ");
   assert.match(
     probed,
-    /Recommended: linear probe, which takes seconds\. .* the setting with the lowest validation loss, head only/,
+    /Recommended: linear probe, which takes seconds: on 12 validation rows the other one is not distinguishably better\. .* the setting with the lowest validation loss, head only/,
   );
   assert.match(probed, /```sh\nnpx lowrank train my\.csv --model \S+ --mode probe/);
-  const behind = await report(best, made(trainOptions({ mode: "probe" }), 8, 0.5));
+  const behind = await report(best, made(trainOptions({ mode: "probe" }), 1, 0.5));
   assert.match(behind, "Recommended: head only");
   const alone = await report(best);
   assert.match(alone, "Recommended: head only, rate 0.01. Its test accuracy is");

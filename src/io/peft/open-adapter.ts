@@ -7,6 +7,7 @@ import { isGguf, isZip } from "../../platform/paths.ts";
 import { readJson } from "../common.ts";
 import { type BaseModel, openBaseModel, resolveModel } from "../hf.ts";
 import type { DownloadOptions } from "../hub/download-options.ts";
+import { LIMITS } from "../limits.ts";
 import { checkFingerprint } from "../tokenizer/vocabulary.ts";
 import { type Adapter, META, PEFT_CONFIG, readAdapter } from "./peft.ts";
 import { readBaseModel } from "./peft-form.ts";
@@ -28,7 +29,7 @@ export const TRIALS = "trials";
 export async function runOf(directory: string): Promise<string> {
   const where = joinPath(directory, STUDY);
   if (isGguf(directory) || isZip(directory) || isServed(directory) || !(await exists(where))) return directory;
-  const { best } = ((await readJson(where)) ?? {}) as { best?: unknown };
+  const { best } = ((await readJson(where, LIMITS.ownJson)) ?? {}) as { best?: unknown };
   if (isText(best)) return joinPath(directory, TRIALS, best);
   throw new ConfigError("not-an-adapter", "these runs have no result yet", {
     where: directory,
@@ -64,8 +65,7 @@ export async function atAdapter<T>(
   others: readonly string[] = [],
 ): Promise<T> {
   if (!isZip(path) && !isServed(path)) {
-    const run = await runOf(path);
-    return work((await findAdapter(run)) ?? run);
+    return work((await findAdapter(path)) ?? path);
   }
   const { atServedAdapter } = await import("../hub/served.ts");
   return atServedAdapter(path, adapterPlaces(path), work, others);
@@ -111,11 +111,13 @@ export const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
 
 /**
  * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A zip file is
- * taken for one. A server with a run is not asked for files that a run does not have.
+ * taken for one, and of several runs the one that answers. A server with a run is not asked for files that a run does
+ * not have.
  */
-export async function findAdapter(directory: string): Promise<string | undefined> {
-  if (isGguf(directory)) return undefined;
-  if (isZip(directory)) return directory;
+export async function findAdapter(path: string): Promise<string | undefined> {
+  if (isGguf(path)) return undefined;
+  if (isZip(path)) return path;
+  const directory = await runOf(path);
   for (const place of adapterPlaces(directory)) if (await exists(joinPath(place, META))) return place;
   for (const place of [directory, joinPath(directory, "adapter")])
     if (await exists(joinPath(place, PEFT_CONFIG))) return place;

@@ -65,11 +65,7 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
     return lr === Math.min(...tries) || lr === Math.max(...tries);
   };
   const atEnd = tuned.filter(isAtEnd).length;
-  const notes = [
-    ...(atEnd > 0
-      ? [`${atEnd} of ${tuned.length} chosen rates are at an end of their range, beyond which a rate may be better.`]
-      : []),
-  ];
+  const note = `${atEnd} of ${tuned.length} chosen rates are at an end of their range, beyond which a rate may be better.`;
   const title = "Learning rates: validation loss";
   return [
     heading(title),
@@ -86,6 +82,6 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
       ],
       tuned,
     ),
-    ...notes.map(text),
+    ...(atEnd > 0 ? [text(note)] : []),
   ];
 }

@@ -5,6 +5,7 @@ import { DATA_NAMES } from "../../data/settings.ts";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, code, text } from "../../document/blocks.ts";
 import { brief } from "../../document/cells.ts";
+import { METHODS } from "../../methods/index.ts";
 import { shellWord } from "../../quote.ts";
 import { trainOptions } from "../../run/settings.ts";
 import { type Standing, stateP } from "../../statistics.ts";
@@ -58,7 +59,14 @@ export function recommendation(
   const settings = candidates ? longestOf(candidates, outcomes).length : outcomes.length;
   const against = [...againstBaseline(run, measure), ...againstNext(best, bestOutcome(others), measure, outcomes)];
   const isLowest = best === bestOutcome(outcomes);
-  const sentence = text(recommend(best, isLowest, settings, against, measure));
+  const why = METHODS[best.mode].isFitted
+    ? ofProbe(outcomes.length - 1, data.val.size)
+    : isLowest
+      ? settings > 1
+        ? `, which has the lowest validation loss of ${settings} settings`
+        : ""
+      : ", which is better than the linear probe on the validation set";
+  const sentence = text(recommend(best, why, against, measure));
   if (!base) return [sentence];
   const { model, options } = settingOf(best);
   const words = trainArguments(base, known?.(model), data, model, options);
@@ -72,18 +80,18 @@ function settingOf({ trials: [first] }: Outcome): { model: string; options: Trai
 const isOf = ({ trials: [first] }: Outcome, trials: readonly { key: string }[]) =>
   trials.some(({ key }) => key === first!.trial.key);
 
-function recommend(
-  best: Outcome,
-  isLowest: boolean,
-  settings: number,
-  [first, second]: readonly Against[],
-  measure: Measure,
-): string {
+/** Why a probe is recommended, of which nothing is to be chosen. */
+function ofProbe(others: number, rows: number): string {
+  const none = others === 1 ? "the other one is not" : `none of ${others} others is`;
+  const compared = others > 0 ? `: on ${rows} validation rows ${none} distinguishably better` : "";
+  return `, which takes seconds${compared}`;
+}
+
+/** `why`: behind its name. */
+function recommend(best: Outcome, why: string, [first, second]: readonly Against[], measure: Measure): string {
   const { label } = best;
   const figure = showEstimate(measure, testEstimate(best));
   const rate = label.includes("rate ") ? "" : rateWords(best).map((word) => `, ${word}`);
-  const lowest = `, which has the lowest validation loss of ${settings} settings`;
-  const why = isLowest ? (settings > 1 ? lowest : "") : ", which takes seconds";
   const isSame = first?.standing === second?.standing;
   const compared = [
     first ? `: ${asWords(first.standing)} ${first.other}` : "",
