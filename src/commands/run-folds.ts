@@ -88,7 +88,7 @@ export async function runFolds(study: OpenedFolds, options: StudyOptions): Promi
   print(`report: ${report}; the answer to each row: ${joinPath(out, "out-of-fold.csv")}`);
   const { suspects = [] } = pooled.review ?? {};
   if (suspects.length > 0) print(`labels to review: ${countOf(suspects, "row")} in ${joinPath(out, "review.csv")}`);
-  if (saved) tryIt(saved, final!);
+  if (saved) tryIt(out, final!);
   return 0;
 }
 

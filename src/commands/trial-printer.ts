@@ -149,8 +149,7 @@ export class TrialPrinter {
     if (titles.length > 0) print(`${countOf(titles, "trial")} failed: ${nameList(titles)}`);
     this.wait(cells);
     if (!best) return;
-    const directory = trialDirectory(out, best.trial);
-    tryIt(directory, await readRecord(directory));
+    tryIt(out, await readRecord(trialDirectory(out, best.trial)));
   }
 
   /** Says where trials of other shards are missing for a learning rate to be chosen. */

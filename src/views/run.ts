@@ -11,11 +11,22 @@ import { baselinesTable, beforeAndAfter } from "./run-tables.ts";
 import { describeAdvice, describeAnswer, describeEffort, describeNotes } from "./verdicts.ts";
 
 /** The tables that a terminal shows of a run. */
-const IN_SUMMARY = ["data", "baselines", "samples"];
+const IN_SUMMARY = ["baselines", "samples"];
 
 /** Of blocks about a run what a terminal shows: the run's page has the others. */
 export const inSummary = (blocks: readonly Block[]): Block[] =>
-  blocks.filter((block) => (block.kind === "table" ? IN_SUMMARY.includes(block.name) : block.kind !== "details"));
+  blocks.flatMap((block) => {
+    if (block.kind === "table" && block.name === "data") return text(listSizes(block));
+    return (block.kind === "table" ? IN_SUMMARY.includes(block.name) : block.kind !== "details") ? block : [];
+  });
+
+/** "sets: training 216, validation 31, test 61 rows" */
+function listSizes({ columns, rows }: Table): string {
+  const size = columns.findIndex(({ key }) => key === "rows");
+  const { title, format = String } = columns[size]!;
+  const sets = rows.map(([name, ...sizes]) => `${String(name).toLowerCase()} ${format(sizes[size - 1] as number)}`);
+  return `sets: ${sets.join(", ")} ${title!.toLowerCase()}`;
+}
 
 /** What a terminal shows of a run that has ended, how good it is last. */
 export function summaryBlocks(record: RunRecord): Block[] {

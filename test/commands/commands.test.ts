@@ -74,13 +74,14 @@ test("train writes a run directory with the files that the README lists, before 
   );
   for (const name of ["loss", "accuracy", "reliability", "roc", "precision-recall"])
     assert.match(read("first", "report.html"), `Save ${name}.svg`);
+  assert.match(stdout, /^sets: training \d+, validation \d+, test 8 rows$/m);
   assert.match(stdout, /trainable: .* parameters .*, LoRA; the base model has [\d,]+\nmemory: /);
   assert.match(stdout, /^memory: [\d.]+ \w+ \(.*frozen weights [\d.]+ \w+.*\), for batches of at most \d+ tokens$/m);
   assert.match(
     stdout,
     /of 8 test messages right: too few to tell\. Always guessing (ham|spam): \d.* A word-count model: \d.*\nsaved to first; report: first.report\.html\nmeasured on 8 rows alone: train --folds 5 .*\ntry it: .*\n$/,
   );
-  assert.ok(stdout.split("\n").length <= 40, stdout);
+  assert.ok(stdout.split("\n").length <= 30, stdout);
   assert.match(
     read("first", "report.html"),
     /<h1>A model that classifies messages as ham or spam<\/h1><p>.* of 8 test /,

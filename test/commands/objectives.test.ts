@@ -210,7 +210,7 @@ test("a run directory has perplexity instead of accuracy", async () => {
   assert.is(JSON.parse(read("lm", "adapter", "adapter_config.json")).task_type, "CAUSAL_LM");
   assert.match(
     finished.stdout,
-    /Training +│ +2 │.*\n.*Validation.*\n(.*\n)*.*│ +Perplexity │(.*\n)*│ before training │/,
+    /sets: training \d+, validation \d+.* blocks\n(.*\n)*.*│ +Perplexity │(.*\n)*│ before training │/,
   );
   const { samples } = config.results.test;
   assert.is(samples.length, 2);
