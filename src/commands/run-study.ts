@@ -22,7 +22,7 @@ import {
   type Trial,
   without,
 } from "../study/grid.ts";
-import { type Candidate, candidateCells, listCandidates } from "../study/halving.ts";
+import { type Candidate, candidateCells, halve, listCandidates } from "../study/halving.ts";
 import { finishedTrials, recommendedTrial } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
 import { Ended, runTrials, type TrialsArguments } from "../study/runner.ts";
@@ -35,7 +35,6 @@ import { DEFAULTS, knownBase } from "../train/options.ts";
 import { runFiles as views } from "../views/run-report.ts";
 import { writeReport } from "../views/study/report.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
-import { halving, type Strategy, withDeadline } from "./budget.ts";
 import { Interruption, printNote } from "./cli.ts";
 import { TrialPrinter } from "./trial-printer.ts";
 
@@ -162,14 +161,27 @@ export interface StudyOptions {
  * All of them, the costliest first, so that no long one is left alone at the end: those that need no results, then the
  * further seeds of the cells whose learning rate can be chosen.
  */
-function runAll({ read, costOf }: OpenedStudy): Strategy {
+async function* listAll({ cells, read, costOf }: OpenedStudy, out: string): AsyncGenerator<readonly Trial[]> {
   const costliestFirst = (trials: readonly Trial[]) => [...trials].sort((a, b) => costOf(b) - costOf(a));
-  return async (out, cells, run) => {
-    const now = runnableTrials(cells);
-    await run(costliestFirst(now));
-    const all = runnableTrials(await readFinishedCells(out, cells, read), ({ chosen }) => chosen);
-    await run(costliestFirst(without(all, now)));
+  const now = runnableTrials(cells);
+  yield costliestFirst(now);
+  const all = runnableTrials(await readFinishedCells(out, cells, read), ({ chosen }) => chosen);
+  yield costliestFirst(without(all, now));
+}
+
+/** Does work with a signal that is aborted with another one, and when the time is up. */
+async function withDeadline(
+  other: AbortSignal,
+  secondsLeft: number,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const deadline = new AbortController();
+  const pass = () => {
+    printNote("the time is up: stopping after a checkpoint");
+    deadline.abort();
   };
+  const timer = setTimeout(pass, 1000 * Math.max(0, secondsLeft));
+  await work(AbortSignal.any([other, deadline.signal])).finally(() => clearTimeout(timer));
 }
 
 /** Runs the trials and reports on them. Returns the exit code. */
@@ -185,9 +197,7 @@ export async function runStudy(study: OpenedStudy, options: StudyOptions): Promi
   const printer = new TrialPrinter(data, json, cells);
   printer.begin(record.spec.base);
   await options.onBegun?.();
-  const { secondsLeft = () => Infinity } = options;
-  const strategy = candidates ? halving(study.costOf, candidates, secondsLeft) : runAll(study);
-  const failures = await trainTrials(study, options, { unmakeable, printer, strategy });
+  const failures = await trainTrials(study, options, unmakeable, printer);
   if (failures === null) {
     printNote(options.resumption);
     return 130;
@@ -232,11 +242,12 @@ export async function watch<T>(
 
 /** Trains what is this process's. Returns why trials have failed, by their keys; null: it was interrupted. */
 function trainTrials(
-  { dataOf, cells }: OpenedStudy,
+  study: OpenedStudy,
   { out, device, checkpointEvery, isMine = () => true, secondsLeft }: StudyOptions,
-  how: { unmakeable: ReadonlyMap<string, LowrankError>; printer: TrialPrinter; strategy: Strategy },
+  unmakeable: ReadonlyMap<string, LowrankError>,
+  printer: TrialPrinter,
 ): Promise<Ended["errors"] | null> {
-  const { unmakeable, printer, strategy } = how;
+  const { dataOf, candidates, costOf } = study;
   const ended = new Ended(out);
   const store = FeatureStore.ofStudy();
   return watch(printer, async ({ signal: interrupted, onEvent }) => {
@@ -254,8 +265,18 @@ function trainTrials(
       const shared = { out, device, signal, views, onEvent, checkpointEvery, store, ended };
       await runTrials({ ...shared, trials, dataOf: ({ model }) => dataOf(model) });
     };
-    const follow = (signal: AbortSignal) => strategy(out, cells, (some) => run(some, signal), signal);
-    await (secondsLeft ? withDeadline(interrupted, secondsLeft(), follow) : follow(interrupted));
+    const find = async (trial: Trial) => {
+      const record = await readFinished(out, trial);
+      return record && { loss: record.results.after.val.loss, seconds: record.seconds };
+    };
+    const runEach = async (rounds: AsyncIterable<readonly Trial[]>, signal: AbortSignal) => {
+      for await (const trials of rounds) await run(trials, signal);
+    };
+    if (candidates && secondsLeft)
+      await withDeadline(interrupted, secondsLeft(), (signal) =>
+        runEach(halve({ candidates, find, costOf, secondsLeft, signal, say: printNote }), signal),
+      );
+    else await runEach(listAll(study, out), interrupted);
     return ended.errors;
   });
 }

@@ -4,6 +4,8 @@
  * to the end. Each rung is a run of its own from its first step, with its own schedule: that costs a third more than
  * resuming the runs of the rung before, but the runs are comparable, and each has the bits of a run by hand.
  */
+import { formatDuration } from "../format.ts";
+import { countOf } from "../io/common.ts";
 import { takesSteps } from "../methods/index.ts";
 import { type Cell, expandArms, gatherSeeds, nameTrial, type SweepSpec, type Trial } from "./grid.ts";
 
@@ -187,63 +189,82 @@ function chooseFitting(
 
 interface HalvingArguments {
   candidates: readonly Candidate[];
-  /** Of trials that are finished by now. */
-  losses: Losses;
-  /** Called before trials are trained; the seconds are estimated, NaN where nothing is known. */
-  onStep?: (step: Step, seconds: number) => void;
-  /** Trains trials of one model, adds their losses, and measures them; those that `signal` ends keep a checkpoint. */
-  run: (trials: readonly Trial[]) => Promise<void>;
+  /** The validation loss and the seconds of a trial that is finished by now; null: it is not. */
+  find: (trial: Trial) => Promise<{ loss: number; seconds: number } | null>;
   /** The operations of a trial. */
   costOf: (trial: Trial) => number;
-  /** The time of finished trials. */
-  pace: Pace;
   /** Seconds that are left. */
   secondsLeft: () => number;
   signal: AbortSignal;
+  /** Receives a line about each step, and about what there was no time for. */
+  say?: (line: string) => void;
 }
 
 /**
- * Trains what fits into the time, rung by rung, and from the first rung again while more candidates fit. How long a
- * trial takes is estimated from those that are finished.
+ * The trials that are trained next, each time of one model, until no more fit into the time or `signal` ends them: those
+ * of seconds, then rung by rung, and from the first rung again while more candidates fit. How long a trial takes is
+ * estimated from those that are finished.
  */
-export async function halve({ candidates, losses, run, ...args }: HalvingArguments): Promise<void> {
-  const { costOf, pace, secondsLeft, signal } = args;
+export async function* halve({
+  candidates,
+  find,
+  costOf,
+  secondsLeft,
+  signal,
+  say = () => {},
+}: HalvingArguments): AsyncGenerator<readonly Trial[]> {
+  const losses = new Map<string, number>();
+  const pace = new Pace();
+  /** Takes what is known of trials that have finished, in so many seconds together. */
+  const take = async (trials: readonly Trial[], together = 0) => {
+    const found = await Promise.all(trials.map(async (trial) => ({ trial, ended: await find(trial) })));
+    const finished = found.flatMap(({ trial, ended }) => (ended ? { trial, ...ended } : []));
+    // A trial's own seconds are without opening its model.
+    const more = together - finished.reduce((sum, { seconds }) => sum + seconds, 0);
+    for (const { trial, loss, seconds } of finished) {
+      losses.set(trial.key, loss);
+      if (takesSteps(trial.options.mode))
+        pace.measure(trial.model, costOf(trial), seconds + Math.max(0, more) / finished.length);
+    }
+  };
+  const all = candidateCells(candidates).flatMap(({ rates }) => rates.flat());
+  // What takes seconds is what the others are to beat.
+  yield all.filter(({ options }) => !takesSteps(options.mode));
+  await take(all);
   const begun = new Set<string>();
-  let from = 0;
-  let isFruitful = false;
-  let skips = false;
+  const estimate = (trial: Trial) => pace.estimate(trial.model, costOf(trial));
+  const isMeasured = ({ model }: Trial) => pace.has(model);
+  const isTaken = ({ key }: Trial) => begun.has(key);
+  const common = { candidates, losses, isTaken, costOf, estimate, isMeasured };
+  let [from, isFruitful, skips] = [0, false, false];
   while (!signal.aborted && secondsLeft() > 0) {
-    const estimate = (trial: Trial) => pace.estimate(trial.model, costOf(trial));
-    const isMeasured = ({ model }: Trial) => pace.has(model);
-    const isTaken = ({ key }: Trial) => begun.has(key);
-    const step = nextStep({
-      candidates,
-      losses,
-      isTaken,
-      from,
-      costOf,
-      estimate,
-      isMeasured,
-      skips,
-      secondsLeft: secondsLeft(),
-    });
-    if (!step && !isFruitful) return;
+    const step = nextStep({ ...common, from, skips, secondsLeft: secondsLeft() });
+    if (!step && !isFruitful) break;
     isFruitful = step !== null;
     skips ||= !step;
     from = step?.rung ?? 0;
     const next = step?.trials ?? [];
-    if (step)
-      args.onStep?.(
-        step,
-        next.reduce((sum, trial) => sum + (isMeasured(trial) ? estimate(trial)! : Number.NaN), 0),
-      );
+    const seconds = next.reduce((sum, trial) => sum + (isMeasured(trial) ? estimate(trial)! : Number.NaN), 0);
+    if (step) say(describeStep(candidates, step, seconds));
     for (const model of new Set(next.map((trial) => trial.model))) {
-      if (signal.aborted) return;
+      if (signal.aborted) break;
       const trials = next.filter((trial) => trial.model === model);
       for (const { key } of trials) begun.add(key);
-      await run(trials);
+      const before = secondsLeft();
+      yield trials;
+      await take(trials, before - secondsLeft());
     }
   }
+  const untried = candidates.filter(({ rungs }) => !losses.has(rungs[0]![0]!.key)).length;
+  if (untried > 0 && (!signal.aborted || secondsLeft() <= 0))
+    say(`${untried} of ${countOf(candidates, "setting")} not tried: the same command goes on with more minutes`);
+}
+
+/** "rung 2 of 3: 4 trials with the lowest validation loss, epochs: 3, about 40 s" */
+function describeStep(candidates: readonly Candidate[], { rung, trials }: Step, seconds: number): string {
+  const chosen = rung > 0 ? "with the lowest validation loss" : `of ${candidates.length} settings`;
+  const time = Number.isNaN(seconds) ? "" : `, about ${formatDuration(seconds)}`;
+  return `rung ${rung + 1} of ${countRungs(candidates)}: ${countOf(trials, "trial")} ${chosen}, epochs: ${listEpochs(trials)}${time}`;
 }
 
 /** The operations of a trial, and the seconds that it took. */

@@ -10,7 +10,7 @@ const COSTS = [1, 3, 9];
 
 const trialOf = (name: string, rung: number, model = "m"): Trial => ({
   ...{ name: `${name}-${rung}`, key: `${name}-${rung}`, model },
-  options: { epochs: COSTS[rung]! } as TrainOptions,
+  options: { mode: "lora", epochs: COSTS[rung]! } as TrainOptions,
 });
 const candidateOf = (name: string, model = "m"): Candidate => ({
   rungs: COSTS.map((_, rung) => [trialOf(name, rung, model)]),
@@ -20,30 +20,30 @@ const costOf = ({ options }: Trial) => options.epochs;
 
 /** A study of stub trials; each takes a second for an operation after its start, and the loss of candidate i is |i - best|. */
 function stub(all: readonly Candidate[], { best = 2, slowAfter = Infinity, fails = "", start = 0 } = {}) {
-  const losses = new Map<string, number>();
+  const ended = new Map<string, { loss: number; seconds: number }>();
   const done: string[] = [];
   const lossOf = (name: string) => Math.abs(Number(/\d+/.exec(name)![0]) - best);
   return {
-    ...{ losses, done },
     async train(seconds: number): Promise<string> {
       let left = seconds;
       const abort = new AbortController();
       const begunAt = done.length;
-      const pace = new Pace();
-      await halve({
-        ...{ candidates: all, costOf, losses, pace, signal: abort.signal },
+      const rounds = halve({
+        ...{ candidates: all, costOf, signal: abort.signal },
         secondsLeft: () => left,
-        async run(trials) {
-          for (const trial of trials) {
-            const seconds = start + costOf(trial) * (done.length < slowAfter ? 1 : 10);
-            left -= seconds;
-            if (left < 0) return abort.abort();
-            done.push(trial.name);
-            pace.measure(trial.model, costOf(trial), seconds);
-            if (trial.name !== fails) losses.set(trial.key, lossOf(trial.name));
-          }
-        },
+        find: async ({ key }) => ended.get(key) ?? null,
       });
+      for await (const trials of rounds)
+        for (const trial of trials) {
+          const seconds = start + costOf(trial) * (done.length < slowAfter ? 1 : 10);
+          left -= seconds;
+          if (left < 0) {
+            abort.abort();
+            break;
+          }
+          done.push(trial.name);
+          if (trial.name !== fails) ended.set(trial.key, { loss: lossOf(trial.name), seconds });
+        }
       return done.slice(begunAt).join(" ");
     },
   };
@@ -111,7 +111,10 @@ test("a trial that another process has begun is neither waited for nor begun aga
 test("the cheapest trial of each model measures the others; what is promising is not left out for what is cheap", async () => {
   const dear = (name: string): Candidate => ({
     rungs: candidateOf(name, "large").rungs.map((trials) =>
-      trials.map((trial) => ({ ...trial, options: { epochs: 3 * trial.options.epochs } as TrainOptions })),
+      trials.map((trial) => ({
+        ...trial,
+        options: { mode: "lora", epochs: 3 * trial.options.epochs } as TrainOptions,
+      })),
     ),
   });
   const all = [dear("c0"), dear("c1"), dear("c2"), candidateOf("c3"), candidateOf("c4")];
@@ -123,7 +126,7 @@ test("the cheapest trial of each model measures the others; what is promising is
 test("a model whose first trial would not fit at the pace of another one is not tried before what fits", async () => {
   const large: Candidate = {
     rungs: COSTS.map((cost, rung) => [
-      { ...trialOf("c0", rung, "large"), options: { epochs: 50 * cost } as TrainOptions },
+      { ...trialOf("c0", rung, "large"), options: { mode: "lora", epochs: 50 * cost } as TrainOptions },
     ]),
   };
   const all = [large, candidateOf("c1"), candidateOf("c2"), candidateOf("c3")];
