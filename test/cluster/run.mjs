@@ -59,7 +59,7 @@ function findings(out) {
   const paths = readdirSync(out, { recursive: true }).map(String).sort();
   for (const path of paths.filter((one) => /^(trials|figures)\/[^.].*\.\w+$|\.(csv|md)$/.test(one))) {
     const content = readFileSync(join(out, path));
-    const timed = /(run\.json|metrics[^/]*\.csv|settings\.csv|report\.md)$/.test(path);
+    const timed = /(run\.json|metrics[^/]*\.csv|settings\.csv|report\.(md|html))$/.test(path);
     found.set(path, timed ? withoutTimes(content.toString()) : content.toString("base64"));
   }
   return found;
@@ -68,7 +68,9 @@ function findings(out) {
 /** Leaves out the times of a record and of a sentence, and the column of minutes or seconds in each table. */
 function withoutTimes(text) {
   let column = -1;
-  const lines = text.replaceAll(/"(seconds|created)": ?[\d.e+-]+|examples in [\d hmins]+/g, "").split(/\r?\n/);
+  const lines = text
+    .replaceAll(/"(seconds|created)": ?[\d.e+-]+|examples in [\d hmins]+|[\d hmins]+, including evaluation/g, "")
+    .split(/\r?\n/);
   const rows = lines.map((line) => {
     const cells = line.split(line.startsWith("|") ? "|" : /,(?=(?:[^"]*"[^"]*")*[^"]*$)/);
     const header = cells.findIndex((cell) => /^(minutes|seconds)$/i.test(cell.trim()));
