@@ -251,32 +251,31 @@ function trainTrials(
   const ended = new Ended(out);
   const store = FeatureStore.ofStudy();
   return watch(printer, async ({ signal: interrupted, onEvent }) => {
-    const run = async (some: readonly Trial[], signal: AbortSignal) => {
-      const trials: Trial[] = [];
-      for (const trial of some.filter(isMine)) {
-        const error = unmakeable.get(trial.key);
-        if (!error || (await readFinished(out, trial))) trials.push(trial);
-        else {
-          await keepError(out, trial, error);
-          ended.errors.set(trial.key, error);
-          onEvent({ type: "failed", trial, error: errorRecord(error) }, error);
-        }
-      }
+    const isMakeable = async (trial: Trial) => {
+      const error = unmakeable.get(trial.key);
+      if (!error || (await readFinished(out, trial))) return true;
+      await keepError(out, trial, error);
+      ended.errors.set(trial.key, error);
+      onEvent({ type: "failed", trial, error: errorRecord(error) }, error);
+      return false;
+    };
+    const runAll = async (rounds: AsyncIterable<readonly Trial[]>, signal: AbortSignal) => {
       const shared = { out, device, signal, views, onEvent, checkpointEvery, store, ended };
-      await runTrials({ ...shared, trials, dataOf: ({ model }) => dataOf(model) });
+      for await (const some of rounds) {
+        const trials: Trial[] = [];
+        for (const trial of some) if (isMine(trial) && (await isMakeable(trial))) trials.push(trial);
+        await runTrials({ ...shared, trials, dataOf: ({ model }) => dataOf(model) });
+      }
     };
     const find = async (trial: Trial) => {
       const record = await readFinished(out, trial);
       return record && { loss: record.results.after.val.loss, seconds: record.seconds };
     };
-    const runEach = async (rounds: AsyncIterable<readonly Trial[]>, signal: AbortSignal) => {
-      for await (const trials of rounds) await run(trials, signal);
-    };
     if (candidates && secondsLeft)
       await withDeadline(interrupted, secondsLeft(), (signal) =>
-        runEach(halve({ candidates, find, costOf, secondsLeft, signal, say: printNote }), signal),
+        runAll(halve({ candidates, find, costOf, secondsLeft, signal, say: printNote }), signal),
       );
-    else await runEach(listAll(study, out), interrupted);
+    else await runAll(listAll(study, out), interrupted);
     return ended.errors;
   });
 }

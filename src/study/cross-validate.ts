@@ -200,18 +200,7 @@ export async function crossValidate(args: CrossValidateArguments, views: FoldVie
   const ended = new Ended(out);
   const trained = await trainFolds(
     { asked, all, folds, named, options },
-    {
-      ...{
-        out,
-        device,
-        model,
-        signal,
-        checkpointEvery,
-        views: views.files,
-        ended,
-        onEvent: (event) => report?.(event),
-      },
-    },
+    { out, device, model, signal, checkpointEvery, ended, views: views.files, onEvent: (event) => report?.(event) },
   );
   if (Array.isArray(trained)) {
     signal.throwIfAborted();
