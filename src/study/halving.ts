@@ -217,8 +217,12 @@ export async function* halve({
   const pace = new Pace();
   /** Takes what is known of trials that have finished, in so many seconds together. */
   const take = async (trials: readonly Trial[], together = 0) => {
-    const found = await Promise.all(trials.map(async (trial) => ({ trial, ended: await find(trial) })));
-    const finished = found.flatMap(({ trial, ended }) => (ended ? { trial, ...ended } : []));
+    const finished: { trial: Trial; loss: number; seconds: number }[] = [];
+    // One after the other: of thousands at once a process could not open all files.
+    for (const trial of trials) {
+      const ended = await find(trial);
+      if (ended) finished.push({ trial, ...ended });
+    }
     // A trial's own seconds are without opening its model.
     const more = together - finished.reduce((sum, { seconds }) => sum + seconds, 0);
     for (const { trial, loss, seconds } of finished) {

@@ -140,12 +140,8 @@ export function recommended(outcomes: readonly Outcome[], measure: Measure): Out
   const probe = bestOutcome(outcomes.filter(({ mode }) => METHODS[mode].isFitted));
   if (!probe) return bestOutcome(outcomes);
   const others = outcomes.filter((one) => one !== probe && [...one.trials, ...probe.trials].every(hasValRows));
-  const tests = testPairs(
-    others.map((other) => [other, probe]),
-    measure,
-    valRows,
-  );
-  const better = tests.filter(({ standing }) => standing === "better");
+  const pairs = others.map((other) => [other, probe] as const);
+  const better = testPairs(pairs, measure, valRows).filter(({ standing }) => standing === "better");
   return bestOutcome(better.map(({ one }) => one)) ?? probe;
 }
 

@@ -59,13 +59,9 @@ export function recommendation(
   const settings = candidates ? longestOf(candidates, outcomes).length : outcomes.length;
   const against = [...againstBaseline(run, measure), ...againstNext(best, bestOutcome(others), measure, outcomes)];
   const isLowest = best === bestOutcome(outcomes);
-  const why = METHODS[best.mode].isFitted
-    ? ofProbe(outcomes.length - 1, data.val.size)
-    : isLowest
-      ? settings > 1
-        ? `, which has the lowest validation loss of ${settings} settings`
-        : ""
-      : ", which is better than the linear probe on the validation set";
+  const lowest = settings > 1 ? `, which has the lowest validation loss of ${settings} settings` : "";
+  const ofTuned = isLowest ? lowest : ", which is better than the linear probe on the validation set";
+  const why = METHODS[best.mode].isFitted ? ofProbe(outcomes.length - 1, data.val.size) : ofTuned;
   const sentence = text(recommend(best, why, against, measure));
   if (!base) return [sentence];
   const { model, options } = settingOf(best);
