@@ -241,22 +241,39 @@ export const rateWords = ({ mode, lr }: Pick<TrainOptions, "mode" | "lr">) =>
  */
 export function titleTrials(cells: readonly Cell[]): (trial: Trial) => string {
   if (cells.length === 1 && cells[0]!.rates.length === 1) return ({ options: { seed } }) => `seed ${seed}`;
-  const models = new Set(cells.flatMap(({ rates }) => rates.flat()).map(({ model }) => model));
+  const trials = cells.flatMap(({ rates }) => rates.flat());
+  const models = new Set(trials.map(({ model }) => model));
+  const describe = describeAmong(trials);
   return (trial) => {
     const { model, options } = trial;
-    const words = [describeTrial(trial), ...rateWords(options), `seed ${options.seed}`];
+    const words = [describe(trial), ...rateWords(options), `seed ${options.seed}`];
     return [...(models.size > 1 ? [model] : []), ...words].join(", ");
   };
 }
 
 /** "LoRA, rank 8, alpha 16", with targets and blocks unless all, and the base model's type unless f32. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
-  const { mode, targets, layers, dtype } = options;
+  return describeMethod(options) + describePlace(options);
+}
+
+type Named = Pick<Trial, "options" | "model">;
+
+/** As `describeTrial`, without the targets, blocks and type that all trials of a method have on a base model. */
+export function describeAmong(trials: readonly Named[]): (trial: Named) => string {
+  const groupOf = ({ options, model }: Named) => `${options.mode} ${model}`;
+  const first = new Map(trials.map((one) => [groupOf(one), describePlace(one.options)]));
+  const differing = new Set(
+    trials.filter((one) => describePlace(one.options) !== first.get(groupOf(one))).map(groupOf),
+  );
+  return (one) => describeMethod(one.options) + (differing.has(groupOf(one)) ? describePlace(one.options) : "");
+}
+
+function describePlace({ mode, targets, layers, dtype }: TrainOptions): string {
   const base = dtype === "f32" ? "" : `, base model in ${dtype}`;
-  if (!hasSetting(mode, "targets")) return describeMethod(options) + base;
+  if (!hasSetting(mode, "targets")) return base;
   const some = targets.length === DEFAULTS.targets.length ? "" : `, on ${targets.join(" ")}`;
   const blocks = layers ? `, in block${layers.length > 1 ? "s" : ""} ${showRanges(layers)}` : "";
-  return describeMethod(options) + some + blocks + base;
+  return some + blocks + base;
 }
 
 /** "0-2,5" of ascending numbers. */

@@ -1,12 +1,12 @@
 /** The results of a sweep's cells, and which of them are compared. */
 import { METHODS, type Mode, takesSteps } from "../methods/index.ts";
-import { comparePairs, type Interval, type Summary, summarize } from "../statistics.ts";
+import { comparePairs, type Interval, SIGNIFICANT, type Summary, summarize } from "../statistics.ts";
 import { type Measure, readEvaluated } from "../tasks/compare.ts";
 import type { Objective } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { lowestLoss } from "../train/best.ts";
 import { SETTING_NAMES } from "../train/settings.ts";
-import { describeTrial, formatRate } from "./grid.ts";
+import { describeAmong, formatRate } from "./grid.ts";
 import type { Candidate } from "./halving.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
 
@@ -33,38 +33,44 @@ export interface Outcome<Run = TrialRecord> {
 
 export const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
-const cellOptions = ({ trials: [first] }: FinishedCell) => first!.options;
-
-/** The cells' descriptions, with the settings in which those of the same description differ. */
+/** The cells' descriptions, with the settings in which those of the same description differ before the base model. */
 function labelCells(cells: readonly FinishedCell[]): string[] {
-  const models = new Set(cells.map(({ trials: [first] }) => first!.trial.model));
-  const hasEpochs = ({ mode }: MeasuredRun["options"]) => takesSteps(mode);
-  const epochs = new Set(
-    cells
-      .map(cellOptions)
-      .filter(hasEpochs)
-      .map((options) => options.epochs),
-  );
-  const names = cells.map(({ trials: [first] }) => {
-    const { options, trial } = first!;
-    const model = models.size > 1 ? `, ${trial.model}` : "";
-    const trained =
-      epochs.size > 1 && hasEpochs(options) ? `, ${options.epochs} epoch${options.epochs === 1 ? "" : "s"}` : "";
-    return `${describeTrial(first!)}${model}${trained}`;
-  });
-  const words: ((cell: FinishedCell) => string)[] = [
-    (cell) => `rate ${formatRate(cellOptions(cell).lr)}`,
-    ...SETTING_NAMES.filter((name) => name !== "lr" && name !== "seed").map(
-      (name) => (cell: FinishedCell) => `${name} ${cellOptions(cell)[name]}`,
+  type Word = (trial: TrialRecord) => string;
+  const trials = cells.map(({ trials: [first] }) => first!);
+  const differ = (some: readonly TrialRecord[], word: Word) => new Set(some.map(word)).size > 1;
+  const epochs: Word = ({ options }) => `${options.epochs} epoch${options.epochs === 1 ? "" : "s"}`;
+  const model: Word = ({ trial }) => trial.model;
+  const named = (one: TrialRecord) => ({ options: one.options, model: model(one) });
+  const settings = SETTING_NAMES.filter((name) => name !== "lr" && name !== "seed");
+  const words: Word[] = [
+    ({ options }) => `rate ${formatRate(options.lr)}`,
+    ...settings.map(
+      (name): Word =>
+        ({ options }) =>
+          `${name} ${options[name]}`,
     ),
   ];
+  const describe = describeAmong(trials.map(named));
+  const stepped = trials.filter(({ options }) => takesSteps(options.mode));
+  const hasEpochs = differ(stepped, epochs);
+  const hasModel = differ(trials, model);
+  const parts = trials.map((one) => ({
+    name: describe(named(one)),
+    more: [...(hasEpochs && takesSteps(one.options.mode) ? [epochs(one)] : []), ...(hasModel ? [model(one)] : [])].join(
+      ", ",
+    ),
+  }));
+  const keys = parts.map(({ name, more }) => `${name}, ${more}`);
   const differing = new Map(
-    [...new Set(names)].map((name) => {
-      const same = cells.filter((_, i) => names[i] === name);
-      return [name, words.filter((word) => new Set(same.map(word)).size > 1)];
+    [...new Set(keys)].map((key) => {
+      const same = trials.filter((_, i) => keys[i] === key);
+      return [key, words.filter((word) => differ(same, word))];
     }),
   );
-  return cells.map((cell, i) => [names[i], ...differing.get(names[i]!)!.map((word) => word(cell))].join(", "));
+  return trials.map((one, i) => {
+    const { name, more } = parts[i]!;
+    return [name, ...differing.get(keys[i]!)!.map((word) => word(one)), more].filter(Boolean).join(", ");
+  });
 }
 
 export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
@@ -132,22 +138,22 @@ export function bestTrial(outcomes: readonly Outcome[], best = bestOutcome(outco
 }
 
 /**
- * The setting to use: the one with the lowest validation loss; or a probe, which takes seconds, unless others are
- * distinguishably better on the validation set. Their p is corrected for their number: the best of many is better by
- * chance.
+ * The setting to use: the one with the lowest validation loss; or a probe, which takes seconds, unless the best other
+ * one is distinguishably better on the validation set. Its p is multiplied by the number of others (Bonferroni): the
+ * best of many is better by chance.
  */
 export function recommended(outcomes: readonly Outcome[], measure: Measure): Outcome | undefined {
   const probe = bestOutcome(outcomes.filter(({ mode }) => METHODS[mode].isFitted));
-  if (!probe) return bestOutcome(outcomes);
-  const others = outcomes.filter((one) => one !== probe && [...one.trials, ...probe.trials].every(hasValRows));
-  const pairs = others.map((other) => [other, probe] as const);
-  const better = testPairs(pairs, measure, valRows).filter(({ standing }) => standing === "better");
-  return bestOutcome(better.map(({ one }) => one)) ?? probe;
+  const others = outcomes.filter((one) => one !== probe && (!probe || hasValRows([one, probe])));
+  const best = bestOutcome(others);
+  if (!probe || !best) return probe ?? best;
+  const [rows, ofProbe] = [best, probe].map(({ trials }) => trials.map(({ results }) => results.val!));
+  const { p, firstIsBetter } = measure.statistics!.test(rows!, ofProbe!);
+  return firstIsBetter && p * others.length < SIGNIFICANT ? best : probe;
 }
 
-const hasValRows = ({ results }: MeasuredRun) => results.val !== undefined;
-
-const valRows = (trials: readonly MeasuredRun[]) => trials.map(({ results }) => results.val!);
+const hasValRows = (some: readonly Outcome[]) =>
+  some.flatMap(({ trials }) => trials).every(({ results }) => results.val !== undefined);
 
 /** The run to use of a study. */
 export function recommendedTrial(cells: readonly FinishedCell[], { objective }: { objective: Objective }) {
@@ -157,14 +163,10 @@ export function recommendedTrial(cells: readonly FinishedCell[], { objective }: 
 }
 
 /** Pairs of outcomes, tested on the same rows; p is corrected with Holm's method for all of them. */
-export function testPairs<O extends Outcome<MeasuredRun>>(
-  pairs: readonly (readonly [O, O])[],
-  measure: Measure,
-  rowsOf = testRows,
-) {
+export function testPairs<O extends Outcome<MeasuredRun>>(pairs: readonly (readonly [O, O])[], measure: Measure) {
   return comparePairs(pairs, (one, other) => ({
     ...{ one, other },
-    ...measure.statistics!.test(rowsOf(one.trials), rowsOf(other.trials)),
+    ...measure.statistics!.test(testRows(one.trials), testRows(other.trials)),
   }));
 }
 

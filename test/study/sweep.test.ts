@@ -364,6 +364,31 @@ test("in short: settings compared with the best, seeds of a single setting, and 
   assert.equal(summaryBlocks("out", [], data), []);
 });
 
+test("a setting's name begins with what it differs in, and has no blocks that all of its method have", async () => {
+  const { data } = await wholeSweep();
+  const like = varied(await trained("lora"), 4, 1, {});
+  const named = (...some: [options: Partial<TrialRecord["options"]>, model: string][]) => {
+    const trials = some.map(([options, model], i) => ({
+      ...{ ...like, options: { ...like.options, layers: [1], ...options } },
+      trial: { ...like.trial, key: `${i}`, model },
+    }));
+    return listOutcomes(toCells(trials), judgedBy(data)).map(({ label }) => label);
+  };
+  const [a, b] = ["a", "b"];
+  assert.equal(named([{ lr: 1e-3 }, a], [{ lr: 1e-2 }, a]), [
+    "LoRA, rank 2, alpha 4, rate 0.001",
+    "LoRA, rank 2, alpha 4, rate 0.01",
+  ]);
+  assert.equal(named([{ epochs: 1 }, a], [{ epochs: 3, layers: [2] }, b]), [
+    "LoRA, rank 2, alpha 4, 1 epoch, a",
+    "LoRA, rank 2, alpha 4, 3 epochs, b",
+  ]);
+  assert.equal(named([{}, a], [{ layers: [0] }, a]), [
+    "LoRA, rank 2, alpha 4, in block 1",
+    "LoRA, rank 2, alpha 4, in block 0",
+  ]);
+});
+
 test("the best setting has the lowest mean validation loss, as the evaluation that a run keeps", async () => {
   const { data } = await wholeSweep();
   const like = await trained("lora");

@@ -78,8 +78,8 @@ const isOf = ({ trials: [first] }: Outcome, trials: readonly { key: string }[]) 
 
 /** Why a probe is recommended, of which nothing is to be chosen. */
 function ofProbe(others: number, rows: number): string {
-  const none = others === 1 ? "the other one is not" : `none of ${others} others is`;
-  const compared = others > 0 ? `: on ${rows} validation rows ${none} distinguishably better` : "";
+  const best = others === 1 ? "the other one" : `the best of ${others} others`;
+  const compared = others > 0 ? `: on ${rows} validation rows ${best} is not distinguishably better` : "";
   return `, which takes seconds${compared}`;
 }
 
