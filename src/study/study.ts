@@ -7,14 +7,13 @@ import { ConfigError, DataError } from "../errors.ts";
 import { nameBase } from "../run/base-name.ts";
 import type { RunViews } from "../run/directory.ts";
 import type { TrainedRun } from "../run/trained-run.ts";
-import { TRAINING } from "../tasks/training.ts";
 import { ARGUMENTS, OPTIONS, type TrainArguments } from "../train/arguments.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { OTHER_NAMES } from "../train/other-names.ts";
 import { checkVocabulary, completeOptions, prepareRun, type RunArguments } from "../train/prepare.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { type Cell, gatherSeeds, nameTrial, refuseAuto, runnableTrials } from "./grid.ts";
-import { bestTrial, listOutcomes, recommendedTrial } from "./outcome.ts";
+import { recommendedTrial } from "./outcome.ts";
 import { Ended, runTrials, type StudyEvent } from "./runner.ts";
 import { type FinishedCell, isFinished } from "./store.ts";
 import { beginStudy, keepBest, recordStudy } from "./study-record.ts";
@@ -43,8 +42,9 @@ export interface StudyResult {
   /** What became of each run, in the order of `runs`. */
   runs: PromiseSettledResult<TrainedRun>[];
   /**
-   * The run with the lowest validation loss: of the settings whose seeds have the lowest one on average. undefined: no
-   * run has ended with a finite one.
+   * The run to use, which the report recommends: of the setting whose seeds have the lowest validation loss on average
+   * the one with the lowest; or a probe, unless that setting is distinguishably better on the validation set.
+   * undefined: no run has ended with a finite loss.
    */
   best: TrainedRun | undefined;
   /** On the runs that have ended; undefined: there is none. */
@@ -106,16 +106,15 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
     if (run) found.set(trial.key, run);
   }
   const finished = cells.map((cell) => finishedCell(cell, found));
-  const outcomes = listOutcomes(finished, TRAINING[objective].measures[0]);
-  const best = bestTrial(outcomes);
-  if (out !== undefined) await keepBest(out, recommendedTrial(finished, data)?.trial);
+  const best = recommendedTrial(finished, data)?.trial;
+  if (out !== undefined) await keepBest(out, best);
   return {
     runs: trials.map((trial) => {
       const value = found.get(trial.key);
       return value ? { status: "fulfilled", value } : { status: "rejected", reason: ended.reason(trial, signal) };
     }),
-    best: best && found.get(best.trial.key),
-    report: outcomes.length > 0 ? await views.report(finished, data, out) : undefined,
+    best: best && found.get(best.key),
+    report: found.size > 0 ? await views.report(finished, data, out) : undefined,
   };
 }
 
