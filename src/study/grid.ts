@@ -256,16 +256,13 @@ export function describeTrial({ options }: Pick<Trial, "options">): string {
   return describeMethod(options) + describePlace(options);
 }
 
-type Named = Pick<Trial, "options" | "model">;
-
 /** As `describeTrial`, without the targets, blocks and type that all trials of a method have on a base model. */
-export function describeAmong(trials: readonly Named[]): (trial: Named) => string {
-  const groupOf = ({ options, model }: Named) => `${options.mode} ${model}`;
-  const first = new Map(trials.map((one) => [groupOf(one), describePlace(one.options)]));
-  const differing = new Set(
-    trials.filter((one) => describePlace(one.options) !== first.get(groupOf(one))).map(groupOf),
-  );
-  return (one) => describeMethod(one.options) + (differing.has(groupOf(one)) ? describePlace(one.options) : "");
+export function describeAmong<T extends Pick<Trial, "options" | "model">>(trials: readonly T[]): (trial: T) => string {
+  const key = ({ options, model }: T) => `${options.mode} ${model}`;
+  const place = ({ options }: T) => describePlace(options);
+  const one = new Map(trials.map((trial) => [key(trial), place(trial)]));
+  const differing = new Set(trials.filter((trial) => place(trial) !== one.get(key(trial))).map(key));
+  return (trial) => describeMethod(trial.options) + (differing.has(key(trial)) ? place(trial) : "");
 }
 
 function describePlace({ mode, targets, layers, dtype }: TrainOptions): string {

@@ -1,4 +1,5 @@
 /** The results of a sweep's cells, and which of them are compared. */
+import { groupBy } from "../group-by.ts";
 import { METHODS, type Mode, takesSteps } from "../methods/index.ts";
 import { comparePairs, type Interval, SIGNIFICANT, type Summary, summarize } from "../statistics.ts";
 import { type Measure, readEvaluated } from "../tasks/compare.ts";
@@ -6,7 +7,7 @@ import type { Objective } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { lowestLoss } from "../train/best.ts";
 import { SETTING_NAMES } from "../train/settings.ts";
-import { describeAmong, formatRate } from "./grid.ts";
+import { describeAmong, formatRate, type Trial } from "./grid.ts";
 import type { Candidate } from "./halving.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
 
@@ -35,12 +36,9 @@ export const mean = (values: readonly number[]) => values.reduce((a, b) => a + b
 
 /** The cells' descriptions, with the settings in which those of the same description differ before the base model. */
 function labelCells(cells: readonly FinishedCell[]): string[] {
-  type Word = (trial: TrialRecord) => string;
-  const trials = cells.map(({ trials: [first] }) => first!);
-  const differ = (some: readonly TrialRecord[], word: Word) => new Set(some.map(word)).size > 1;
-  const epochs: Word = ({ options }) => `${options.epochs} epoch${options.epochs === 1 ? "" : "s"}`;
-  const model: Word = ({ trial }) => trial.model;
-  const named = (one: TrialRecord) => ({ options: one.options, model: model(one) });
+  type Word = (one: Pick<Trial, "options" | "model">) => string;
+  const all = cells.map(({ trials: [first] }) => ({ options: first!.options, model: first!.trial.model }));
+  const differ = (some: typeof all) => (word: Word) => new Set(some.map(word).filter(Boolean)).size > 1;
   const settings = SETTING_NAMES.filter((name) => name !== "lr" && name !== "seed");
   const words: Word[] = [
     ({ options }) => `rate ${formatRate(options.lr)}`,
@@ -50,27 +48,16 @@ function labelCells(cells: readonly FinishedCell[]): string[] {
           `${name} ${options[name]}`,
     ),
   ];
-  const describe = describeAmong(trials.map(named));
-  const stepped = trials.filter(({ options }) => takesSteps(options.mode));
-  const hasEpochs = differ(stepped, epochs);
-  const hasModel = differ(trials, model);
-  const parts = trials.map((one) => ({
-    name: describe(named(one)),
-    more: [...(hasEpochs && takesSteps(one.options.mode) ? [epochs(one)] : []), ...(hasModel ? [model(one)] : [])].join(
-      ", ",
-    ),
-  }));
-  const keys = parts.map(({ name, more }) => `${name}, ${more}`);
-  const differing = new Map(
-    [...new Set(keys)].map((key) => {
-      const same = trials.filter((_, i) => keys[i] === key);
-      return [key, words.filter((word) => differ(same, word))];
-    }),
-  );
-  return trials.map((one, i) => {
-    const { name, more } = parts[i]!;
-    return [name, ...differing.get(keys[i]!)!.map((word) => word(one)), more].filter(Boolean).join(", ");
-  });
+  const epochs: Word = ({ options: { mode, epochs: n } }) =>
+    takesSteps(mode) ? `${n} epoch${n === 1 ? "" : "s"}` : "";
+  const describe = describeAmong(all);
+  const model: Word = (one) => one.model;
+  const last = [epochs, model].filter(differ(all));
+  const label = (more: readonly Word[], one: (typeof all)[number]) =>
+    [describe, ...more, ...last].flatMap((word) => word(one) || []).join(", ");
+  const same = groupBy(all, (one) => label([], one));
+  const differing = new Map([...same].map(([key, some]) => [key, words.filter(differ(some))]));
+  return all.map((one) => label(differing.get(label([], one))!, one));
 }
 
 export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
