@@ -4,6 +4,7 @@ import type { Pair, TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import type { LabelKind } from "../tasks/task.ts";
+import { firstCopies } from "./duplicates.ts";
 import { nameKeys, Pipeline, readError } from "./pipeline.ts";
 import { LIST_SEPARATOR, ROWS } from "./places.ts";
 import { readSample, SAMPLE_ROWS, type Sample, type SampleOptions, sampleOthers } from "./sample.ts";
@@ -93,6 +94,8 @@ export class Corpus {
   private classes: readonly string[] | undefined;
   /** Class ids by their numbers in the module, once classes were dropped. */
   private classIds: Int32Array | undefined;
+  /** Made on first use. */
+  private firsts: Uint32Array | undefined;
 
   constructor(private readonly module: DataModule) {
     this.pipeline = new Pipeline(module);
@@ -102,6 +105,7 @@ export class Corpus {
   async read(file: FileReader, options: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
     const wasm = this.pipeline.open();
     const first = wasm.row_count();
+    this.firsts = undefined;
     const { labelsAre, labels = [] } = options;
     const learn = this.labels.length === 0 || labelsAre !== "class";
     const found = await this.prepare(file, options, labelsAre === "set" ? LEARN.sets : Number(learn));
@@ -131,6 +135,7 @@ export class Corpus {
   /** Forgets all rows and their labels, so that other rows can be read. */
   clear(): void {
     this.pipeline.open().rows_clear();
+    this.firsts = undefined;
     this.labels = [];
     this.labelLines = [];
   }
@@ -179,6 +184,12 @@ export class Corpus {
     const wasm = this.pipeline.open();
     const part = (i: number) => this.pipeline.decode(wasm.row_text(row, i), wasm.row_text_bytes());
     return this.pairColumns ? [part(0), part(1)] : part(0);
+  }
+
+  /** The first row whose text is a near-duplicate of this one's, or itself. */
+  firstCopy(row: number): number {
+    this.firsts ??= firstCopies(this.pipeline.open().row_count(), (one) => this.text(one));
+    return this.firsts[row]!;
   }
 
   /** A random subset of `rows`, by `seed`, with as many rows of each class as the smallest has. The order stays. */

@@ -1,7 +1,6 @@
 /** A list of rows of a corpus: a training, validation or test set. */
 import { DataError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
-import { either, setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { type Corpus, type PackedBatch, shuffled } from "./corpus.ts";
 
@@ -42,7 +41,7 @@ export interface Outputs {
   values: readonly Float32Array[];
 }
 
-/** Rows of a corpus in a certain order. Immutable: `balance`, `shuffle` and `split` return new sets. */
+/** Rows of a corpus in a certain order. Immutable: `balance`, `shuffle` and `select` return new sets. */
 export class Dataset {
   readonly size: number;
   /** Built on first use: most sets are intermediate results. */
@@ -111,6 +110,11 @@ export class Dataset {
     return this.corpus.text(this.rows[this.checked(i)]!);
   }
 
+  /** The place of the first row that was read whose text is a near-duplicate of row `i`'s, or its own. */
+  firstCopy(i: number): number {
+    return this.corpus.firstCopy(this.place(i));
+  }
+
   /** Drops random rows until every class is as large as the smallest. The order stays. */
   balance(seed: number): Dataset {
     return this.with(this.corpus.balanced(this.rows, seed));
@@ -119,17 +123,6 @@ export class Dataset {
   /** The same rows in an order that depends only on `seed`. */
   shuffle(seed: number): Dataset {
     return this.with(shuffled(this.rows, seed));
-  }
-
-  /**
-   * Splits the rows, in their order, into one part per fraction of floor(size * fraction) rows; the last part whose
-   * fraction is above 0 gets the rest.
-   * Throws DataError if the fractions do not add up to 1, or a part would be empty whose fraction is above 0.
-   */
-  split(fractions: readonly number[]): Dataset[] {
-    const parts = cutParts(this.rows, fractions);
-    checkParts(parts, this.size, fractions);
-    return parts.map((part) => this.with(part));
   }
 
   select(positions: ArrayLike<number>): Dataset {
@@ -217,17 +210,6 @@ export function addClasses(sets: readonly Dataset[]): Record<string, number> {
 
 /** The validation set's share of a training set that it is taken from, after that of the training set. */
 export const HELD_OUT = [0.9, 0.1] as const;
-
-/** Throws DataError if a part of a split has no rows and should have some. */
-export function checkParts(parts: readonly { length: number }[], size: number, fractions: readonly number[]): void {
-  if (parts.every(({ length }, i) => length > 0 || fractions[i] === 0)) return;
-  const shares = fractions.map((fraction) => `${Number((100 * fraction).toPrecision(3))} %`);
-  throw new DataError("too-few-rows", "Too few rows to split", {
-    expected: `at least one row in each part: ${shares.filter((_, i) => fractions[i] !== 0).join(", ")}`,
-    found: `${size} rows`,
-    hint: either("give more rows", `train on all of them: ${setting("fractions", [1, 0, 0])}`),
-  });
-}
 
 /** Throws DataError unless the shares of a split add up to 1, and there is a training set. */
 export function checkFractions(fractions: readonly number[]): void {

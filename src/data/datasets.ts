@@ -20,7 +20,7 @@ import {
   pathOf,
   SOURCE,
 } from "./dataset-options.ts";
-import { findLeaks } from "./duplicates.ts";
+import { type CopyStats, countCopies } from "./duplicates.ts";
 import { makeOutputs } from "./outputs.ts";
 import { LIST_SEPARATOR } from "./places.ts";
 import { isOnHub } from "./sets/named.ts";
@@ -52,27 +52,23 @@ export interface LoadedSets<Set> extends Splits<Set> {
 /** Messages with labels, split and encoded: what `loadDataset` returns. */
 export interface LoadedDataset extends LoadedSets<Dataset> {
   objective: MessagesObjective;
-  stats: Splits<DatasetStats> & {
-    /** Rows in the files, before balancing, and those of each class or label. */
-    rowsRead: number;
-    classesRead: Record<string, number>;
-    leftOut: LeftOut;
-    /** Rows that were dropped as near-duplicates of an earlier row. */
-    copies: number;
-    /** What `corrections` have changed; absent: there were none. */
-    corrected?: Corrected;
-    /** Rows of the training and the validation set that `trainRows` left out. */
-    undrawn: number;
-    /**
-     * Rows of val with a near-duplicate in train, and rows of test with one in train or val: the texts differ only in
-     * numbers, punctuation, white space and case.
-     */
-    leaks: { val: number; test: number };
-    /** Labels that look like several in one. */
-    combined: Combined | null;
-    /** Rows with more letters that are in no token of the model than others. */
-    unread: number;
-  };
+  stats: Splits<DatasetStats> &
+    CopyStats & {
+      /** Rows in the files, before balancing, and those of each class or label. */
+      rowsRead: number;
+      classesRead: Record<string, number>;
+      leftOut: LeftOut;
+      /** Rows that were dropped as near-duplicates of an earlier row. */
+      copies: number;
+      /** What `corrections` have changed; absent: there were none. */
+      corrected?: Corrected;
+      /** Rows of the training and the validation set that `trainRows` left out. */
+      undrawn: number;
+      /** Labels that look like several in one. */
+      combined: Combined | null;
+      /** Rows with more letters that are in no token of the model than others. */
+      unread: number;
+    };
   /** The test rows of each part of a named data set that has several. */
   testParts: readonly { name: string; positions: Uint32Array }[];
   /** How the data was split; "given" if by separate files. */
@@ -130,7 +126,6 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
           first: options.labels,
         });
   const [train, val, test] = parts.map((part) => part.padded(padTo).withOutputs(outputs)) as Parts;
-  const [, valLeaks, testLeaks] = findLeaks(parts);
   const { pairColumns: columns } = corpus;
   const classesRead = outputs ? addClasses([train, val, test]) : loaded.classesRead;
   const names = Object.keys(classesRead);
@@ -151,7 +146,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       copies,
       ...(loaded.corrected ? { corrected: loaded.corrected } : {}),
       undrawn: sizeOf(loaded.parts) - sizeOf(parts),
-      leaks: { val: valLeaks!.length, test: testLeaks!.length },
+      ...countCopies(parts),
       unread: parts.reduce((sum, set) => sum + countUnread(set, module.vocabulary), 0),
       combined: mayBeCombined ? findCombined(names) : null,
     },

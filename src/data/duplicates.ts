@@ -1,8 +1,9 @@
 /**
- * Near-duplicates: messages that differ only in numbers, punctuation, white space and case, of pairs in both texts;
- * across sets, leaks.
+ * Near-duplicates: messages that differ only in numbers, punctuation, white space and case, of pairs in both texts. They
+ * are a group, which no split divides; across given sets they are leaks.
  */
 import { groupBy } from "../group-by.ts";
+import type { TextOrPair } from "../pair.ts";
 import type { Dataset } from "./dataset.ts";
 
 /**
@@ -18,43 +19,76 @@ export function normalize(text: string): string {
   return words === "" ? text.trim() : words;
 }
 
-/** The latest answer, as it is asked for again: the training set, all sets, and their near-duplicates. */
-const known = new WeakMap<Dataset, { sets: readonly Dataset[]; firsts: Uint32Array }>();
-
-/** As `firstCopies`, of near-duplicates. */
-function nearCopies(sets: readonly Dataset[]): Uint32Array {
-  const [train] = sets;
-  const last = train && known.get(train);
-  if (last?.sets.length === sets.length && last.sets.every((set, i) => set === sets[i])) return last.firsts;
-  const firsts = firstCopies(sets, normalize);
-  if (train) known.set(train, { sets, firsts });
-  return firsts;
+/** Rows of a set, each with the first of all rows that were read whose text is its near-duplicate, or itself. */
+export interface Compared {
+  readonly size: number;
+  /** A row's number among all that were read. */
+  place(i: number): number;
+  firstCopy(i: number): number;
 }
 
+const firstsOf = (set: Compared) => Array.from({ length: set.size }, (_, i) => set.firstCopy(i));
+
 /** For each set, the positions of rows with a near-duplicate in an earlier set; train has none. */
-export function findLeaks(sets: readonly Dataset[]): Uint32Array[] {
-  const firsts = nearCopies(sets);
-  let start = 0;
+export function findLeaks(sets: readonly Compared[]): number[][] {
+  const seen = new Set<number>();
   return sets.map((set) => {
-    const leaks = set.positions().filter((position) => firsts[start + position]! < start);
-    start += set.size;
+    const firsts = firstsOf(set);
+    const leaks = [...firsts.keys()].filter((i) => seen.has(firsts[i]!));
+    for (const first of firsts) seen.add(first);
     return leaks;
   });
 }
 
 /** The sets without the rows that have an earlier near-duplicate, in their own set or in an earlier one. */
 export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: Dataset } {
-  const firsts = nearCopies(sets);
-  let start = 0;
+  const seen = new Set<number>();
   return sets.map((set) => {
-    const kept = set.positions().filter((position) => firsts[start + position] === start + position);
-    start += set.size;
-    return set.select(kept);
+    const firsts = firstsOf(set);
+    return set.select([...firsts.keys()].filter((i) => !seen.has(firsts[i]!) && seen.add(firsts[i]!)));
   }) as { [K in keyof T]: Dataset };
 }
 
-export const countCopies = (sets: readonly Dataset[]): number =>
-  nearCopies(sets).reduce((sum, first, row) => sum + Number(first !== row), 0);
+/** The near-duplicates in three sets. */
+export interface CopyStats {
+  /** Rows with an earlier near-duplicate, and the texts that they are near-duplicates of. */
+  nearDuplicates: { rows: number; texts: number };
+  /**
+   * Rows of val with a near-duplicate in train, and rows of test with one in train or val: the texts differ only in
+   * numbers, punctuation, white space and case.
+   */
+  leaks: { val: number; test: number };
+}
+
+export function countCopies(sets: readonly Compared[]): CopyStats {
+  const [, val, test] = findLeaks(sets);
+  const groups = [...groupBy(sets.flatMap(firstsOf), (first) => first).values()].filter(({ length }) => length > 1);
+  return {
+    nearDuplicates: { rows: groups.reduce((sum, { length }) => sum + length - 1, 0), texts: groups.length },
+    leaks: { val: val!.length, test: test!.length },
+  };
+}
+
+/**
+ * For each row the first of its group, of which all rows are in the same set: its near-duplicates, and the rows of the
+ * same group in a column.
+ */
+export function groupRows(set: Compared, column?: readonly (string | undefined)[]): Uint32Array {
+  const parents = Uint32Array.from({ length: set.size }, (_, i) => i);
+  const rootOf = (row: number): number => {
+    let root = row;
+    while (parents[root] !== root) root = parents[root] = parents[parents[root]!]!;
+    return root;
+  };
+  const rows = new Map<unknown, number>();
+  for (const i of parents.keys())
+    for (const key of [set.firstCopy(i), column?.[set.place(i)]]) {
+      const [a, b] = [rootOf(i), rootOf(rows.get(key) ?? i)];
+      parents[Math.max(a, b)] = Math.min(a, b);
+      if (key !== undefined) rows.set(key, i);
+    }
+  return parents.map((_, i) => rootOf(i));
+}
 
 /** A row: its set, and its position there. */
 export interface PlacedRow {
@@ -68,7 +102,11 @@ export const placeRows = (sets: readonly Dataset[]): PlacedRow[] =>
 /** The rows of each text that has several labels; texts are equal but for the white space around them. */
 export function findConflicts(sets: readonly Dataset[]): PlacedRow[][] {
   const all = placeRows(sets);
-  const firsts = firstCopies(sets, (text) => text.trim());
+  const firsts = firstCopies(
+    all.length,
+    (row) => all[row]!.set.text(all[row]!.position),
+    (text) => text.trim(),
+  );
   const groups = groupBy(all.keys(), (row) => firsts[row]!);
   return [...groups.values()]
     .map((rows) => rows.map((row) => all[row]!))
@@ -76,20 +114,11 @@ export function findConflicts(sets: readonly Dataset[]): PlacedRow[][] {
 }
 
 /**
- * For each row, numbered across the sets, the first row whose text has the same form, or itself. Rows are found by a
- * hash, and their texts compared again, so that no text stays in memory.
+ * For each row the first one whose text has the same form, or itself. Rows are found by a hash, and their texts
+ * compared again, so that no text stays in memory.
  */
-function firstCopies(sets: readonly Dataset[], form: (text: string) => string): Uint32Array {
-  const starts: number[] = [];
-  let size = 0;
-  for (const set of sets) {
-    starts.push(size);
-    size += set.size;
-  }
-  const textAt = (row: number) => {
-    const set = starts.findLastIndex((start) => start <= row);
-    return [sets[set]!.text(row - starts[set]!)].flat().map(form).join("\n");
-  };
+export function firstCopies(size: number, read: (row: number) => TextOrPair, form = normalize): Uint32Array {
+  const textAt = (row: number) => [read(row)].flat().map(form).join("\n");
   const rowsByHash = new Map<number, number[]>();
   return Uint32Array.from({ length: size }, (_, row) => {
     const text = textAt(row);

@@ -8,11 +8,14 @@ import { excerpt, isBlank, joinPair, type TextOrPair } from "../pair.ts";
 import { setting } from "../setting.ts";
 import { wilson } from "../statistics.ts";
 import { settingsIn } from "../surface.ts";
-import { hasLabels } from "../tasks/index.ts";
+import type { Splits } from "../tasks/evaluation.ts";
+import { hasLabels, hasValues } from "../tasks/index.ts";
 import type { LeftOut } from "./corpus.ts";
 import type { LoadedDataset } from "./datasets.ts";
-import { countCopies, findConflicts, type PlacedRow, placeRows } from "./duplicates.ts";
+import { type CopyStats, findConflicts, type PlacedRow, placeRows } from "./duplicates.ts";
+import { hasSettingOf } from "./settings.ts";
 import { isNumber, labelNotes, settingsOfSeveral } from "./table/labels.ts";
+import type { LoadedTagged } from "./text/tagged.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "./training-data.ts";
 
 export interface Problem {
@@ -56,7 +59,8 @@ export function problem(
 
 /** The problems of data; `context`: the tokens that the model reads at most. */
 export function findProblems(data: TrainingData, context: number): Problem[] {
-  if (!isLabelled(data)) return [...emptyRows(data), ...tooLong(data, context)];
+  if (!isLabelled(data))
+    return [...emptyRows(data), ...(hasAnswers(data) ? copies(data) : []), ...tooLong(data, context)];
   return [
     ...invalidRows(data.stats.leftOut),
     ...emptyTexts(data),
@@ -86,6 +90,8 @@ const setsOf = ({ train, val, test }: LoadedDataset) => [train, val, test];
 const textOf = ({ set, position }: PlacedRow) => set.text(position);
 const labelOf = ({ set, position }: PlacedRow) => set.label(position);
 const placeOf = ({ set, position }: PlacedRow) => set.place(position);
+const countTexts = (rows: readonly PlacedRow[]) =>
+  new Set(rows.map(({ set, position }) => set.firstCopy(position))).size;
 const nameRow = (row: PlacedRow) => `row ${formatCount(placeOf(row) + 1)}`;
 const surplusOf = (rows: readonly PlacedRow[]) => rows.map((row) => ({ row: placeOf(row) + 1, text: textOf(row) }));
 const inOrder = (rows: readonly PlacedRow[]) => rows.toSorted((a, b) => placeOf(a) - placeOf(b));
@@ -120,11 +126,26 @@ function describeConflict(rows: readonly PlacedRow[]): string {
   return `"${shown}": ${labels.join(", ")}`;
 }
 
-function copies(data: LoadedDataset): Problem[] {
-  const count = countCopies(setsOf(data));
-  if (count === 0) return [];
-  const text = `${formatCount(count)} rows are near-duplicates of earlier ones: in training and test set alike they make the test too easy`;
-  return [problem("near-duplicates", text, { settings: { dedupe: true } })];
+function copies({ objective, stats }: LoadedDataset | LoadedTagged): Problem[] {
+  const settings = hasLeaks(stats) && hasSettingOf(objective, "dedupe") ? { dedupe: true } : {};
+  return describeCopies(stats).map((text) => problem("near-duplicates", text, { settings }));
+}
+
+export const hasLeaks = ({ leaks }: CopyStats) => leaks.val + leaks.test > 0;
+
+/** "236 of 260 rows are near-duplicates of 24 texts: each is in one set with its copies"; nothing where none are. */
+export function describeCopies(stats: CopyStats & Splits<{ rows: number }>): string[] {
+  const { leaks, nearDuplicates, train, val, test } = stats;
+  const { rows, texts } = nearDuplicates;
+  if (rows === 0) return [];
+  const are = rows === 1 ? "is a near-duplicate" : "are near-duplicates";
+  const where = hasLeaks(stats)
+    ? `${formatCount(leaks.val)} validation and ${formatCount(leaks.test)} test rows have one in an earlier set, which makes the test too easy`
+    : "each is in one set with its copies";
+  const all = formatCount(train.rows + val.rows + test.rows);
+  return [
+    `${formatCount(rows)} of ${all} rows ${are} of ${texts === 1 ? "one text" : `${formatCount(texts)} texts`}: ${where}`,
+  ];
 }
 
 function rareLabels(data: LoadedDataset): Problem[] {
@@ -160,7 +181,11 @@ function labelProblems(data: LoadedDataset): Problem[] {
 function fewRows(data: LoadedDataset): Problem[] {
   const { test, classesRead, leftOut } = data.stats;
   const { rows } = test;
-  const folds = Math.min(USUAL_FOLDS, ...Object.values(classesRead));
+  const all = placeRows(setsOf(data));
+  // A class of one text is not divided.
+  const classes = hasValues(data) ? [] : [...groupBy(all, labelOf).values()];
+  const areFew = classes.some((own) => countTexts(own) === 1);
+  const folds = areFew ? 1 : Math.min(USUAL_FOLDS, countTexts(all), ...Object.values(classesRead));
   // Folds keep the classes that have a single row.
   const hasSingles = leftOut.rowErrors.some(({ code }) => code === "class-with-one-row");
   if (rows === 0 || rows >= FEW_TEST_ROWS || data.split === "given" || folds < 2 || hasSingles) return [];

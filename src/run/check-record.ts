@@ -33,7 +33,7 @@ const IDENTITY: Tree = {
   ...{ lowrank: "text", platform: "text", created: "number", settings: "object", options: "object", model: "text" },
   ...{ revision: "text?", vocabulary: "text?", base: "text", adapter: "text?", data: "object", padTo: "count" },
   ...{ "pairs?": { columns: PAIR }, chat: "boolean?", maxLength: "size", labels: "texts" },
-  ...{ unequal: "boolean", counts: { rows: COUNTS, tokens: COUNTS, sha256: "text" } },
+  ...{ unequal: "boolean", counts: { rows: COUNTS, tokens: COUNTS, sha256: "text", nearDuplicates: "count?" } },
   ...{ "trial?": { name: "text", key: "text", model: "text" }, folds: "size?" },
 };
 

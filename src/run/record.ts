@@ -81,7 +81,13 @@ interface RunIdentity {
   /** Whether macro F1 is shown: see `isUnequal`. */
   unequal: boolean;
   /** Rows and tokens of train, val and test, and their `digestData`: a run can only be resumed with the same data. */
-  counts: { rows: number[]; tokens: number[]; sha256: string };
+  counts: {
+    rows: number[];
+    tokens: number[];
+    sha256: string;
+    /** Rows with an earlier near-duplicate; none: rows of text. */
+    nearDuplicates?: number;
+  };
   /** The trial of a sweep that this run is. */
   trial?: TrialName;
   /** It has learned from all rows, and its results are those of so many folds of them. */
@@ -202,6 +208,7 @@ export async function newRecord(
       rows: sets.map(({ rows }) => rows),
       tokens: sets.map(({ tokens }) => tokens),
       sha256: await digestData(data),
+      ...("nearDuplicates" in data.stats && { nearDuplicates: data.stats.nearDuplicates.rows }),
     },
     ...START,
     ...UNPLANNED,

@@ -1,7 +1,7 @@
 /** What a run is trained on, as blocks: its sets, the weights of their classes, what was left out or changed. */
 
 import type { LoadedDataset } from "../data/datasets.ts";
-import { UNREAD } from "../data/problems.ts";
+import { describeCopies, hasLeaks, UNREAD } from "../data/problems.ts";
 import { type Combined, labelNotes, settingsOfSeveral } from "../data/table/labels.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
 import type { LoadedTexts } from "../data/text/texts.ts";
@@ -100,7 +100,7 @@ function sentencesBlocks(data: LoadedTagged): Block[] {
       [sumCut(stats), `sentences are longer than ${maxLength} tokens: the words behind are not read, and not measured`],
       [stats.empty, "sentences without words were skipped"],
     ]).map(note),
-    ...missingClasses(data, "word").map(note),
+    ...[...describeCopies(stats), ...missingClasses(data, "word")].map(note),
   ];
 }
 
@@ -145,9 +145,8 @@ function dataNotes(data: LoadedDataset, mode: Mode): string[] {
       [isUncut(mode) ? 0 : sumCut(stats), `messages are longer than ${maxLength} tokens and were truncated`],
       [empty, pairs ? "pairs have an empty text" : "messages are empty and were replaced with <|endoftext|>"],
       [isUncut(mode) ? 0 : stats.unread, UNREAD],
-      [stats.leaks.val, `validation messages have a near-duplicate in the training set (${DROPPED})`],
-      [stats.leaks.test, `test messages have a near-duplicate in the training or validation set (${DROPPED})`],
     ]),
+    ...describeCopies(stats).map((what) => (hasLeaks(stats) ? `${what} (deduplication drops them)` : what)),
     ...missingClasses(data, "row"),
     ...labelNotes(stats.classesRead),
     ...(stats.combined ? [describeCombined(stats.combined, data)] : []),
@@ -169,8 +168,6 @@ function describeCombined(combined: Combined, { objective, stats }: LoadedDatase
 /** "pairs of texts: columns question and answer, with the token that ends a text between them" */
 const describePairs = ({ columns }: PairSettings) =>
   `pairs of texts: columns ${columns.map(brief).join(" and ")}, with the token that ends a text between them`;
-
-const DROPPED = "deduplication drops them";
 
 /** Names the classes that no row, or no word, of a set has: a random split may leave small ones out. */
 function missingClasses(data: LoadedDataset | LoadedTagged, what: string): string[] {

@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { bytesReader, Corpus, type PackedBatch, type ReadOptions } from "../../src/data/corpus.ts";
 import { Dataset } from "../../src/data/dataset.ts";
 import { evaluationBatches, Loader, maxBatchTokens } from "../../src/data/loader.ts";
+import { splitDataset } from "../../src/data/sets/split.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import { Rng } from "../../src/rng.ts";
@@ -135,7 +136,7 @@ test("split parts are disjoint, complete and of the paper's sizes", async () => 
     [7, 1, 2],
   ]) {
     const dataset = await numbered(sizes.reduce((a, b) => a + b));
-    const parts = dataset.shuffle(2).split([0.7, 0.1, 0.2]);
+    const parts = splitDataset(dataset.shuffle(2), "ordered", [0.7, 0.1, 0.2], 1);
     assert.equal(
       parts.map(({ size }) => size),
       sizes,
@@ -143,8 +144,8 @@ test("split parts are disjoint, complete and of the paper's sizes", async () => 
     assert.equal(parts.flatMap(allTexts).sort(), allTexts(dataset).sort());
   }
   const ten = await numbered(10);
-  await assertFails("invalid-split", () => ten.split([0.5, 0.2]));
-  await assertFails("too-few-rows", () => ten.split([0.05, 0.95]));
+  await assertFails("invalid-split", () => splitDataset(ten, "ordered", [0.5, 0.2], 1));
+  await assertFails("too-few-rows", () => splitDataset(ten, "ordered", [0.05, 0.95], 1));
 });
 
 test("loader: every row once an epoch, other orders in other epochs, the same again from the seed", async () => {

@@ -5,7 +5,7 @@ import { groupBy } from "../../group-by.ts";
 import { setting } from "../../setting.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import type { LoadedDataset } from "../datasets.ts";
-import { findLeaks } from "../duplicates.ts";
+import { countCopies, groupRows } from "../duplicates.ts";
 import type { LoadedTagged } from "../text/tagged.ts";
 
 /** Data with labels. */
@@ -17,14 +17,15 @@ const VALIDATION_PARTS = 10;
 /**
  * Divides data whose rows are all in the training set (`fractions: [1, 0, 0]`) into folds: as many data sets, of which
  * each has other rows as its test set, and a tenth of the others as its validation set. The parts have the classes, or
- * the labels, in equal shares as far as that is possible, and rows of one group (`groupColumn`) are in one part; with
- * `split: "ordered"` a fold's rows follow each other. Throws DataError if a class has fewer rows than there are folds.
+ * the labels, in equal shares as far as that is possible, and near-duplicates and rows of one group (`groupColumn`) are in
+ * one part; with `split: "ordered"` a fold's rows follow each other. Throws DataError if a class has fewer rows than
+ * there are folds, or is one group.
  */
 export function divideFolds<Data extends Labelled>(all: Data, count: number): Data[] {
   checkNumber("folds", count, { min: 2, whole: true });
   if (all.val.size + all.test.size > 0)
     throw splitAlready(`${all.train.size}, ${all.val.size} and ${all.test.size} rows`);
-  const rows = { ...rowsOf(all), size: all.train.size };
+  const rows = rowsOf(all);
   checkEnough(all, rows, count);
   const isOrdered = all.origin.split === "ordered";
   const divide = (places: readonly number[], parts: number) =>
@@ -55,30 +56,31 @@ export function splitAlready(found: string): ConfigError {
   });
 }
 
-/** What is divided: the classes or labels of a row, and its group, if it is in one. */
+/** What is divided: the classes or labels of a row, and the first row of its group. */
 interface Rows {
   size: number;
   classesOf(row: number): readonly number[];
-  groupOf(row: number): string | undefined;
+  groups: Uint32Array;
 }
 
-function rowsOf(data: Labelled): Omit<Rows, "size"> {
+function rowsOf(data: Labelled): Rows {
   const { train, groups } = data;
   const { labels } = TRAINING[data.objective];
   const set = train as LoadedDataset["train"];
   const several = (row: number) => [...set.values(row)].flatMap((value, label) => (value === 1 ? [label] : []));
   return {
+    size: train.size,
     classesOf: labels === "class" ? (row) => [set.label(row)] : labels === "set" ? several : () => [],
-    groupOf: (row) => groups?.[train.place(row)],
+    groups: groupRows(train, groups),
   };
 }
 
 /**
  * The part of each of some rows. Group by group, the largest first, goes where its classes are rarest as shares of all,
- * and of equally suitable parts to the smallest; a row without a group is one by itself.
+ * and of equally suitable parts to the smallest.
  */
-function spread({ classesOf, groupOf }: Rows, rows: readonly number[], count: number): number[] {
-  const groups = groupBy(rows.keys(), (i): unknown => groupOf(rows[i]!) ?? {});
+function spread({ classesOf, groups: firsts }: Rows, rows: readonly number[], count: number): number[] {
+  const groups = groupBy(rows.keys(), (i) => firsts[rows[i]!]);
   const totals = countClasses(rows, classesOf);
   const parts = Array.from({ length: count }, () => ({ size: 0, classes: new Map<number, number>() }));
   const result = new Array<number>(rows.length);
@@ -110,15 +112,35 @@ function countClasses(rows: readonly number[], classesOf: Rows["classesOf"]): Ma
   return counts;
 }
 
-/** Throws DataError if a fold would have no rows, or none of a class. */
-function checkEnough(data: Labelled, { size, groupOf }: Rows, count: number): void {
-  const { train, labels, groups } = data;
-  const what = groups ? "groups" : "rows";
-  const units = new Set(Array.from({ length: size }, (_, row) => groupOf(row) ?? {})).size;
-  if (units < count)
-    throw tooFew(data, `There are fewer ${what} than folds`, `at least ${count} ${what}`, String(units), units);
+const GROUPS = `groups (near-duplicates, and rows of one ${setting("groupColumn")}, are one)`;
+
+/** Throws DataError if a fold would have no rows, or none of a class, or a class would be learned in none. */
+function checkEnough(data: Labelled, { size, groups, classesOf }: Rows, count: number): void {
+  const { train, labels } = data;
+  const units = new Set(groups);
+  const [what, needed] = units.size < size ? ["groups", GROUPS] : ["rows", "rows"];
+  if (units.size < count)
+    throw tooFew(
+      data,
+      `There are fewer ${what} than folds`,
+      `at least ${count} ${needed}`,
+      String(units.size),
+      units.size,
+    );
   if (TRAINING[data.objective].labels !== "class") return;
   const { classes } = train.stats();
+  const byClass = groupBy(groups.keys(), (row) => classesOf(row)[0]!);
+  const alike = [...byClass].filter(
+    ([, rows]) => rows.length > 1 && new Set(rows.map((row) => groups[row])).size === 1,
+  );
+  if (alike.length > 0)
+    throw tooFew(
+      data,
+      "All rows of a class are one group, which is not learned where it is tested",
+      `two or more ${GROUPS} in each class`,
+      nameList(alike.map(([label, rows]) => `"${labels[label]}" (one group of ${rows.length} rows)`)),
+      0,
+    );
   const rare = labels.filter((label) => classes[label]! > 0 && classes[label]! < count);
   if (rare.length === 0) return;
   throw tooFew(
@@ -147,9 +169,7 @@ function withSets<Data extends Labelled>(
     Data["val"],
     Data["test"],
   ];
-  const stats = { ...all.stats, train: train.stats(), val: val.stats(), test: test.stats() };
-  const sets = { train, val, test, stats, origin: { ...all.origin, ...fold } };
-  if (!("leaks" in stats)) return { ...all, ...sets };
-  const [, valLeaks, testLeaks] = findLeaks([train, val, test] as LoadedDataset["train"][]);
-  return { ...all, ...sets, stats: { ...stats, leaks: { val: valLeaks!.length, test: testLeaks!.length } } };
+  const sets = { train: train.stats(), val: val.stats(), test: test.stats() };
+  const stats = { ...all.stats, ...sets, ...countCopies([train, val, test]) };
+  return { ...all, train, val, test, stats, origin: { ...all.origin, ...fold } };
 }

@@ -29,7 +29,7 @@ import {
   whileOpen,
   withoutCopies,
 } from "./source.ts";
-import { defaultSplit, type Groups, type Parts, type Split, splitDataset } from "./split.ts";
+import { defaultSplit, type Groups, keepsGroups, type Parts, type Split, splitDataset } from "./split.ts";
 
 /** Reads and splits data. Throws ConfigError for options that it has not. */
 export async function readSets(
@@ -117,13 +117,13 @@ async function readAndSplit(
   const isChecked = !("name" in spec) && read.labelsAre === "class" && fractions[2] > 0 && !isGiven;
   const where = corrected ? source + COUNTED : source;
   const used = isChecked ? await checkSingles(corpus, all, where, read.skipFaulty) : all;
-  const loaded = splitLoaded(used, split, { ...options, balance, fractions }, seed);
+  const isGrouped = groupColumn !== undefined && (keepsGroups(split) || fractions[0] === 1);
+  const groups = isGrouped
+    ? await readGroups(await loadModule(), file, { ...read, ...columns, labelColumn: groupColumn }, whole.size)
+    : undefined;
+  const loaded = splitLoaded(used, split, { ...options, balance, fractions }, seed, groups);
   const testParts = locateParts(loaded.parts[2], named.parts);
-  const rest = { testParts, source, ...(corrected ? { corrected } : {}) };
-  if (groupColumn === undefined || fractions[0] !== 1) return { ...loaded, ...rest };
-  const ofGroups = { ...read, ...columns, labelColumn: groupColumn };
-  const groups = await readGroups(new Corpus(await loadModule()), file, ofGroups, whole.size);
-  return { ...loaded, ...rest, groups };
+  return { ...loaded, testParts, source, ...(corrected ? { corrected } : {}) };
 }
 
 /** The error for corrections of rows that are not of one file. */
@@ -134,10 +134,10 @@ function refuseCorrections(found: string): never {
   });
 }
 
-/** The error for groups of rows that are not to be divided into folds. */
+/** The error for groups of rows whose sets are given. */
 function refuseGroups(column: string): never {
-  throw new ConfigError("option-without-effect", `${setting("groupColumn")} has an effect on folds alone`, {
-    expected: `one file, and ${setting("folds", 5)}`,
+  throw new ConfigError("option-without-effect", `${setting("groupColumn")} has no effect on sets that are given`, {
+    expected: `one file, and ${setting("folds", 5)} or ${setting("split")} stratified or random`,
     found: setting("groupColumn", column),
   });
 }
@@ -210,14 +210,15 @@ async function withClasses(split: HubSplit | undefined, read: ReadOptions): Prom
 
 /**
  * What a column says of each row that was read, by its place; undefined where it says nothing. The file is read once
- * more, into a `corpus` of its own. Throws DataError if rows were skipped the first time.
+ * more, into a `module` of its own. Throws DataError if rows were skipped the first time.
  */
 async function readGroups(
-  corpus: Corpus,
+  module: DataModule,
   source: DataSource | readonly DataSource[],
   { labels: _, ...read }: ReadOptions,
   rows: number,
 ): Promise<Groups> {
+  const corpus = new Corpus(module);
   const all = await readSource(corpus, source, { ...read, labelsAre: "set" });
   if (all.size !== rows)
     throw new DataError("inputs-changed", "Rows were skipped, so that it is not known which group a row is of", {

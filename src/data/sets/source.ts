@@ -174,17 +174,21 @@ export function withoutCopies(
 
 export const USUAL_FRACTIONS = [0.7, 0.1, 0.2] as const;
 
-/** A set that is not split yet, in three parts: without near-duplicates, and balanced, if the options say so. */
+/**
+ * A set that is not split yet, in three parts: without near-duplicates, and balanced, if the options say so; `groups` are
+ * those of a column.
+ */
 export function splitLoaded(
   set: Dataset,
   split: Split,
   options: { dedupe?: boolean; balance?: boolean; fractions?: readonly number[] | undefined },
   seed: number,
+  groups?: Groups,
 ) {
   const [kept] = options.dedupe ? dropCopies(set) : [set];
   const used = options.balance ? kept.balance(seed) : kept;
-  const parts = splitDataset(used, split, options.fractions ?? USUAL_FRACTIONS, seed) as Parts;
-  return { parts, split, ...counts([set], [kept]) };
+  const parts = splitDataset(used, split, options.fractions ?? USUAL_FRACTIONS, seed, groups) as Parts;
+  return { parts, ...(groups ? { groups } : {}), split, ...counts([set], [kept]) };
 }
 
 export function refuseSplit(name: "split" | "fractions", value: unknown): never {

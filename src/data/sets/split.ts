@@ -1,8 +1,10 @@
-import { ConfigError } from "../../errors.ts";
+import { ConfigError, DataError } from "../../errors.ts";
+import { groupBy } from "../../group-by.ts";
 import { Rng } from "../../rng.ts";
-import { setting } from "../../setting.ts";
+import { either, setting } from "../../setting.ts";
 import type { LabelKind } from "../../tasks/task.ts";
-import { checkFractions, checkParts, type Dataset } from "../dataset.ts";
+import { checkFractions, cutParts, type Dataset, partSizes } from "../dataset.ts";
+import { type Compared, groupRows } from "../duplicates.ts";
 
 /**
  * `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class
@@ -29,12 +31,45 @@ export function refuseExperiment(): never {
   });
 }
 
-/** Splits the rows into one part per fraction. Throws DataError if they are too few. */
-export function splitDataset(all: Dataset, split: Split, fractions: readonly number[], seed: number): Dataset[] {
-  if (split === "stratified") return stratified(all, fractions, seed);
-  // The experiment's rows are in its order already.
-  const isOrdered = split === "ordered" || split === "experiment";
-  return (isOrdered ? all : all.shuffle(seed)).split(fractions);
+/** Whether a split draws rows, and keeps groups together: others take them in their order. */
+export const keepsGroups = (split: Split) => split === "stratified" || split === "random";
+
+/** A set that can be split, by class if its rows have one. */
+interface Divisible<Set> extends Compared {
+  label?(i: number): number;
+  select(positions: ArrayLike<number>): Set;
+}
+
+/**
+ * Splits the rows into one part per fraction. Near-duplicates, and rows of one group of a column, are in one part, unless
+ * the rows keep their order. Throws DataError if the fractions do not add up to 1, or a part would be empty whose
+ * fraction is above 0.
+ */
+export function splitDataset<Set extends Divisible<Set>>(
+  all: Set,
+  split: Split,
+  fractions: readonly number[],
+  seed: number,
+  column?: Groups,
+): Set[] {
+  const classOf = split === "stratified" ? (row: number) => all.label!(row) : undefined;
+  const firsts = keepsGroups(split) ? groupRows(all, column) : null;
+  const parts = firsts
+    ? splitGroups(firsts, fractions, seed, classOf)
+    : cutParts([...Array(all.size).keys()], fractions);
+  if (parts.some(({ length }, i) => length === 0 && fractions[i]! > 0))
+    throw tooFewRows(all.size, firsts ? new Set(firsts).size : all.size, fractions);
+  return parts.map((rows) => all.select(rows));
+}
+
+function tooFewRows(rows: number, groups: number, fractions: readonly number[]): DataError {
+  const shares = fractions.filter((fraction) => fraction !== 0).map((one) => `${Number((100 * one).toPrecision(3))} %`);
+  const apart = groups < rows ? [`split near-duplicates and groups, too: ${setting("split", "ordered")}`] : [];
+  return new DataError("too-few-rows", "Too few rows to split", {
+    expected: `at least one row in each part: ${shares.join(", ")}`,
+    found: `${rows} rows${groups < rows ? `, of which near-duplicates or ${setting("groupColumn")} make ${groups === 1 ? "one group" : `${groups} groups`}` : ""}`,
+    hint: either("give more rows", ...apart, `train on all of them: ${setting("fractions", [1, 0, 0])}`),
+  });
 }
 
 /**
@@ -52,33 +87,70 @@ export function drawRows([train, val, test]: Parts, rows: number, labelsAre: Lab
 }
 
 /**
- * Shuffles and splits each class separately, then shuffles each set. Throws DataError if a set would be empty whose
- * fraction is above 0.
+ * The rows of each part: shuffled and split, with `classOf` those of each class separately, and then each set shuffled.
+ * `firsts`: of each row the first of its group, whose class is the group's.
  */
-function stratified(all: Dataset, fractions: readonly number[], seed: number): Dataset[] {
+function splitGroups(
+  firsts: Uint32Array,
+  fractions: readonly number[],
+  seed: number,
+  classOf?: (row: number) => number,
+): number[][] {
   checkFractions(fractions);
   const rng = new Rng(seed);
-  const sets: number[][] = fractions.map(() => []);
-  for (const rows of positionsByClass(all)) {
-    const shuffled = rng.shuffle(rows);
-    let start = 0;
-    for (const [i, count] of classSizes(rows.length, fractions).entries()) {
-      for (const row of shuffled.subarray(start, start + count)) sets[i]!.push(row);
-      start += count;
-    }
+  const parts: number[][] = fractions.map(() => []);
+  const groups = groupBy(firsts.keys(), (row) => firsts[row]!);
+  const classes = [...groupBy(groups.keys(), classOf ?? (() => 0))].sort(([a], [b]) => a - b);
+  const sizesOf = classOf ? classSizes : partSizes;
+  for (const [, own] of classes) {
+    const shuffled = rng.shuffle(own).map((first) => groups.get(first)!);
+    const sizes = sizesOf(countRows(shuffled), fractions);
+    for (const [i, some] of placeGroups(shuffled, sizes).entries())
+      for (const rows of some) for (const row of rows) parts[i]!.push(row);
   }
-  checkParts(sets, all.size, fractions);
-  return sets.map((rows) => all.select(rng.shuffle(Uint32Array.from(rows))));
+  return classOf ? parts.map((rows) => rng.shuffle(rows)) : parts;
+}
+
+type Rows = readonly number[];
+
+const countRows = (groups: readonly Rows[]) => groups.reduce((sum, { length }) => sum + length, 0);
+
+/**
+ * Groups in parts of about these rows: one behind the other, each is in the part in which its middle lies. A part that
+ * would be empty has the smallest group of the largest one, as far as there are groups.
+ */
+function placeGroups(groups: readonly Rows[], sizes: readonly number[]): Rows[][] {
+  const parts: Rows[][] = sizes.map(() => []);
+  const ends = sizes.map((_, i) => sizes.slice(0, i + 1).reduce((a, b) => a + b));
+  let start = 0;
+  for (const group of groups) {
+    const middle = start + group.length / 2;
+    parts[ends.findIndex((end) => middle < end)]!.push(group);
+    start += group.length;
+  }
+  const wanted = firstParts(sizes).slice(0, groups.length);
+  for (const i of wanted.filter((i) => parts[i]!.length === 0)) {
+    const others = parts.filter(({ length }, one) => length > Number(wanted.includes(one)));
+    const [largest] = others.sort((a, b) => countRows(b) - countRows(a));
+    const smallest = largest!.reduce((a, b) => (b.length < a.length ? b : a));
+    parts[i]!.push(...largest!.splice(largest!.indexOf(smallest), 1));
+  }
+  return parts;
+}
+
+/** The parts with a share, in the order in which they get a row: the training set, the test set, the validation set. */
+function firstParts(shares: readonly number[]): number[] {
+  const [training, ...others] = [...shares.keys()].filter((i) => shares[i]! > 0);
+  return [training!, ...others.reverse()];
 }
 
 /**
- * The rows of a class in each part: one in each, as far as they go, first in the training set, then in the test set;
- * and each further row in the part that is furthest below its share.
+ * The rows of a class in each part: one in each, as far as they go, by `firstParts`; and each further row in the part
+ * that is furthest below its share.
  */
 function classSizes(rows: number, fractions: readonly number[]): number[] {
   const sizes = fractions.map(() => 0);
-  const [training, ...others] = [...sizes.keys()].filter((i) => fractions[i]! > 0);
-  const first = [training!, ...others.reverse()].slice(0, rows);
+  const first = firstParts(fractions).slice(0, rows);
   for (const i of first) sizes[i] = 1;
   for (let left = rows - first.length; left > 0; left--) {
     const missing = fractions.map((fraction, i) => rows * fraction - sizes[i]!);

@@ -3,14 +3,14 @@ import { checkNumber, parseChoice } from "../../checks.ts";
 import { usualLength } from "../../config.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { GPT2_VOCABULARY } from "../../io/tokenizer/vocabulary.ts";
-import { Rng } from "../../rng.ts";
 import { setting } from "../../setting.ts";
 import type { Splits } from "../../tasks/evaluation.ts";
-import { checkParts, cutParts } from "../dataset.ts";
 import { parseOrigin, type ReadingOptions, SOURCE } from "../dataset-options.ts";
 import type { LoadedSets } from "../datasets.ts";
+import { type CopyStats, countCopies, firstCopies } from "../duplicates.ts";
 import { placeOf, ROWS } from "../places.ts";
 import { type DataSource, sourceName, whileOpen } from "../sets/source.ts";
+import { splitDataset } from "../sets/split.ts";
 import { checkEncoding } from "../table/encoding.ts";
 import { Tokenizer } from "../tokenizer.ts";
 import { readText } from "./text-file.ts";
@@ -29,6 +29,8 @@ interface Sentence extends TaggedRow {
   place: number;
   /** What it belongs to, if it was asked for. */
   group?: string | undefined;
+  /** The index of its first near-duplicate among all sentences, or its own. */
+  firstCopy?: number;
 }
 
 /** A file or rows in memory to split, or files that are split already. */
@@ -44,8 +46,8 @@ export interface TaggedOptions extends ReadingOptions {
   /** The key of the tags in JSON, or the path to it. Default: "tags" or "ner_tags". */
   labelColumn?: string;
   /**
-   * The key of what sentences belong to, in JSON: those of one group are in one fold of `train --folds`. Default: sentences
-   * are by themselves.
+   * The key of what sentences belong to, in JSON: those of one group, and near-duplicates, are in one set and in one fold
+   * of `train --folds`. Default: near-duplicates alone.
    */
   groupColumn?: string;
   /** The first tags, in this order, whether words have them or not. Default: those of the words, sorted. */
@@ -77,10 +79,11 @@ export interface TaggedStats {
 /** Sentences, split and encoded: what `loadTagged` returns. */
 export interface LoadedTagged extends LoadedSets<Tagged> {
   objective: "tokens";
-  stats: Splits<TaggedStats> & {
-    /** Sentences without words, which were skipped. */
-    empty: number;
-  };
+  stats: Splits<TaggedStats> &
+    CopyStats & {
+      /** Sentences without words, which were skipped. */
+      empty: number;
+    };
 }
 
 /** A set of sentences: the target of a word's first token is its tag, other tokens have none. */
@@ -129,6 +132,10 @@ export class Tagged extends TokenSet {
     return this.sentences[i]!.place;
   }
 
+  firstCopy(i: number): number {
+    return this.sentences[i]!.firstCopy!;
+  }
+
   text(i: number): string {
     return this.sentences[i]!.words.join(" ");
   }
@@ -158,8 +165,10 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
   if (!("rows" in spec)) for (const source of sources) read.push(await readSentences(source, options));
   const filled = read.map((sentences) => sentences.filter(({ words }) => words.length > 0));
   for (const [i, { length }] of filled.entries()) if (length === 0) throw noSentences(sourceName(sources[i]!));
-  const parts = filled.length === 1 ? splitSentences(filled[0]!, split, fractions, seed) : filled;
-  const found = new Set(parts.flatMap((part) => part.flatMap(({ tags }) => tags)));
+  const all = filled.flat();
+  const firsts = firstCopies(all.length, (i) => all[i]!.words.join(" "));
+  for (const [i, one] of all.entries()) one.firstCopy = firsts[i]!;
+  const found = new Set(all.flatMap(({ tags }) => tags));
   const labels = [...new Set([...(options.labels ?? []), ...[...found].sort()])];
   if (labels.length < 2)
     throw new DataError("only-one-class", "All words have the same tag", {
@@ -170,11 +179,12 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
   const groups: (string | undefined)[] = [];
   for (const { place, group } of filled[0]!) groups[place] = group;
   const encoder = new WordEncoder(await Tokenizer.load({ model }));
-  const [train, val, test] = parts.map((part) => {
-    const encoded = part.map(({ words }) => encoder.encode(words, maxLength));
-    return new Tagged(part, encoded, labels);
-  }) as [Tagged, Tagged, Tagged];
-  const count = (sets: readonly Sentence[][]) => sets.reduce((sum, { length }) => sum + length, 0);
+  const sets = filled.map((sentences) => {
+    const encoded = sentences.map(({ words }) => encoder.encode(words, maxLength));
+    return new Tagged(sentences, encoded, labels);
+  });
+  const parts = sets.length > 1 ? sets : splitDataset(sets[0]!, split, fractions, seed, groups);
+  const [train, val, test] = parts as [Tagged, Tagged, Tagged];
   return {
     objective: "tokens",
     train,
@@ -182,23 +192,15 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
     test,
     labels,
     ...(options.groupColumn === undefined ? {} : { groups }),
-    stats: { train: train.stats(), val: val.stats(), test: test.stats(), empty: count(read) - count(filled) },
+    stats: {
+      ...{ train: train.stats(), val: val.stats(), test: test.stats() },
+      ...{ empty: read.flat().length - all.length, ...countCopies([train, val, test]) },
+    },
     vocabulary: (model?.vocabulary ?? GPT2_VOCABULARY).fingerprint,
     maxLength,
     source: sources.map(sourceName).join(", "),
     origin,
   };
-}
-
-function splitSentences(
-  all: readonly Sentence[],
-  split: TaggedOptions["split"],
-  fractions: readonly number[],
-  seed: number,
-): Sentence[][] {
-  const parts = cutParts(split === "ordered" ? [...all] : new Rng(seed).shuffle([...all]), fractions);
-  checkParts(parts, all.length, fractions);
-  return parts;
 }
 
 function readMemory(rows: readonly TaggedRow[], options: TaggedOptions): Sentence[] {

@@ -1,4 +1,5 @@
 import type { LoadedDataset } from "../../data/datasets.ts";
+import { describeCopies } from "../../data/problems.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../../data/training-data.ts";
 import { type Block, heading, note, text } from "../../document/blocks.ts";
 import { formatCount, joinWords, percent } from "../../format.ts";
@@ -147,9 +148,10 @@ export function aboutPublished(outcomes: readonly Outcome[], data: TrainingData)
   ];
 }
 
-/** A warning if messages of the test set have near-duplicates in the other sets. */
+/** Where near-duplicates are; a warning if messages of the test set have some in the other sets. */
 export function aboutLeaks(data: TrainingData, measure: Measure): Block[] {
-  if (!isLabelled(data) || data.stats.leaks.test === 0) return [];
+  if (!hasAnswers(data)) return [];
+  if (!isLabelled(data) || data.stats.leaks.test === 0) return describeCopies(data.stats).map(text);
   const { leaks, test, val } = data.stats;
   return [
     note(
