@@ -20,13 +20,13 @@ import {
   pathOf,
   SOURCE,
 } from "./dataset-options.ts";
-import { type CopyStats, countCopies } from "./duplicates.ts";
+import { type CopyStats, countCopies, type Groups } from "./duplicates.ts";
 import { makeOutputs } from "./outputs.ts";
 import { LIST_SEPARATOR } from "./places.ts";
 import { isOnHub } from "./sets/named.ts";
 import { readSets } from "./sets/read-sets.ts";
 import type { Corrected } from "./sets/source.ts";
-import { drawRows, type Groups, type Parts, refuseExperiment, type Split } from "./sets/split.ts";
+import { drawRows, type Parts, refuseExperiment, type Split } from "./sets/split.ts";
 import { checkDataSettings } from "./settings.ts";
 import { checkEncoding } from "./table/encoding.ts";
 import { checkNames, findCombined } from "./table/label-faults.ts";

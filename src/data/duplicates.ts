@@ -4,7 +4,6 @@
  */
 import { groupBy } from "../group-by.ts";
 import type { TextOrPair } from "../pair.ts";
-import type { Dataset } from "./dataset.ts";
 
 /**
  * The form in which texts are compared: lower case, each run of digits replaced by 0, white space, punctuation and
@@ -19,12 +18,19 @@ export function normalize(text: string): string {
   return words === "" ? text.trim() : words;
 }
 
+/** The group of each row, by its place; undefined: it is in none. */
+export type Groups = readonly (string | undefined)[];
+
 /** Rows of a set, each with the first of all rows that were read whose text is its near-duplicate, or itself. */
 export interface Compared {
   readonly size: number;
   /** A row's number among all that were read. */
   place(i: number): number;
   firstCopy(i: number): number;
+}
+
+export interface Selectable<T> extends Compared {
+  select(positions: ArrayLike<number>): T;
 }
 
 const firstsOf = (set: Compared) => Array.from({ length: set.size }, (_, i) => set.firstCopy(i));
@@ -41,12 +47,12 @@ export function findLeaks(sets: readonly Compared[]): number[][] {
 }
 
 /** The sets without the rows that have an earlier near-duplicate, in their own set or in an earlier one. */
-export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: Dataset } {
+export function dropCopies<T extends Selectable<T>>(sets: readonly T[]): T[] {
   const seen = new Set<number>();
   return sets.map((set) => {
     const firsts = firstsOf(set);
     return set.select([...firsts.keys()].filter((i) => !seen.has(firsts[i]!) && seen.add(firsts[i]!)));
-  }) as { [K in keyof T]: Dataset };
+  });
 }
 
 /** The near-duplicates in three sets. */
@@ -70,47 +76,29 @@ export function countCopies(sets: readonly Compared[]): CopyStats {
 }
 
 /**
- * For each row the first of its group, of which all rows are in the same set: its near-duplicates, and the rows of the
- * same group in a column.
+ * For each row the first of its group, of which all rows are in the same set: near-duplicates, and rows of one group of a
+ * column. Where all rows of a class are near-duplicates of one text, they are by themselves, so that the class can be
+ * learned and measured: those are leaks.
  */
-export function groupRows(set: Compared, column?: readonly (string | undefined)[]): Uint32Array {
+export function groupRows(set: Compared, column?: Groups, classOf: (row: number) => number = () => 0): Uint32Array {
   const parents = Uint32Array.from({ length: set.size }, (_, i) => i);
+  const firsts = firstsOf(set);
+  const classes = [...groupBy(firsts.keys(), classOf)];
+  const isDivided = new Map(classes.map(([label, own]) => [label, own.every((i) => firsts[i] === firsts[own[0]!])]));
   const rootOf = (row: number): number => {
     let root = row;
     while (parents[root] !== root) root = parents[root] = parents[parents[root]!]!;
     return root;
   };
-  const rows = new Map<unknown, number>();
+  const rows = new Map<number | string, number>();
   for (const i of parents.keys())
-    for (const key of [set.firstCopy(i), column?.[set.place(i)]]) {
+    for (const key of [isDivided.get(classOf(i)) ? undefined : firsts[i], column?.[set.place(i)]]) {
+      if (key === undefined) continue;
       const [a, b] = [rootOf(i), rootOf(rows.get(key) ?? i)];
       parents[Math.max(a, b)] = Math.min(a, b);
-      if (key !== undefined) rows.set(key, i);
+      rows.set(key, i);
     }
   return parents.map((_, i) => rootOf(i));
-}
-
-/** A row: its set, and its position there. */
-export interface PlacedRow {
-  set: Dataset;
-  position: number;
-}
-
-export const placeRows = (sets: readonly Dataset[]): PlacedRow[] =>
-  sets.flatMap((set) => Array.from(set.positions(), (position) => ({ set, position })));
-
-/** The rows of each text that has several labels; texts are equal but for the white space around them. */
-export function findConflicts(sets: readonly Dataset[]): PlacedRow[][] {
-  const all = placeRows(sets);
-  const firsts = firstCopies(
-    all.length,
-    (row) => all[row]!.set.text(all[row]!.position),
-    (text) => text.trim(),
-  );
-  const groups = groupBy(all.keys(), (row) => firsts[row]!);
-  return [...groups.values()]
-    .map((rows) => rows.map((row) => all[row]!))
-    .filter((rows) => new Set(rows.map(({ set, position }) => set.label(position))).size > 1);
 }
 
 /**

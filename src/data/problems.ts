@@ -9,10 +9,11 @@ import { setting } from "../setting.ts";
 import { wilson } from "../statistics.ts";
 import { settingsIn } from "../surface.ts";
 import type { Splits } from "../tasks/evaluation.ts";
-import { hasLabels, hasValues } from "../tasks/index.ts";
+import { hasLabels } from "../tasks/index.ts";
 import type { LeftOut } from "./corpus.ts";
+import type { Dataset } from "./dataset.ts";
 import type { LoadedDataset } from "./datasets.ts";
-import { type CopyStats, findConflicts, type PlacedRow, placeRows } from "./duplicates.ts";
+import { type CopyStats, firstCopies } from "./duplicates.ts";
 import { hasSettingOf } from "./settings.ts";
 import { isNumber, labelNotes, settingsOfSeveral } from "./table/labels.ts";
 import type { LoadedTagged } from "./text/tagged.ts";
@@ -86,12 +87,33 @@ function invalidRows({ rows, rowErrors }: LeftOut): Problem[] {
   return more > 0 ? [...found, problem("invalid-rows", `${formatCount(more)} more invalid rows`, needed)] : found;
 }
 
+/** A row: its set, and its position there. */
+interface PlacedRow {
+  set: Dataset;
+  position: number;
+}
+
+const placeRows = (sets: readonly Dataset[]): PlacedRow[] =>
+  sets.flatMap((set) => Array.from(set.positions(), (position) => ({ set, position })));
+
+/** The rows of each text that has several labels; texts are equal but for the white space around them. */
+function findConflicts(sets: readonly Dataset[]): PlacedRow[][] {
+  const all = placeRows(sets);
+  const firsts = firstCopies(
+    all.length,
+    (row) => all[row]!.set.text(all[row]!.position),
+    (text) => text.trim(),
+  );
+  const groups = groupBy(all.keys(), (row) => firsts[row]!);
+  return [...groups.values()]
+    .map((rows) => rows.map((row) => all[row]!))
+    .filter((rows) => new Set(rows.map(({ set, position }) => set.label(position))).size > 1);
+}
+
 const setsOf = ({ train, val, test }: LoadedDataset) => [train, val, test];
 const textOf = ({ set, position }: PlacedRow) => set.text(position);
 const labelOf = ({ set, position }: PlacedRow) => set.label(position);
 const placeOf = ({ set, position }: PlacedRow) => set.place(position);
-const countTexts = (rows: readonly PlacedRow[]) =>
-  new Set(rows.map(({ set, position }) => set.firstCopy(position))).size;
 const nameRow = (row: PlacedRow) => `row ${formatCount(placeOf(row) + 1)}`;
 const surplusOf = (rows: readonly PlacedRow[]) => rows.map((row) => ({ row: placeOf(row) + 1, text: textOf(row) }));
 const inOrder = (rows: readonly PlacedRow[]) => rows.toSorted((a, b) => placeOf(a) - placeOf(b));
@@ -131,18 +153,19 @@ function copies({ objective, stats }: LoadedDataset | LoadedTagged): Problem[] {
   return describeCopies(stats).map((text) => problem("near-duplicates", text, { settings }));
 }
 
+const countRows = ({ train, val, test }: Splits<{ rows: number }>) => train.rows + val.rows + test.rows;
 export const hasLeaks = ({ leaks }: CopyStats) => leaks.val + leaks.test > 0;
 
 /** "236 of 260 rows are near-duplicates of 24 texts: each is in one set with its copies"; nothing where none are. */
 export function describeCopies(stats: CopyStats & Splits<{ rows: number }>): string[] {
-  const { leaks, nearDuplicates, train, val, test } = stats;
+  const { leaks, nearDuplicates } = stats;
   const { rows, texts } = nearDuplicates;
   if (rows === 0) return [];
   const are = rows === 1 ? "is a near-duplicate" : "are near-duplicates";
   const where = hasLeaks(stats)
     ? `${formatCount(leaks.val)} validation and ${formatCount(leaks.test)} test rows have one in an earlier set, which makes the test too easy`
     : "each is in one set with its copies";
-  const all = formatCount(train.rows + val.rows + test.rows);
+  const all = formatCount(countRows(stats));
   return [
     `${formatCount(rows)} of ${all} rows ${are} of ${texts === 1 ? "one text" : `${formatCount(texts)} texts`}: ${where}`,
   ];
@@ -179,13 +202,10 @@ function labelProblems(data: LoadedDataset): Problem[] {
 
 /** A test set that tells little, where folds would test all rows. */
 function fewRows(data: LoadedDataset): Problem[] {
-  const { test, classesRead, leftOut } = data.stats;
+  const { test, classesRead, leftOut, nearDuplicates } = data.stats;
   const { rows } = test;
-  const all = placeRows(setsOf(data));
-  // A class of one text is not divided.
-  const classes = hasValues(data) ? [] : [...groupBy(all, labelOf).values()];
-  const areFew = classes.some((own) => countTexts(own) === 1);
-  const folds = areFew ? 1 : Math.min(USUAL_FOLDS, countTexts(all), ...Object.values(classesRead));
+  const texts = countRows(data.stats) - nearDuplicates.rows;
+  const folds = Math.min(USUAL_FOLDS, texts, ...Object.values(classesRead));
   // Folds keep the classes that have a single row.
   const hasSingles = leftOut.rowErrors.some(({ code }) => code === "class-with-one-row");
   if (rows === 0 || rows >= FEW_TEST_ROWS || data.split === "given" || folds < 2 || hasSingles) return [];

@@ -80,14 +80,11 @@ interface RunIdentity {
   labels: readonly string[];
   /** Whether macro F1 is shown: see `isUnequal`. */
   unequal: boolean;
-  /** Rows and tokens of train, val and test, and their `digestData`: a run can only be resumed with the same data. */
-  counts: {
-    rows: number[];
-    tokens: number[];
-    sha256: string;
-    /** Rows with an earlier near-duplicate; none: rows of text. */
-    nearDuplicates?: number;
-  };
+  /**
+   * Rows and tokens of train, val and test, and their `digestData`: a run can only be resumed with the same data; and how
+   * many rows are near-duplicates of earlier ones, unless they are blocks of text.
+   */
+  counts: { rows: number[]; tokens: number[]; sha256: string; nearDuplicates?: number };
   /** The trial of a sweep that this run is. */
   trial?: TrialName;
   /** It has learned from all rows, and its results are those of so many folds of them. */

@@ -19,7 +19,7 @@ const VALIDATION_PARTS = 10;
  * each has other rows as its test set, and a tenth of the others as its validation set. The parts have the classes, or
  * the labels, in equal shares as far as that is possible, and near-duplicates and rows of one group (`groupColumn`) are in
  * one part; with `split: "ordered"` a fold's rows follow each other. Throws DataError if a class has fewer rows than
- * there are folds, or is one group.
+ * there are folds.
  */
 export function divideFolds<Data extends Labelled>(all: Data, count: number): Data[] {
   checkNumber("folds", count, { min: 2, whole: true });
@@ -68,10 +68,11 @@ function rowsOf(data: Labelled): Rows {
   const { labels } = TRAINING[data.objective];
   const set = train as LoadedDataset["train"];
   const several = (row: number) => [...set.values(row)].flatMap((value, label) => (value === 1 ? [label] : []));
+  const classOf = labels === "class" ? (row: number) => set.label(row) : undefined;
   return {
     size: train.size,
-    classesOf: labels === "class" ? (row) => [set.label(row)] : labels === "set" ? several : () => [],
-    groups: groupRows(train, groups),
+    classesOf: classOf ? (row) => [classOf(row)] : labels === "set" ? several : () => [],
+    groups: groupRows(train, groups, classOf),
   };
 }
 
@@ -112,35 +113,17 @@ function countClasses(rows: readonly number[], classesOf: Rows["classesOf"]): Ma
   return counts;
 }
 
-const GROUPS = `groups (near-duplicates, and rows of one ${setting("groupColumn")}, are one)`;
-
-/** Throws DataError if a fold would have no rows, or none of a class, or a class would be learned in none. */
-function checkEnough(data: Labelled, { size, groups, classesOf }: Rows, count: number): void {
+/** Throws DataError if a fold would have no rows, or none of a class. */
+function checkEnough(data: Labelled, { size, groups }: Rows, count: number): void {
   const { train, labels } = data;
-  const units = new Set(groups);
-  const [what, needed] = units.size < size ? ["groups", GROUPS] : ["rows", "rows"];
-  if (units.size < count)
-    throw tooFew(
-      data,
-      `There are fewer ${what} than folds`,
-      `at least ${count} ${needed}`,
-      String(units.size),
-      units.size,
-    );
+  const units = new Set(groups).size;
+  const what = units < size ? "groups" : "rows";
+  const needed =
+    what === "rows" ? what : `groups (near-duplicates, and rows of one ${setting("groupColumn")}, are one)`;
+  if (units < count)
+    throw tooFew(data, `There are fewer ${what} than folds`, `at least ${count} ${needed}`, String(units), units);
   if (TRAINING[data.objective].labels !== "class") return;
   const { classes } = train.stats();
-  const byClass = groupBy(groups.keys(), (row) => classesOf(row)[0]!);
-  const alike = [...byClass].filter(
-    ([, rows]) => rows.length > 1 && new Set(rows.map((row) => groups[row])).size === 1,
-  );
-  if (alike.length > 0)
-    throw tooFew(
-      data,
-      "All rows of a class are one group, which is not learned where it is tested",
-      `two or more ${GROUPS} in each class`,
-      nameList(alike.map(([label, rows]) => `"${labels[label]}" (one group of ${rows.length} rows)`)),
-      0,
-    );
   const rare = labels.filter((label) => classes[label]! > 0 && classes[label]! < count);
   if (rare.length === 0) return;
   throw tooFew(

@@ -6,6 +6,7 @@ import { setting } from "../../setting.ts";
 import { Corpus, type ReadOptions } from "../corpus.ts";
 import { type Dataset, HELD_OUT } from "../dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../dataset-options.ts";
+import type { Groups } from "../duplicates.ts";
 import { COUNTED, ROWS } from "../places.ts";
 import { knownFormat } from "../table/dialect.ts";
 import { DataModule } from "../wasm.ts";
@@ -29,7 +30,7 @@ import {
   whileOpen,
   withoutCopies,
 } from "./source.ts";
-import { defaultSplit, type Groups, keepsGroups, type Parts, type Split, splitDataset } from "./split.ts";
+import { defaultSplit, keepsGroups, type Parts, type Split, splitDataset } from "./split.ts";
 
 /** Reads and splits data. Throws ConfigError for options that it has not. */
 export async function readSets(

@@ -6,14 +6,14 @@ import type { FileReader } from "../../platform/reader.ts";
 import { setting } from "../../setting.ts";
 import type { Corpus, ReadOptions } from "../corpus.ts";
 import { addClasses, Dataset } from "../dataset.ts";
-import { dropCopies } from "../duplicates.ts";
+import { dropCopies, type Groups } from "../duplicates.ts";
 import { takeScores } from "../outputs.ts";
 import { type FoundNames, findKeys, type LabelledChoice } from "../table/columns.ts";
 import { ENDINGS, knownFormat } from "../table/dialect.ts";
 import { checkClasses, dropSingles } from "../table/label-faults.ts";
 import { haveDecimals, MANY_CLASSES } from "../table/labels.ts";
 import { folderLines } from "./folder.ts";
-import { type Groups, type Parts, type Split, splitDataset } from "./split.ts";
+import { type Parts, type Split, splitDataset } from "./split.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
 export type DataSource = string | FileReader;
@@ -162,7 +162,7 @@ export function withoutCopies(
   names: readonly string[],
   { dedupe }: { dedupe?: boolean },
 ): Dataset[] {
-  const kept = dedupe ? dropCopies(...sets) : [...sets];
+  const kept = dedupe ? dropCopies(sets) : [...sets];
   for (const [i, set] of kept.entries())
     if (set.size === 0)
       throw new DataError("only-near-duplicates", "A set has only near-duplicates of earlier rows", {
@@ -185,7 +185,7 @@ export function splitLoaded(
   seed: number,
   groups?: Groups,
 ) {
-  const [kept] = options.dedupe ? dropCopies(set) : [set];
+  const kept = options.dedupe ? dropCopies([set])[0]! : set;
   const used = options.balance ? kept.balance(seed) : kept;
   const parts = splitDataset(used, split, options.fractions ?? USUAL_FRACTIONS, seed, groups) as Parts;
   return { parts, ...(groups ? { groups } : {}), split, ...counts([set], [kept]) };

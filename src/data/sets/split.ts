@@ -4,7 +4,7 @@ import { Rng } from "../../rng.ts";
 import { either, setting } from "../../setting.ts";
 import type { LabelKind } from "../../tasks/task.ts";
 import { checkFractions, cutParts, type Dataset, partSizes } from "../dataset.ts";
-import { type Compared, groupRows } from "../duplicates.ts";
+import { type Groups, groupRows, type Selectable } from "../duplicates.ts";
 
 /**
  * `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class
@@ -19,9 +19,6 @@ export type Split = (typeof SPLITS)[number];
 /** How a file, and a data set without a split of its own, is split: by class, if there are classes. */
 export const defaultSplit = (labelsAre: LabelKind): Split => (labelsAre === "class" ? "stratified" : "random");
 
-/** The group of each row, by its place; undefined: it is in none. */
-export type Groups = readonly (string | undefined)[];
-
 export type Parts = [Dataset, Dataset, Dataset];
 
 /** The error for another data set, or for all rows. */
@@ -34,26 +31,20 @@ export function refuseExperiment(): never {
 /** Whether a split draws rows, and keeps groups together: others take them in their order. */
 export const keepsGroups = (split: Split) => split === "stratified" || split === "random";
 
-/** A set that can be split, by class if its rows have one. */
-interface Divisible<Set> extends Compared {
-  label?(i: number): number;
-  select(positions: ArrayLike<number>): Set;
-}
-
 /**
  * Splits the rows into one part per fraction. Near-duplicates, and rows of one group of a column, are in one part, unless
  * the rows keep their order. Throws DataError if the fractions do not add up to 1, or a part would be empty whose
  * fraction is above 0.
  */
-export function splitDataset<Set extends Divisible<Set>>(
-  all: Set,
+export function splitDataset<T extends Selectable<T>>(
+  all: T & { label?(i: number): number },
   split: Split,
   fractions: readonly number[],
   seed: number,
   column?: Groups,
-): Set[] {
+): T[] {
   const classOf = split === "stratified" ? (row: number) => all.label!(row) : undefined;
-  const firsts = keepsGroups(split) ? groupRows(all, column) : null;
+  const firsts = keepsGroups(split) ? groupRows(all, column, classOf) : null;
   const parts = firsts
     ? splitGroups(firsts, fractions, seed, classOf)
     : cutParts([...Array(all.size).keys()], fractions);
@@ -64,10 +55,11 @@ export function splitDataset<Set extends Divisible<Set>>(
 
 function tooFewRows(rows: number, groups: number, fractions: readonly number[]): DataError {
   const shares = fractions.filter((fraction) => fraction !== 0).map((one) => `${Number((100 * one).toPrecision(3))} %`);
-  const apart = groups < rows ? [`split near-duplicates and groups, too: ${setting("split", "ordered")}`] : [];
+  const isGrouped = groups < rows;
+  const apart = isGrouped ? [`divide groups: ${setting("split", "ordered")}`] : [];
   return new DataError("too-few-rows", "Too few rows to split", {
     expected: `at least one row in each part: ${shares.join(", ")}`,
-    found: `${rows} rows${groups < rows ? `, of which near-duplicates or ${setting("groupColumn")} make ${groups === 1 ? "one group" : `${groups} groups`}` : ""}`,
+    found: `${rows} rows${isGrouped ? ` in ${groups} groups (near-duplicates, and rows of one ${setting("groupColumn")}, are one)` : ""}`,
     hint: either("give more rows", ...apart, `train on all of them: ${setting("fractions", [1, 0, 0])}`),
   });
 }
@@ -79,8 +71,8 @@ function tooFewRows(rows: number, groups: number, fractions: readonly number[]):
 export function drawRows([train, val, test]: Parts, rows: number, labelsAre: LabelKind, seed: number): Parts {
   const draw = (set: Dataset) => {
     const shuffled = set.shuffle(seed);
-    const groups = labelsAre === "class" ? positionsByClass(shuffled) : [shuffled.positions()];
-    const drawn = groups.flatMap((group) => [...group.subarray(0, Math.ceil((group.length * rows) / train.size))]);
+    const classes = groupBy(shuffled.positions(), (i) => (labelsAre === "class" ? shuffled.label(i) : 0));
+    const drawn = [...classes.values()].flatMap((own) => own.slice(0, Math.ceil((own.length * rows) / train.size)));
     return shuffled.select(drawn.sort((a, b) => a - b));
   };
   return [draw(train), draw(val), test];
@@ -157,11 +149,4 @@ function classSizes(rows: number, fractions: readonly number[]): number[] {
     sizes[missing.indexOf(Math.max(...missing))]!++;
   }
   return sizes;
-}
-
-/** The positions of each class's rows, in their order; classes without rows are omitted. */
-function positionsByClass(all: Dataset): Uint32Array[] {
-  const lists: number[][] = all.labels.map(() => []);
-  for (let i = 0; i < all.size; i++) lists[all.label(i)]!.push(i);
-  return lists.filter((rows) => rows.length > 0).map((rows) => Uint32Array.from(rows));
 }
