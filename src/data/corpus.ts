@@ -135,7 +135,6 @@ export class Corpus {
   /** Forgets all rows and their labels, so that other rows can be read. */
   clear(): void {
     this.pipeline.open().rows_clear();
-    this.firsts = undefined;
     this.labels = [];
     this.labelLines = [];
   }

@@ -22,14 +22,11 @@ export function normalize(text: string): string {
 export type Groups = readonly (string | undefined)[];
 
 /** Rows of a set, each with the first of all rows that were read whose text is its near-duplicate, or itself. */
-export interface Compared {
+export interface Compared<T = unknown> {
   readonly size: number;
   /** A row's number among all that were read. */
   place(i: number): number;
   firstCopy(i: number): number;
-}
-
-export interface Selectable<T> extends Compared {
   select(positions: ArrayLike<number>): T;
 }
 
@@ -47,7 +44,7 @@ export function findLeaks(sets: readonly Compared[]): number[][] {
 }
 
 /** The sets without the rows that have an earlier near-duplicate, in their own set or in an earlier one. */
-export function dropCopies<T extends Selectable<T>>(sets: readonly T[]): T[] {
+export function dropCopies<T extends Compared<T>>(sets: readonly T[]): T[] {
   const seen = new Set<number>();
   return sets.map((set) => {
     const firsts = firstsOf(set);
@@ -102,11 +99,11 @@ export function groupRows(set: Compared, column?: Groups, classOf: (row: number)
 }
 
 /**
- * For each row the first one whose text has the same form, or itself. Rows are found by a hash, and their texts
+ * For each row the first one whose text is its near-duplicate, or itself. Rows are found by a hash, and their texts
  * compared again, so that no text stays in memory.
  */
-export function firstCopies(size: number, read: (row: number) => TextOrPair, form = normalize): Uint32Array {
-  const textAt = (row: number) => [read(row)].flat().map(form).join("\n");
+export function firstCopies(size: number, read: (row: number) => TextOrPair): Uint32Array {
+  const textAt = (row: number) => [read(row)].flat().map(normalize).join("\n");
   const rowsByHash = new Map<number, number[]>();
   return Uint32Array.from({ length: size }, (_, row) => {
     const text = textAt(row);

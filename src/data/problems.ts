@@ -13,7 +13,7 @@ import { hasLabels } from "../tasks/index.ts";
 import type { LeftOut } from "./corpus.ts";
 import type { Dataset } from "./dataset.ts";
 import type { LoadedDataset } from "./datasets.ts";
-import { type CopyStats, firstCopies } from "./duplicates.ts";
+import type { CopyStats } from "./duplicates.ts";
 import { hasSettingOf } from "./settings.ts";
 import { isNumber, labelNotes, settingsOfSeveral } from "./table/labels.ts";
 import type { LoadedTagged } from "./text/tagged.ts";
@@ -98,16 +98,11 @@ const placeRows = (sets: readonly Dataset[]): PlacedRow[] =>
 
 /** The rows of each text that has several labels; texts are equal but for the white space around them. */
 function findConflicts(sets: readonly Dataset[]): PlacedRow[][] {
-  const all = placeRows(sets);
-  const firsts = firstCopies(
-    all.length,
-    (row) => all[row]!.set.text(all[row]!.position),
-    (text) => text.trim(),
-  );
-  const groups = groupBy(all.keys(), (row) => firsts[row]!);
-  return [...groups.values()]
-    .map((rows) => rows.map((row) => all[row]!))
-    .filter((rows) => new Set(rows.map(({ set, position }) => set.label(position))).size > 1);
+  const alike = [...groupBy(placeRows(sets), ({ set, position }) => set.firstCopy(position)).values()];
+  const trimmed = (row: PlacedRow) => JSON.stringify([textOf(row)].flat().map((text) => text.trim()));
+  return alike
+    .flatMap((rows) => (rows.length > 1 ? [...groupBy(rows, trimmed).values()] : []))
+    .filter((rows) => new Set(rows.map(labelOf)).size > 1);
 }
 
 const setsOf = ({ train, val, test }: LoadedDataset) => [train, val, test];
@@ -158,17 +153,14 @@ export const hasLeaks = ({ leaks }: CopyStats) => leaks.val + leaks.test > 0;
 
 /** "236 of 260 rows are near-duplicates of 24 texts: each is in one set with its copies"; nothing where none are. */
 export function describeCopies(stats: CopyStats & Splits<{ rows: number }>): string[] {
-  const { leaks, nearDuplicates } = stats;
-  const { rows, texts } = nearDuplicates;
+  const { rows, texts } = stats.nearDuplicates;
   if (rows === 0) return [];
+  const [all, val, test] = [countRows(stats), stats.leaks.val, stats.leaks.test].map(formatCount);
   const are = rows === 1 ? "is a near-duplicate" : "are near-duplicates";
-  const where = hasLeaks(stats)
-    ? `${formatCount(leaks.val)} validation and ${formatCount(leaks.test)} test rows have one in an earlier set, which makes the test too easy`
-    : "each is in one set with its copies";
-  const all = formatCount(countRows(stats));
-  return [
-    `${formatCount(rows)} of ${all} rows ${are} of ${texts === 1 ? "one text" : `${formatCount(texts)} texts`}: ${where}`,
-  ];
+  const what = `${formatCount(rows)} of ${all} rows ${are} of ${texts === 1 ? "one text" : `${formatCount(texts)} texts`}`;
+  return hasLeaks(stats)
+    ? [`${what}: ${val} validation and ${test} test rows have one in an earlier set, which makes the test too easy`]
+    : [`${what}: each is in one set with its copies`];
 }
 
 function rareLabels(data: LoadedDataset): Problem[] {

@@ -6,12 +6,12 @@ import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { savedTables } from "../helpers/markup.ts";
 import { assertCode, filesIn, parseTable, runCommand } from "../helpers/spawn.ts";
-import { messages, tinyModel } from "../helpers/tiny.ts";
+import { messages, spelled, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
 const rows = (label: (i: number) => string) =>
-  `label,text\n${Array.from({ length: 40 }, (_, i) => `${label(i)},"message ${i}${" please".repeat(i % 4)}"`).join("\n")}\n`;
+  `label,text\n${Array.from({ length: 40 }, (_, i) => `${label(i)},"message ${spelled(i)}${" please".repeat(i % 4)}"`).join("\n")}\n`;
 writeFileSync(
   join(folder, "scores.csv"),
   rows((i) => String(i % 4)),
@@ -250,9 +250,10 @@ const SENTENCES = [
   ["the weather in San Juan is fine", "O O O B-LOC I-LOC O O"],
 ].map(([words, tags]) => [words!.split(" "), tags!.split(" ")] as const);
 const conll = (count: number) =>
-  Array.from({ length: count }, (_, i) => SENTENCES[i % 3]!)
-    .map(([words, tags]) => words.map((word, at) => `${word} ${tags[at]}\n`).join(""))
-    .join("\n");
+  Array.from({ length: count }, (_, i) => {
+    const [words, tags] = SENTENCES[i % 3]!;
+    return `${words.map((word, at) => `${word} ${tags[at]}\n`).join("")}${spelled(i)} O\n`;
+  }).join("\n");
 writeFileSync(join(folder, "words.conll"), conll(40));
 const TAGS = `--objective tokens ${SETTINGS.replace("--epochs 1", "--epochs 12 --lr 0.02")}`;
 

@@ -259,7 +259,7 @@ test("what has no folds is refused", async () => {
     [["--folds", "3", "--seeds", "2"], "--seeds is invalid with --folds"],
     [["--folds", "3", "--fractions", "1,0,0"], "folds divide all rows"],
     [["--final", "none"], "folds alone", "--folds 5"],
-    [["--group-column", "text"], "folds alone"],
+    [["--split", "ordered", "--group-column", "text"], "--group-column has an effect on drawn sets alone"],
   ] as const) {
     const { code, stderr } = await train([...RUN, ...args, "--out", "none"]);
     assert.is(code, words[0].startsWith("fewer") ? 1 : 2, stderr);

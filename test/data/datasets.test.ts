@@ -11,6 +11,7 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import type { DatasetOptions, DatasetSpec } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
+import { describeCopies } from "../../src/data/problems.ts";
 import { divideFolds } from "../../src/data/sets/folds.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { DataModule } from "../../src/data/wasm.ts";
@@ -21,7 +22,7 @@ import { joinPair } from "../../src/pair.ts";
 import { isSameCell } from "../../src/quote.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { allTexts, messages } from "../helpers/tiny.ts";
+import { allTexts, messages, spelled } from "../helpers/tiny.ts";
 
 const loading = DataModule.load();
 const WHOLE = [1, 0, 0] as const;
@@ -105,7 +106,7 @@ test("stratified: a class of three rows is in all sets, one of two in training a
 
 test("a part of a share of 0 is empty; without a test set a class may have one row", async () => {
   const rows = [
-    ...times(11, (i) => ({ text: `mail ${i}`, label: i % 2 ? "ham" : "spam" })),
+    ...times(11, (i) => ({ text: `mail ${spelled(i)}`, label: i % 2 ? "ham" : "spam" })),
     { text: "a", label: "one" },
   ];
   for (const [split, count, fractions, expected] of [
@@ -199,14 +200,93 @@ test("rows of a group are in one fold; those of none are by themselves", async (
   await refuses([
     [
       { file: file() },
-      { groupColumn: "customer" },
+      { groupColumn: "customer", split: "ordered" },
       "option-without-effect",
-      "groupColumn has an effect on folds alone",
+      "groupColumn has an effect on drawn sets alone & split stratified or random",
     ],
     [{ file: file() }, { ...options, groupColumn: "kunde" }, "no-such-column", '"kunde"'],
   ]);
   const whole = await load({ file: file(() => "c") }, options);
   assert.throws(() => divideFolds(whole, 2), /fewer groups than folds/);
+});
+
+/** Whether all rows with the same value of `keyOf` their place are in one set. */
+const keepsTogether = (data: Pick<Loaded, "train" | "val" | "test">, keyOf: (place: number) => unknown) => {
+  const keys = sets(data).flatMap((set) => [...new Set([...set.positions()].map((i) => keyOf(set.place(i))))]);
+  return new Set(keys).size === keys.length;
+};
+
+test("near-duplicates are in one set and in one fold, with the classes in proportion, and it is said how many", async () => {
+  const kinds = ["a", "b", "c", "d"];
+  const row = (i: number) => `Order ${i} of ${spelled(i % 24)}: ${"it is, late! ".repeat(i % 2)}${i}`;
+  const of = (label: (i: number) => string) => table("label,text", 260, (i) => `${label(i)},"${row(i)}"`);
+  const file = of((i) => kinds[i % 4]!);
+  for (const seed of [1, 2, 3])
+    for (const split of ["stratified", "random"] as const) {
+      const data = await load({ file }, { split, seed });
+      assert.ok(keepsTogether(data, (place) => place % 24));
+      assert.ok(Math.abs(data.train.size - 182) <= 16 && sum(sizes(data)) === 260, String(sizes(data)));
+      assert.equal(data.stats.leaks, { val: 0, test: 0 });
+      assert.is(
+        String(describeCopies(data.stats)),
+        "236 of 260 rows are near-duplicates of 24 texts: each is in one set with its copies",
+      );
+      // Of 65 rows of a class 45, 7 and 13, in groups of 10 or 11.
+      for (const [i, [least, most]] of (split === "stratified" ? [[40, 46], [10, 11], [10, 22]] : []).entries()) // biome-ignore format: short
+        for (const rows of classes(data)[i]!) assert.ok(rows >= least! && rows <= most!, `${seed} ${classes(data)[i]}`);
+    }
+  const folds = divideFolds(await load({ file }, { fractions: WHOLE }), 5);
+  for (const fold of folds) {
+    assert.ok(keepsTogether(fold, (place) => place % 24) && fold.stats.leaks.test === 0);
+    assert.ok(fold.test.size >= 43 && fold.test.size <= 65 && fold.val.size > 0, String(sizes(fold)));
+    assert.ok(Object.values(fold.train.classes()).every((rows) => rows >= 20));
+  }
+  for (const [objective, label] of [
+    ["regression", (i: number) => String(i % 7)],
+    ["multi-label", (i: number) => ["a|b", "a", ""][i % 3]!],
+  ] as const) {
+    const data = await load({ file: of(label) }, { objective });
+    assert.ok(keepsTogether(data, (place) => place % 24) && sum(sizes(data)) === 260);
+    assert.ok(divideFolds(await load({ file: of(label) }, { objective, fractions: WHOLE }), 5).length === 5);
+  }
+  // A class of one text is divided, as if its rows were none; texts that are too few are refused.
+  const odd = await load({ file: of((i) => (i % 24 === 0 ? "rare" : kinds[i % 4]!)) });
+  assert.ok(sets(odd).every((set) => set.classes().rare! > 0) && odd.stats.leaks.test > 0);
+  assert.match(String(describeCopies(odd.stats)), / 24 texts: 1 validation and 2 test rows have one in an earlier set/);
+  const two = table("label,text", 40, (i) => `${turns(i)},${spelled((i >> 1) % 2)} ${i}`);
+  await refuses([[{ file: two }, {}, "too-few-rows", "40 rows in 2 groups & split ordered"]]);
+  const whole = await load({ file: two }, { fractions: WHOLE });
+  assert.throws(() => divideFolds(whole, 5), /fewer groups than folds[\s\S]*folds 2/);
+});
+
+test("a giant group is in the training set, and a set that would be empty has the smallest group", async () => {
+  const giant = table("label,text", 100, (i) => `${turns(i)},${i < 64 ? "one" : spelled(i)} ${i}`);
+  const three = table("label,text", 80, (i) => `${turns(i)},${turns(i)} ${["x", "y", "z"][Math.min(2, i >> 1)]} ${i}`);
+  for (const seed of [1, 2, 3, 4, 5])
+    for (const split of ["stratified", "random"] as const) {
+      const { train, val, test: tested } = await load({ file: giant }, { split, seed });
+      assert.ok([...train.positions()].filter((i) => train.place(i) < 64).length === 64);
+      assert.ok(val.size > 0 && tested.size > 0);
+      const data = await load({ file: three }, { split, seed });
+      assert.ok(data.train.size >= 38 && sizes(data).every((size) => size > 0), String(sizes(data)));
+    }
+});
+
+test("groups of a column and near-duplicates that share a row are one", async () => {
+  // Each text is of two customers, each customer has two texts: six rows are a group.
+  const textOf = (i: number) => `${spelled(i >> 2)} ${i}`;
+  const customer = (i: number) => (i % 4 === 3 ? "" : `c${((i + 2) >> 2) % 3}-${Math.floor(i / 12)}`);
+  const file = table("label,text,customer", 120, (i) => `${i % 24 < 12 ? "ham" : "spam"},${textOf(i)},${customer(i)}`);
+  for (const split of ["stratified", "random"] as const) {
+    const data = await load({ file }, { split, groupColumn: "customer" });
+    assert.ok(
+      keepsTogether(data, (place) => Math.floor(place / 12)),
+      String(sizes(data)),
+    );
+    assert.not.ok(keepsTogether(await load({ file }, { split }), (place) => Math.floor(place / 12)));
+  }
+  for (const fold of divideFolds(await load({ file }, { fractions: WHOLE, groupColumn: "customer" }), 5))
+    assert.ok(keepsTogether(fold, (place) => Math.floor(place / 12)));
 });
 
 test("corrections replace labels and leave rows out; what they are of is checked", async () => {
@@ -366,7 +446,9 @@ test("data that cannot be loaded is reported", async () => {
     ),
     [{ file: textFile(`text,label\n${'"",a\n" ",b\n'.repeat(12)}`) }, {}, "column-without-text", "16 rows"],
   ]);
-  const { stats } = await load({ rows: times(24, (i) => ({ text: i % 3 ? "" : `text ${i}`, label: turns(i) })) });
+  const { stats } = await load({
+    rows: times(24, (i) => ({ text: i % 3 ? "" : `text ${spelled(i)}`, label: turns(i) })),
+  });
   assert.ok(stats.train.empty > 0, "among others an empty text is a message");
 });
 

@@ -24,7 +24,7 @@ import { answersOf } from "../helpers/answers.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { TINY, tinyModel } from "../helpers/tiny.ts";
+import { spelled, TINY, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const directory = tinyModel(join(folder, "model"));
@@ -78,7 +78,9 @@ test("the baseline has features of each text: it learns what one of them says, w
   for (const told of [0, 1]) {
     const file = write(`told${told}.jsonl`, 120, (i) => {
       const label = i % 2 ? "a" : "b";
-      const [question, answer] = [0, 1].map((k) => `${i} ${k === told ? label + label : `${"xy"[(i >> 1) % 2]}x`}`);
+      const [question, answer] = [0, 1].map(
+        (k) => `${spelled(i)} ${k === told ? label + label : `${"xy"[(i >> 1) % 2]}x`}`,
+      );
       return { question, answer, label };
     });
     const data = await loadDataset({ file });

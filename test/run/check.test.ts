@@ -172,7 +172,7 @@ test("all problems at once, each with its places and the setting that deals with
   assert.equal(all["class-with-one-row"], skipped);
   assert.equal(all["empty-text"], [1, {}, false]);
   assert.equal(all["conflicting-labels"], [1, { dedupe: true }, false]);
-  assert.equal(all["near-duplicates"]!.slice(1), [{ dedupe: true }, false]);
+  assert.equal(all["near-duplicates"]!.slice(1), [{}, false]);
   assert.equal(all["rare-labels"], [0, {}, false]);
   assert.equal(all["doubtful-labels"], [0, {}, false]);
   assert.equal(all["too-long"]!.slice(1), [{ maxLength: 64 }, false]);

@@ -23,7 +23,7 @@ import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { assertPlain, modelAnd } from "../helpers/runs.ts";
-import { messages, tinyData } from "../helpers/tiny.ts";
+import { messages, spelled, tinyData } from "../helpers/tiny.ts";
 
 type Runs = StudyArguments["runs"];
 
@@ -241,8 +241,8 @@ test("what is wrong with a run rejects the call before anything begins, with its
 
 test("folds answer each row in memory as in a directory, which is resumed; the last run has learned from all", async () => {
   const rows = Array.from({ length: 20 }, (_, i) => [
-    { text: `see you at lunch, friend ${i}`, label: i === 7 ? "spam" : "ham" },
-    { text: `you have won a prize ${i}, call now`, label: "spam" },
+    { text: `see you at lunch, friend ${spelled(i)}`, label: i === 7 ? "spam" : "ham" },
+    { text: `you have won a prize ${spelled(i)}, call now`, label: "spam" },
   ]).flat();
   const data = await loadDataset({ rows }, { fractions: [1, 0, 0], labels: ["ham", "spam"] });
   const args = { ...(await common()), data, folds: 2, ...SETTINGS, rank: 2, calibrate: true, threshold: "f1" };

@@ -18,6 +18,7 @@ import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { assertPlain, modelAnd } from "../helpers/runs.ts";
+import { spelled } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 
@@ -25,7 +26,7 @@ const folder = temporaryFolder();
 const SETS = ["a", "b", "a|b", "", "c", "b|c"];
 const rows = Array.from({ length: 72 }, (_, i) => {
   const set = SETS[i % SETS.length]!;
-  return `${set},"${i} ${set.split("|").join(" and ")} ${i % 7}"`;
+  return `${set},"${spelled(i)} ${set.split("|").join(" and ")} ${i % 7}"`;
 });
 const content = new TextEncoder().encode(`label,text\n${rows.join("\n")}\n`);
 const load = () =>

@@ -19,12 +19,13 @@ import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { assertPlain, modelAnd } from "../helpers/runs.ts";
+import { spelled } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const SETTINGS = { batchSize: 8, epochs: 4, lr: 1e-2, rank: 2, alpha: 4, evalEvery: 4 } as const;
 
 /** How often a message says "please" is its score, less some. */
-const rows = Array.from({ length: 60 }, (_, i) => `${i % 5},"message ${i}${" please".repeat(i % 5)}"`);
+const rows = Array.from({ length: 60 }, (_, i) => `${i % 5},"message ${spelled(i)}${" please".repeat(i % 5)}"`);
 const content = new TextEncoder().encode(`score,text\n${rows.join("\n")}\n`);
 const load = () =>
   loadDataset(

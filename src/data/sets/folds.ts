@@ -7,6 +7,7 @@ import { TRAINING } from "../../tasks/training.ts";
 import type { LoadedDataset } from "../datasets.ts";
 import { countCopies, groupRows } from "../duplicates.ts";
 import type { LoadedTagged } from "../text/tagged.ts";
+import { describeGroups } from "./split.ts";
 
 /** Data with labels. */
 type Labelled = LoadedDataset | LoadedTagged;
@@ -118,10 +119,9 @@ function checkEnough(data: Labelled, { size, groups }: Rows, count: number): voi
   const { train, labels } = data;
   const units = new Set(groups).size;
   const what = units < size ? "groups" : "rows";
-  const needed =
-    what === "rows" ? what : `groups (near-duplicates, and rows of one ${setting("groupColumn")}, are one)`;
+  const found = describeGroups(size, units);
   if (units < count)
-    throw tooFew(data, `There are fewer ${what} than folds`, `at least ${count} ${needed}`, String(units), units);
+    throw tooFew(data, `There are fewer ${what} than folds`, `at least ${count} ${what}`, found, units);
   if (TRAINING[data.objective].labels !== "class") return;
   const { classes } = train.stats();
   const rare = labels.filter((label) => classes[label]! > 0 && classes[label]! < count);

@@ -135,9 +135,9 @@ function refuseCorrections(found: string): never {
   });
 }
 
-/** The error for groups of rows whose sets are given. */
+/** The error for groups of rows that are not drawn. */
 function refuseGroups(column: string): never {
-  throw new ConfigError("option-without-effect", `${setting("groupColumn")} has no effect on sets that are given`, {
+  throw new ConfigError("option-without-effect", `${setting("groupColumn")} has an effect on drawn sets alone`, {
     expected: `one file, and ${setting("folds", 5)} or ${setting("split")} stratified or random`,
     found: setting("groupColumn", column),
   });

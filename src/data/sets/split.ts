@@ -3,8 +3,8 @@ import { groupBy } from "../../group-by.ts";
 import { Rng } from "../../rng.ts";
 import { either, setting } from "../../setting.ts";
 import type { LabelKind } from "../../tasks/task.ts";
-import { checkFractions, cutParts, type Dataset, partSizes } from "../dataset.ts";
-import { type Groups, groupRows, type Selectable } from "../duplicates.ts";
+import { checkFractions, type Dataset, partSizes } from "../dataset.ts";
+import { type Compared, type Groups, groupRows } from "../duplicates.ts";
 
 /**
  * `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class
@@ -33,36 +33,44 @@ export const keepsGroups = (split: Split) => split === "stratified" || split ===
 
 /**
  * Splits the rows into one part per fraction. Near-duplicates, and rows of one group of a column, are in one part, unless
- * the rows keep their order. Throws DataError if the fractions do not add up to 1, or a part would be empty whose
- * fraction is above 0.
+ * the rows keep their order; a group is of the class of its first row. Throws DataError if the fractions do not add up to
+ * 1, or a part would be empty whose fraction is above 0.
  */
-export function splitDataset<T extends Selectable<T>>(
+export function splitDataset<T extends Compared<T>>(
   all: T & { label?(i: number): number },
   split: Split,
   fractions: readonly number[],
   seed: number,
   column?: Groups,
 ): T[] {
-  const classOf = split === "stratified" ? (row: number) => all.label!(row) : undefined;
-  const firsts = keepsGroups(split) ? groupRows(all, column, classOf) : null;
-  const parts = firsts
-    ? splitGroups(firsts, fractions, seed, classOf)
-    : cutParts([...Array(all.size).keys()], fractions);
-  if (parts.some(({ length }, i) => length === 0 && fractions[i]! > 0))
-    throw tooFewRows(all.size, firsts ? new Set(firsts).size : all.size, fractions);
-  return parts.map((rows) => all.select(rows));
+  checkFractions(fractions);
+  const isByClass = split === "stratified";
+  const classOf = (row: number) => (isByClass ? all.label!(row) : 0);
+  const isDrawn = keepsGroups(split);
+  const firsts = isDrawn ? groupRows(all, column, classOf) : Uint32Array.from({ length: all.size }, (_, i) => i);
+  const groups = groupBy(firsts.keys(), (row) => firsts[row]!);
+  const rng = new Rng(seed);
+  const parts: number[][] = fractions.map(() => []);
+  for (const [, own] of [...groupBy(groups.keys(), classOf)].sort(([a], [b]) => a - b)) {
+    const some = (isDrawn ? rng.shuffle(own) : own).map((first) => groups.get(first)!);
+    const placed = placeGroups(some, (isByClass ? classSizes : partSizes)(countRows(some), fractions));
+    for (const [i, part] of placed.entries()) for (const rows of part) for (const row of rows) parts[i]!.push(row);
+  }
+  if (parts.some(({ length }, i) => length === 0 && fractions[i]! > 0)) {
+    const shares = fractions.filter((one) => one !== 0).map((one) => `${Number((100 * one).toPrecision(3))} %`);
+    const ways = ["give more rows", `train on all of them: ${setting("fractions", [1, 0, 0])}`];
+    throw new DataError("too-few-rows", "Too few rows to split", {
+      expected: `at least one row in each part: ${shares.join(", ")}`,
+      found: describeGroups(all.size, groups.size),
+      hint: either(...ways, ...(groups.size < all.size ? [`divide groups: ${setting("split", "ordered")}`] : [])),
+    });
+  }
+  return parts.map((rows) => all.select(isByClass ? rng.shuffle(rows) : rows));
 }
 
-function tooFewRows(rows: number, groups: number, fractions: readonly number[]): DataError {
-  const shares = fractions.filter((fraction) => fraction !== 0).map((one) => `${Number((100 * one).toPrecision(3))} %`);
-  const isGrouped = groups < rows;
-  const apart = isGrouped ? [`divide groups: ${setting("split", "ordered")}`] : [];
-  return new DataError("too-few-rows", "Too few rows to split", {
-    expected: `at least one row in each part: ${shares.join(", ")}`,
-    found: `${rows} rows${isGrouped ? ` in ${groups} groups (near-duplicates, and rows of one ${setting("groupColumn")}, are one)` : ""}`,
-    hint: either("give more rows", ...apart, `train on all of them: ${setting("fractions", [1, 0, 0])}`),
-  });
-}
+/** "40 rows", or "40 rows in 2 groups" and what is one. */
+export const describeGroups = (rows: number, groups: number) =>
+  `${rows} rows${groups < rows ? ` in ${groups} groups (near-duplicates, and rows of one ${setting("groupColumn")}, are one)` : ""}`;
 
 /**
  * A training set of about `rows` rows, drawn by the seed, and a validation set that is smaller by the same factor; of
@@ -76,31 +84,6 @@ export function drawRows([train, val, test]: Parts, rows: number, labelsAre: Lab
     return shuffled.select(drawn.sort((a, b) => a - b));
   };
   return [draw(train), draw(val), test];
-}
-
-/**
- * The rows of each part: shuffled and split, with `classOf` those of each class separately, and then each set shuffled.
- * `firsts`: of each row the first of its group, whose class is the group's.
- */
-function splitGroups(
-  firsts: Uint32Array,
-  fractions: readonly number[],
-  seed: number,
-  classOf?: (row: number) => number,
-): number[][] {
-  checkFractions(fractions);
-  const rng = new Rng(seed);
-  const parts: number[][] = fractions.map(() => []);
-  const groups = groupBy(firsts.keys(), (row) => firsts[row]!);
-  const classes = [...groupBy(groups.keys(), classOf ?? (() => 0))].sort(([a], [b]) => a - b);
-  const sizesOf = classOf ? classSizes : partSizes;
-  for (const [, own] of classes) {
-    const shuffled = rng.shuffle(own).map((first) => groups.get(first)!);
-    const sizes = sizesOf(countRows(shuffled), fractions);
-    for (const [i, some] of placeGroups(shuffled, sizes).entries())
-      for (const rows of some) for (const row of rows) parts[i]!.push(row);
-  }
-  return classOf ? parts.map((rows) => rng.shuffle(rows)) : parts;
 }
 
 type Rows = readonly number[];

@@ -163,6 +163,7 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
   const sources = "train" in spec ? [spec.train, spec.val, spec.test] : ["rows" in spec ? ROWS : spec.file];
   const read: Sentence[][] = "rows" in spec ? [readMemory(spec.rows, options)] : [];
   if (!("rows" in spec)) for (const source of sources) read.push(await readSentences(source, options));
+  const empty = read.flat().filter(({ words }) => words.length === 0).length;
   const filled = read.map((sentences) => sentences.filter(({ words }) => words.length > 0));
   for (const [i, { length }] of filled.entries()) if (length === 0) throw noSentences(sourceName(sources[i]!));
   const all = filled.flat();
@@ -192,10 +193,7 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
     test,
     labels,
     ...(options.groupColumn === undefined ? {} : { groups }),
-    stats: {
-      ...{ train: train.stats(), val: val.stats(), test: test.stats() },
-      ...{ empty: read.flat().length - all.length, ...countCopies([train, val, test]) },
-    },
+    stats: { train: train.stats(), val: val.stats(), test: test.stats(), ...countCopies(parts), empty },
     vocabulary: (model?.vocabulary ?? GPT2_VOCABULARY).fingerprint,
     maxLength,
     source: sources.map(sourceName).join(", "),

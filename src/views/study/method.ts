@@ -2,7 +2,7 @@ import type { LoadedDataset } from "../../data/datasets.ts";
 import { describeCopies } from "../../data/problems.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../../data/training-data.ts";
 import { type Block, heading, note, text } from "../../document/blocks.ts";
-import { formatCount, joinWords, percent } from "../../format.ts";
+import { formatCount, joinWords } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
 import { takesSteps } from "../../methods/index.ts";
 import { SAMPLES } from "../../statistics.ts";
@@ -151,14 +151,12 @@ export function aboutPublished(outcomes: readonly Outcome[], data: TrainingData)
 /** Where near-duplicates are; a warning if messages of the test set have some in the other sets. */
 export function aboutLeaks(data: TrainingData, measure: Measure): Block[] {
   if (!hasAnswers(data)) return [];
-  if (!isLabelled(data) || data.stats.leaks.test === 0) return describeCopies(data.stats).map(text);
-  const { leaks, test, val } = data.stats;
+  const copies = describeCopies(data.stats);
+  if (!isLabelled(data) || data.stats.leaks.test === 0) return copies.map(text);
   return [
     note(
-      `This split leaks: ${leaks.test} of the ${test.rows} test messages (${percent(leaks.test / test.rows)}) have a near-duplicate in the ` +
-        `training or validation set, and ${leaks.val} of the ${val.rows} validation messages have one in the training set. ` +
-        `Near-duplicates differ only in numbers, punctuation, white space and case. The test ${nameMeasure(measure)} can therefore be better ` +
-        `than that of new messages; the table of settings also reports it without these messages. ${asFlag("dedupe", "true")} drops near-duplicates before splitting.`,
+      `This split leaks: ${copies}. Near-duplicates differ only in numbers, punctuation, white space and case. The table of ` +
+        `settings also reports the test ${nameMeasure(measure)} without them; ${asFlag("dedupe", "true")} drops them.`,
     ),
   ];
 }

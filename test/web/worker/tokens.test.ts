@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { temporaryFolder } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
 import { addTiny, PageBrowser, pickedFile, TINY_RUN } from "../../helpers/page-worker.ts";
-import { tinyModel } from "../../helpers/tiny.ts";
+import { spelled, tinyModel } from "../../helpers/tiny.ts";
 
 const base = tinyModel(join(temporaryFolder(), "tiny"));
 const SENTENCES = [
@@ -13,7 +13,7 @@ const SENTENCES = [
   "Ann B-PER\nmet O\nAnn B-PER\n",
   "it O\nrains O\n",
 ];
-const CONLL = Array.from({ length: 40 }, (_, i) => SENTENCES[i % 4]).join("\n");
+const CONLL = Array.from({ length: 40 }, (_, i) => `${SENTENCES[i % 4]}${spelled(i)} O\n`).join("\n");
 const SETTINGS = {
   ...TINY_RUN,
   objective: "tokens",
