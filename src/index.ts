@@ -145,8 +145,8 @@ export async function load(source: string | URL | Blob, options: LoadModelOption
  * ```ts
  * import { loadDataset } from "lowrank";
  *
- * const data = await loadDataset({ file: "messages.csv" }, { dedupe: true });
- * console.log(data.labels, data.train.size, data.stats.leaks.test);
+ * const data = await loadDataset({ file: "messages.csv" });
+ * console.log(data.labels, data.train.size, data.stats.nearDuplicates); // each is in one set with its copies
  *
  * const reviews = await loadDataset({ name: "stanfordnlp/imdb" }); // of the Hugging Face hub, downloaded once
  *
@@ -182,8 +182,8 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
 /**
  * Loads sentences with a tag for each word, of entities (B-PER, I-PER, O) or parts of speech. A CoNLL file has a word a
  * line, its tag last, white space between columns and an empty line behind each sentence; JSON lines (.jsonl, .ndjson,
- * or .json with an array) have two lists, `tokens` and `tags`. A single file is shuffled by the seed and split 70/10/20.
- * Throws DataError, FormatError or ConfigError if a file or an option is invalid.
+ * or .json with an array) have two lists, `tokens` and `tags`. A single file is shuffled by the seed and split 70/10/20,
+ * near-duplicates into one set. Throws DataError, FormatError or ConfigError if a file or an option is invalid.
  *
  * @example
  * ```ts
@@ -251,8 +251,8 @@ export async function study(args: StudyArguments): Promise<StudyResult> {
 /**
  * Estimates from all rows what a run on them is worth, and trains it: the rows are divided into folds, each of which is
  * answered by a run that has learned from the others alone; then a run learns from all rows, for as many epochs as the
- * folds' validation sets have chosen. Classes are in equal shares in all folds, and rows of one group (the
- * `groupColumn` of the data) are in one. Also finds the labels that are probably wrong. With `save` it is a study in a
+ * folds' validation sets have chosen. Classes are in equal shares in all folds, and near-duplicates and rows of one
+ * group (the `groupColumn` of the data) are in one. Also finds the labels that are probably wrong. With `save` it is a study in a
  * directory, as of `train --folds`: the same call resumes what was interrupted.
  * Throws ConfigError or DataError before anything is trained; rejects with the error of the first fold that fails, and
  * with the signal's reason if it was aborted.

@@ -69,8 +69,9 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
   /** The sheet of an Excel file. Default: the only visible one that has cells. */
   sheet?: string;
   /**
-   * The column of what rows belong to, such as a customer: those of one group are in one fold of `crossValidate` or
-   * `train --folds`. Only of one file or rows in memory, all in the training set. Default: rows are by themselves.
+   * The column of what rows belong to, such as a customer: those of one group, and near-duplicates, are in one set, and
+   * in one fold of `crossValidate` or `train --folds`. Only of one file or rows in memory that are shuffled. Default:
+   * near-duplicates alone.
    */
   groupColumn?: string;
   /**
@@ -85,8 +86,9 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
   balance?: boolean;
   /**
    * How to split one file or a named data set, or how to take the validation set from the training set of a data set of
-   * the hub that has none. Default: the data set's own for `sms` and `languages`, else "stratified" for classes and
-   * "random" for others.
+   * the hub that has none. "stratified" and "random" keep near-duplicates (see `stats.leaks`) in one set, unless a class
+   * has no other rows. Default: the data set's own for `sms` and `languages`, else "stratified" for classes and "random"
+   * for others.
    */
   split?: Split;
   /** Drop rows with an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */

@@ -42,8 +42,8 @@ export interface CrossValidateArguments
   extends Partial<TrainOptions>,
     Pick<StudyArguments, "device" | "model" | "checkpointEvery" | "signal"> {
   /**
-   * From `loadDataset` or `loadTagged`, with all rows in the training set: `{ fractions: [1, 0, 0] }`. With a
-   * `groupColumn` the rows of one group are in one fold.
+   * From `loadDataset` or `loadTagged`, with all rows in the training set: `{ fractions: [1, 0, 0] }`. Near-duplicates
+   * are in one fold, and with a `groupColumn` the rows of one group.
    */
   data: FoldedData;
   /** Into how many parts the rows are divided, each of which tests a run on the others. Default: 5. */

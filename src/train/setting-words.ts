@@ -34,11 +34,11 @@ const FIELDS: General<FieldWords | null> = {
   test: null,
   split: {
     label: "Data split",
-    why: "How the data is divided into what is trained on, what is checked during training, and what is tested at the end. Stratified keeps each class's share in all three.",
+    why: "How the data is divided into what is trained on, what is checked during training, and what is tested at the end. Stratified keeps each class's share in all three; near-duplicates are in one of them, unless the order is kept.",
   },
   dedupe: {
     label: "Deduplicate",
-    why: "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",
+    why: "Drops near-duplicates of earlier rows: texts that differ only in numbers, punctuation, white space and case. Otherwise they are in one set with them, or, where sets are given or rows keep their order, make the test too easy.",
   },
   fractions: null,
   trainRows: null,
@@ -201,7 +201,8 @@ export function flagWords(): Offered<FlagWords | string> {
       text: "shares of training, validation and test set: 1,0,0 trains on all rows, and measures nothing on others (default: .7,.1,.2; of texts .8,.1,.1; of languages its own)",
       argument: "<shares>",
     },
-    dedupe: "drop rows that are near-duplicates of an earlier row, before splitting",
+    dedupe:
+      "drop rows that are near-duplicates of an earlier row, before splitting (default: they stay, in one set with it)",
     trainRows:
       "learn from about n rows, each class in proportion, and validate on as many fewer; the test set stays (default: all; " +
       "without data of your own 100)",
@@ -214,7 +215,7 @@ export function flagWords(): Offered<FlagWords | string> {
       argument: "<name>",
     },
     groupColumn: {
-      text: "with --folds: rows with the same value in this column, such as a customer, are in one fold",
+      text: "rows with the same value in this column, such as a customer, are in one set and one fold",
       argument: "<name>",
     },
     corrections: {

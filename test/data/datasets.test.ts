@@ -254,7 +254,7 @@ test("near-duplicates are in one set and in one fold, with the classes in propor
   assert.ok(sets(odd).every((set) => set.classes().rare! > 0) && odd.stats.leaks.test > 0);
   assert.match(String(describeCopies(odd.stats)), / 24 texts: 1 validation and 2 test rows have one in an earlier set/);
   const two = table("label,text", 40, (i) => `${turns(i)},${spelled((i >> 1) % 2)} ${i}`);
-  await refuses([[{ file: two }, {}, "too-few-rows", "40 rows in 2 groups & split ordered"]]);
+  await refuses([[{ file: two }, {}, "too-few-rows", '40 rows in 2 groups & split "ordered"']]);
   const whole = await load({ file: two }, { fractions: WHOLE });
   assert.throws(() => divideFolds(whole, 5), /fewer groups than folds[\s\S]*folds 2/);
 });

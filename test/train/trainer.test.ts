@@ -30,7 +30,7 @@ import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.
 import { testDevice } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { assertPlain, assertSameTensors, modelAnd } from "../helpers/runs.ts";
-import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { messages, spelled, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 /** The same sums in another order, through some steps of AdamW. */
 const ROUNDING = { atol: 1e-5, rtol: 1e-5 };
@@ -455,7 +455,7 @@ test("refused before anything is allocated", async () => {
   const { info, limits } = await cpu();
   const prepare = () => Promise.reject(new Error("something was allocated"));
   const device: Backend = { info, limits, prepare, destroy() {} };
-  const rows = `label,text\n${"a,x\nb,y\n".repeat(9)}a,${"word ".repeat(70)}\nb,z\n`;
+  const rows = `label,text\n${Array.from({ length: 18 }, (_, i) => `${"ab"[i % 2]},${spelled(i)}\n`).join("")}a,${"word ".repeat(70)}\nb,z\n`;
   const head = ["DoRA outside the blocks", "leave head and wte out"];
   for (const [code, words, options] of [
     ["exceeds-context", ["at most 64", "maxLength 64"], { data: await tinyData(rows, { maxLength: 1024 }) }],

@@ -21,12 +21,13 @@ const VALIDATION_PARTS = 10;
  * the labels, in equal shares as far as that is possible, and near-duplicates and rows of one group (`groupColumn`) are in
  * one part; with `split: "ordered"` a fold's rows follow each other. Throws DataError if a class has fewer rows than
  * there are folds.
+ * `areTogether` false: each row is by itself, so that near-duplicates tell of each other.
  */
-export function divideFolds<Data extends Labelled>(all: Data, count: number): Data[] {
+export function divideFolds<Data extends Labelled>(all: Data, count: number, areTogether = true): Data[] {
   checkNumber("folds", count, { min: 2, whole: true });
   if (all.val.size + all.test.size > 0)
     throw splitAlready(`${all.train.size}, ${all.val.size} and ${all.test.size} rows`);
-  const rows = rowsOf(all);
+  const rows = rowsOf(all, areTogether);
   checkEnough(all, rows, count);
   const isOrdered = all.origin.split === "ordered";
   const divide = (places: readonly number[], parts: number) =>
@@ -64,7 +65,7 @@ interface Rows {
   groups: Uint32Array;
 }
 
-function rowsOf(data: Labelled): Rows {
+function rowsOf(data: Labelled, areTogether: boolean): Rows {
   const { train, groups } = data;
   const { labels } = TRAINING[data.objective];
   const set = train as LoadedDataset["train"];
@@ -73,7 +74,7 @@ function rowsOf(data: Labelled): Rows {
   return {
     size: train.size,
     classesOf: classOf ? (row) => [classOf(row)] : labels === "set" ? several : () => [],
-    groups: groupRows(train, groups, classOf),
+    groups: areTogether ? groupRows(train, groups, classOf) : train.positions(),
   };
 }
 

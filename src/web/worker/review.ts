@@ -26,7 +26,7 @@ export async function reviewLabels(settings: PageSettings, model: BaseModel): Pr
   const fewest = Math.min(...Object.values(data.stats.classesRead).filter((rows) => rows > 0));
   const rows: (Pick<ReviewRow, "row" | "text"> & { label: number })[] = [];
   const shares: number[] = [];
-  for (const fold of divideFolds(data, Math.max(2, Math.min(FOLDS, fewest)))) {
+  for (const fold of divideFolds(data, Math.max(2, Math.min(FOLDS, fewest)), false)) {
     const { test } = fold;
     const classic = await fitClassic(fold);
     if (!classic) continue;
