@@ -185,10 +185,10 @@ export class Corpus {
     return this.pairColumns ? [part(0), part(1)] : part(0);
   }
 
-  /** The first row whose text is a near-duplicate of this one's, or itself. */
-  firstCopy(row: number): number {
-    this.firsts ??= firstCopies(this.pipeline.open().row_count(), (one) => this.text(one));
-    return this.firsts[row]!;
+  /** For each row the first one whose text is its near-duplicate, or itself. */
+  firstCopies(rows: Uint32Array): Uint32Array {
+    this.firsts ??= firstCopies(this.pipeline.open().row_count(), (row) => this.text(row));
+    return rows.map((row) => this.firsts![row]!);
   }
 
   /** A random subset of `rows`, by `seed`, with as many rows of each class as the smallest has. The order stays. */

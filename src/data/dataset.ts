@@ -110,9 +110,9 @@ export class Dataset {
     return this.corpus.text(this.rows[this.checked(i)]!);
   }
 
-  /** The place of the first row that was read whose text is a near-duplicate of row `i`'s, or its own. */
-  firstCopy(i: number): number {
-    return this.corpus.firstCopy(this.place(i));
+  /** [size] the place of the first row that was read whose text is a near-duplicate of each row's, or its own. */
+  firstCopies(): Uint32Array {
+    return this.corpus.firstCopies(this.rows);
   }
 
   /** Drops random rows until every class is as large as the smallest. The order stays. */

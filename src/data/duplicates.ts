@@ -21,22 +21,21 @@ export function normalize(text: string): string {
 /** The group of each row, by its place; undefined: it is in none. */
 export type Groups = readonly (string | undefined)[];
 
-/** Rows of a set, each with the first of all rows that were read whose text is its near-duplicate, or itself. */
+/** Rows of a set. */
 export interface Compared<T = unknown> {
   readonly size: number;
   /** A row's number among all that were read. */
   place(i: number): number;
-  firstCopy(i: number): number;
+  /** For each row the first of all that were read whose text is its near-duplicate, or itself. */
+  firstCopies(): readonly number[] | Uint32Array;
   select(positions: ArrayLike<number>): T;
 }
-
-const firstsOf = (set: Compared) => Array.from({ length: set.size }, (_, i) => set.firstCopy(i));
 
 /** For each set, the positions of rows with a near-duplicate in an earlier set; train has none. */
 export function findLeaks(sets: readonly Compared[]): number[][] {
   const seen = new Set<number>();
   return sets.map((set) => {
-    const firsts = firstsOf(set);
+    const firsts = Array.from(set.firstCopies());
     const leaks = [...firsts.keys()].filter((i) => seen.has(firsts[i]!));
     for (const first of firsts) seen.add(first);
     return leaks;
@@ -47,7 +46,7 @@ export function findLeaks(sets: readonly Compared[]): number[][] {
 export function dropCopies<T extends Compared<T>>(sets: readonly T[]): T[] {
   const seen = new Set<number>();
   return sets.map((set) => {
-    const firsts = firstsOf(set);
+    const firsts = Array.from(set.firstCopies());
     return set.select([...firsts.keys()].filter((i) => !seen.has(firsts[i]!) && seen.add(firsts[i]!)));
   });
 }
@@ -64,12 +63,11 @@ export interface CopyStats {
 }
 
 export function countCopies(sets: readonly Compared[]): CopyStats {
-  const [, val, test] = findLeaks(sets);
-  const groups = [...groupBy(sets.flatMap(firstsOf), (first) => first).values()].filter(({ length }) => length > 1);
-  return {
-    nearDuplicates: { rows: groups.reduce((sum, { length }) => sum + length - 1, 0), texts: groups.length },
-    leaks: { val: val!.length, test: test!.length },
-  };
+  const [seen, again] = [new Set<number>(), new Set<number>()];
+  for (const set of sets) for (const first of set.firstCopies()) (seen.has(first) ? again : seen).add(first);
+  const rows = sets.reduce((sum, { size }) => sum + size, -seen.size);
+  const [, val = [], test = []] = findLeaks(again.size > 0 ? sets : []);
+  return { nearDuplicates: { rows, texts: again.size }, leaks: { val: val.length, test: test.length } };
 }
 
 /**
@@ -79,22 +77,29 @@ export function countCopies(sets: readonly Compared[]): CopyStats {
  */
 export function groupRows(set: Compared, column?: Groups, classOf: (row: number) => number = () => 0): Uint32Array {
   const parents = Uint32Array.from({ length: set.size }, (_, i) => i);
-  const firsts = firstsOf(set);
-  const classes = [...groupBy(firsts.keys(), classOf)];
+  const firsts = set.firstCopies();
+  const classes = [...groupBy(parents, classOf)];
   const isDivided = new Map(classes.map(([label, own]) => [label, own.every((i) => firsts[i] === firsts[own[0]!])]));
   const rootOf = (row: number): number => {
     let root = row;
     while (parents[root] !== root) root = parents[root] = parents[parents[root]!]!;
     return root;
   };
-  const rows = new Map<number | string, number>();
-  for (const i of parents.keys())
-    for (const key of [isDivided.get(classOf(i)) ? undefined : firsts[i], column?.[set.place(i)]]) {
-      if (key === undefined) continue;
-      const [a, b] = [rootOf(i), rootOf(rows.get(key) ?? i)];
-      parents[Math.max(a, b)] = Math.min(a, b);
-      rows.set(key, i);
-    }
+  const join = (i: number, other = i) => {
+    const [a, b] = [rootOf(i), rootOf(other)];
+    parents[Math.max(a, b)] = Math.min(a, b);
+  };
+  const copies: number[] = [];
+  const named = new Map<string, number>();
+  for (const i of parents.keys()) {
+    const first = firsts[i]!;
+    copies[first] ??= i;
+    if (!isDivided.get(classOf(i))) join(i, copies[first]);
+    const name = column?.[set.place(i)];
+    if (name === undefined) continue;
+    join(i, named.get(name));
+    named.set(name, i);
+  }
   return parents.map((_, i) => rootOf(i));
 }
 
@@ -103,17 +108,18 @@ export function groupRows(set: Compared, column?: Groups, classOf: (row: number)
  * compared again, so that no text stays in memory.
  */
 export function firstCopies(size: number, read: (row: number) => TextOrPair): Uint32Array {
-  const textAt = (row: number) => [read(row)].flat().map(normalize).join("\n");
-  const rowsByHash = new Map<number, number[]>();
+  const textAt = (row: number) => {
+    const text = read(row);
+    return typeof text === "string" ? normalize(text) : text.map(normalize).join("\n");
+  };
+  const rows = new Map<number, number>();
   return Uint32Array.from({ length: size }, (_, row) => {
     const text = textAt(row);
-    const hash = hashText(text);
-    const rows = rowsByHash.get(hash);
-    const first = rows?.find((one) => textAt(one) === text);
-    if (first !== undefined) return first;
-    if (rows) rows.push(row);
-    else rowsByHash.set(hash, [row]);
-    return row;
+    for (let hash = hashText(text); ; hash++) {
+      const first = rows.get(hash) ?? row;
+      if (first === row) rows.set(hash, row);
+      if (first === row || textAt(first) === text) return first;
+    }
   });
 }
 

@@ -98,7 +98,9 @@ const placeRows = (sets: readonly Dataset[]): PlacedRow[] =>
 
 /** The rows of each text that has several labels; texts are equal but for the white space around them. */
 function findConflicts(sets: readonly Dataset[]): PlacedRow[][] {
-  const alike = [...groupBy(placeRows(sets), ({ set, position }) => set.firstCopy(position)).values()];
+  const all = placeRows(sets);
+  const firsts = sets.flatMap((set) => [...set.firstCopies()]);
+  const alike = [...groupBy(all.keys(), (row) => firsts[row]).values()].map((rows) => rows.map((row) => all[row]!));
   const trimmed = (row: PlacedRow) => JSON.stringify([textOf(row)].flat().map((text) => text.trim()));
   return alike
     .flatMap((rows) => (rows.length > 1 ? [...groupBy(rows, trimmed).values()] : []))

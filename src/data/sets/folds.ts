@@ -32,7 +32,7 @@ export function divideFolds<Data extends Labelled>(all: Data, count: number, are
   const isOrdered = all.origin.split === "ordered";
   const divide = (places: readonly number[], parts: number) =>
     isOrdered ? places.map((_, i) => Math.floor((i * parts) / places.length)) : spread(rows, places, parts);
-  const places = Array.from({ length: rows.size }, (_, i) => i);
+  const places = Array.from({ length: all.train.size }, (_, i) => i);
   const folds = divide(places, count);
   return Array.from({ length: count }, (_, fold) => {
     const others = places.filter((i) => folds[i] !== fold);
@@ -60,7 +60,6 @@ export function splitAlready(found: string): ConfigError {
 
 /** What is divided: the classes or labels of a row, and the first row of its group. */
 interface Rows {
-  size: number;
   classesOf(row: number): readonly number[];
   groups: Uint32Array;
 }
@@ -72,7 +71,6 @@ function rowsOf(data: Labelled, areTogether: boolean): Rows {
   const several = (row: number) => [...set.values(row)].flatMap((value, label) => (value === 1 ? [label] : []));
   const classOf = labels === "class" ? (row: number) => set.label(row) : undefined;
   return {
-    size: train.size,
     classesOf: classOf ? (row) => [classOf(row)] : labels === "set" ? several : () => [],
     groups: areTogether ? groupRows(train, groups, classOf) : train.positions(),
   };
@@ -116,11 +114,11 @@ function countClasses(rows: readonly number[], classesOf: Rows["classesOf"]): Ma
 }
 
 /** Throws DataError if a fold would have no rows, or none of a class. */
-function checkEnough(data: Labelled, { size, groups }: Rows, count: number): void {
+function checkEnough(data: Labelled, { groups }: Rows, count: number): void {
   const { train, labels } = data;
   const units = new Set(groups).size;
-  const what = units < size ? "groups" : "rows";
-  const found = describeGroups(size, units);
+  const what = units < groups.length ? "groups" : "rows";
+  const found = describeGroups(groups.length, units);
   if (units < count)
     throw tooFew(data, `There are fewer ${what} than folds`, `at least ${count} ${what}`, found, units);
   if (TRAINING[data.objective].labels !== "class") return;

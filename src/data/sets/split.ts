@@ -48,21 +48,21 @@ export function splitDataset<T extends Compared<T>>(
   const classOf = (row: number) => (isByClass ? all.label!(row) : 0);
   const isDrawn = keepsGroups(split);
   const firsts = isDrawn ? groupRows(all, column, classOf) : Uint32Array.from({ length: all.size }, (_, i) => i);
-  const groups = groupBy(firsts.keys(), (row) => firsts[row]!);
+  const groups = [...groupBy(firsts.keys(), (row) => firsts[row]!).values()];
   const rng = new Rng(seed);
   const parts: number[][] = fractions.map(() => []);
-  for (const [, own] of [...groupBy(groups.keys(), classOf)].sort(([a], [b]) => a - b)) {
-    const some = (isDrawn ? rng.shuffle(own) : own).map((first) => groups.get(first)!);
-    const placed = placeGroups(some, (isByClass ? classSizes : partSizes)(countRows(some), fractions));
-    for (const [i, part] of placed.entries()) for (const rows of part) for (const row of rows) parts[i]!.push(row);
+  for (const [, own] of [...groupBy(groups, ([first]) => classOf(first!))].sort(([a], [b]) => a - b)) {
+    if (isDrawn) rng.shuffle(own);
+    const placed = placeGroups(own, (isByClass ? classSizes : partSizes)(countRows(own), fractions));
+    for (const [i, part] of parts.entries()) for (const group of placed[i]!) for (const row of group) part.push(row);
   }
   if (parts.some(({ length }, i) => length === 0 && fractions[i]! > 0)) {
     const shares = fractions.filter((one) => one !== 0).map((one) => `${Number((100 * one).toPrecision(3))} %`);
     const ways = ["give more rows", `train on all of them: ${setting("fractions", [1, 0, 0])}`];
     throw new DataError("too-few-rows", "Too few rows to split", {
       expected: `at least one row in each part: ${shares.join(", ")}`,
-      found: describeGroups(all.size, groups.size),
-      hint: either(...ways, ...(groups.size < all.size ? [`divide groups: ${setting("split", "ordered")}`] : [])),
+      found: describeGroups(all.size, groups.length),
+      hint: either(...ways, ...(groups.length < all.size ? [`divide groups: ${setting("split", "ordered")}`] : [])),
     });
   }
   return parts.map((rows) => all.select(isByClass ? rng.shuffle(rows) : rows));
@@ -86,16 +86,14 @@ export function drawRows([train, val, test]: Parts, rows: number, labelsAre: Lab
   return [draw(train), draw(val), test];
 }
 
-type Rows = readonly number[];
-
-const countRows = (groups: readonly Rows[]) => groups.reduce((sum, { length }) => sum + length, 0);
+const countRows = (groups: readonly number[][]) => groups.reduce((sum, { length }) => sum + length, 0);
 
 /**
  * Groups in parts of about these rows: one behind the other, each is in the part in which its middle lies. A part that
  * would be empty has the smallest group of the largest one, as far as there are groups.
  */
-function placeGroups(groups: readonly Rows[], sizes: readonly number[]): Rows[][] {
-  const parts: Rows[][] = sizes.map(() => []);
+function placeGroups(groups: readonly number[][], sizes: readonly number[]): number[][][] {
+  const parts: number[][][] = sizes.map(() => []);
   const ends = sizes.map((_, i) => sizes.slice(0, i + 1).reduce((a, b) => a + b));
   let start = 0;
   for (const group of groups) {
@@ -106,9 +104,9 @@ function placeGroups(groups: readonly Rows[], sizes: readonly number[]): Rows[][
   const wanted = firstParts(sizes).slice(0, groups.length);
   for (const i of wanted.filter((i) => parts[i]!.length === 0)) {
     const others = parts.filter(({ length }, one) => length > Number(wanted.includes(one)));
-    const [largest] = others.sort((a, b) => countRows(b) - countRows(a));
-    const smallest = largest!.reduce((a, b) => (b.length < a.length ? b : a));
-    parts[i]!.push(...largest!.splice(largest!.indexOf(smallest), 1));
+    const largest = others.reduce((a, b) => (countRows(b) > countRows(a) ? b : a));
+    const smallest = largest.reduce((a, b) => (b.length < a.length ? b : a));
+    parts[i]!.push(...largest.splice(largest.indexOf(smallest), 1));
   }
   return parts;
 }

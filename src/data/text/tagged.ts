@@ -132,8 +132,8 @@ export class Tagged extends TokenSet {
     return this.sentences[i]!.place;
   }
 
-  firstCopy(i: number): number {
-    return this.sentences[i]!.firstCopy!;
+  firstCopies(): number[] {
+    return this.sentences.map(({ firstCopy }) => firstCopy!);
   }
 
   text(i: number): string {
