@@ -173,7 +173,8 @@ test("folds test every row, and the run that is saved has learned from all of th
 
   const [final, ...folds] = trialsOf("folds");
   const record = recordOf("folds", final!);
-  assert.equal([record.folds, record.counts.rows, record.evaluations], [3, [40, 0, 0], []]);
+  const { rows, nearDuplicates } = record.counts;
+  assert.equal([record.folds, rows, nearDuplicates, record.evaluations], [3, [40, 0, 0], 0, []]);
   assert.match(resumed.stdout, `--run folds "`);
   assert.is(studyOf("folds").best, final);
   const lines = readFileSync(join(folder, "folds", "out-of-fold.csv"), "utf8")

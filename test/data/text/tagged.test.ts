@@ -2,12 +2,14 @@
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../../src/data/corpus.ts";
 import { digestData } from "../../../src/data/digest.ts";
+import { describeCopies } from "../../../src/data/problems.ts";
 import { loadTagged, type TaggedOptions } from "../../../src/data/text/tagged.ts";
 import { splitWords } from "../../../src/data/text/words.ts";
 import { Tokenizer } from "../../../src/data/tokenizer.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
+import { spelled } from "../../helpers/tiny.ts";
 
 const file = (name: string, text: string) => bytesReader(name, new TextEncoder().encode(text));
 
@@ -120,6 +122,30 @@ test("sentences that cannot be learned from are refused, with their place", asyn
     ["a.jsonl", "[1", "invalid-json", ["a.jsonl"]],
   ] satisfies [string, string, ErrorCode, string[]][])
     await assertFails(code, words, () => load(name, text));
+});
+
+test("near-duplicates, and sentences of one group, are in one set, and it is said how many", async () => {
+  const rows = Array.from({ length: 96 }, (_, i) => ({
+    words: ["Ann", "paid", String(i), spelled(i % 12)],
+    tags: ["B-PER", "O", "O", "O"],
+    customer: `c${(i % 12) >> 1}`,
+  }));
+  for (const [options, size] of [
+    [{}, 12],
+    [{ groupColumn: "customer" }, 6],
+  ] as const) {
+    const data = await loadTagged({ rows }, options);
+    const groups = [data.train, data.val, data.test].map(
+      (set) => new Set([...set.positions()].map((i) => Math.floor(((set.place(i) % 12) * size) / 12))),
+    );
+    assert.is(
+      groups.reduce((sum, group) => sum + group.size, 0),
+      size,
+    );
+    assert.is(String(describeCopies(data.stats)), "84 of 96 rows are near-duplicates of 12 texts: each is in one set with its copies"); // biome-ignore format: short
+  }
+  const ordered = await loadTagged({ rows }, { split: "ordered" });
+  assert.ok(ordered.stats.leaks.test > 0 && ordered.train.place(1) === 1);
 });
 
 test("words of a text are about those of the Penn Treebank", () => {
