@@ -102,11 +102,11 @@ async function openData(given: RunSettings, complete: Complete, open: (settings:
     },
     isCertain,
   ).catch((error) => ({ error, read: null, problems: [] }));
+  for (const problem of meant.problems) if (Object.keys(problem.settings).length > 0) printRead(problem);
   if (!meant.read) {
     await opened.model.close();
     throw meant.error;
   }
-  for (const problem of meant.problems) printRead(problem);
   const needed: RunSettings = Object.assign({}, ...meant.problems.map((problem) => problem.settings));
   return { needed, settings, ...opened, ...meant.read };
 }
