@@ -14,6 +14,8 @@ export interface ErrorDetails {
   columns?: readonly string[];
   /** Of a workbook in which several sheets may be meant. */
   sheets?: readonly string[];
+  /** Whether something else may be meant as well as what the hint names. */
+  isGuess?: boolean;
   cause?: unknown;
 }
 

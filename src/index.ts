@@ -182,8 +182,9 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
 /**
  * Loads sentences with a tag for each word, of entities (B-PER, I-PER, O) or parts of speech. A CoNLL file has a word a
  * line, its tag last, white space between columns and an empty line behind each sentence; JSON lines (.jsonl, .ndjson,
- * or .json with an array) have two lists, `tokens` and `tags`. A single file is shuffled by the seed and split 70/10/20,
- * near-duplicates into one set. Throws DataError, FormatError or ConfigError if a file or an option is invalid.
+ * or .json with an array) have two lists, `tokens` and `tags`, or a `text` and its `entities` with start, end and label.
+ * A single file is shuffled by the seed and split 70/10/20, near-duplicates into one set. Throws DataError, FormatError or
+ * ConfigError if a file or an option is invalid.
  *
  * @example
  * ```ts

@@ -1,8 +1,9 @@
 /** check: what is wrong with data, and how to train on it; nothing is trained. */
 import { openBackend } from "../backend/device.ts";
+import { asProblem } from "../data/problems.ts";
 import { DeviceError } from "../errors.ts";
 import { type BaseModel, describeModel, loadModel } from "../io/hf.ts";
-import { asProblem, checkData, type DataCheck, type Readable } from "../run/check.ts";
+import { checkData, type DataCheck, type Readable } from "../run/check.ts";
 import { loadData } from "../run/load-data.ts";
 import { mergePreset, PRESETS, pickSettings } from "../run/settings.ts";
 import { nameSettings } from "../surface.ts";

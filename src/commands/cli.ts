@@ -7,11 +7,15 @@ import { type FoundGPU, listGPUs } from "../backend/adapters.ts";
 import { DEVICES, type DeviceName, parseDevice } from "../backend/device.ts";
 import { openWasm } from "../backend/wasm.ts";
 import { readNumber } from "../checks.ts";
+import type { Problem } from "../data/problems.ts";
 import { ConfigError, DataError, DeviceError, LowrankError } from "../errors.ts";
+import { joinWords } from "../format.ts";
 import { LIMITS } from "../io/limits.ts";
 import { printable } from "../printable.ts";
+import { setting } from "../setting.ts";
+import { nameSettings } from "../surface.ts";
 import { WEIGHT_DTYPES } from "../tensor.ts";
-import { terminalMessage } from "../views/terminal/flag-words.ts";
+import { asFlag, terminalMessage } from "../views/terminal/flag-words.ts";
 import { endBar } from "../views/terminal/live-bar.ts";
 import { renderTable } from "../views/terminal/render.ts";
 import { terminalWidth } from "../views/terminal/width.ts";
@@ -71,6 +75,12 @@ export function print(text: string): void {
 export function printNote(text: string): void {
   endBar();
   console.error(printable(text));
+}
+
+/** Says with which settings data was read that were not given, and why. */
+export function printRead({ text, settings }: Pick<Problem, "text" | "settings">): void {
+  const flags = Object.entries(settings).map(([name, value]) => setting(name, value));
+  printNote(nameSettings(`read with ${joinWords(flags)}: ${text}`, asFlag));
 }
 
 export function choice(flags: string, description: string, words: readonly string[]): Option {

@@ -36,7 +36,10 @@ export function addSettings(program: Command, names = RUN_SETTINGS): Command {
 
 /** The groups of --help after which a flag may be listed, in this order; a flag is in the first that has its name. */
 const GROUPS: [heading: string, names: readonly string[]][] = [
-  ["Most used:", ["data", "dataset", "model", "objective", "mode", "rank", "epochs", "lr", "out", "resume"]],
+  [
+    "Most used:",
+    ["data", "textColumn", "labelColumn", "model", "objective", "mode", "epochs", "folds", "out", "resume"],
+  ],
   ["Memory and device:", ["dtype", "recompute", "plan", "device", "threads"]],
   ["Method:", SETTING_NAMES.filter((name) => SETTINGS[name].modes)],
   ["Training:", [...SETTING_NAMES, "set"]],

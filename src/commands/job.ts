@@ -5,11 +5,14 @@ import { absolutePath, exists, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { checkNumber } from "../checks.ts";
+import type { DatasetOptions } from "../data/dataset-options.ts";
+import { isCertain } from "../data/problems.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type BaseModel, describeModel, loadModel } from "../io/hf.ts";
 import { openAdapter } from "../io/peft/open-adapter.ts";
 import type { Adapter } from "../io/peft/peft.ts";
+import { readAsMeant } from "../run/check.ts";
 import { generations, lastCheckpoint, removeCheckpoints } from "../run/checkpoint.ts";
 import { readRecord } from "../run/directory.ts";
 import { recordAt, refuseExisting } from "../run/files.ts";
@@ -22,8 +25,8 @@ import { notOnWebGPU } from "../train/device.ts";
 import { DEFAULTS, usualMode } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import type { RunSettings } from "../train/settings.ts";
-import { SETTINGS, type TrainOptions } from "../train/settings.ts";
-import { type DeviceFlags, settle } from "./cli.ts";
+import { SETTINGS } from "../train/settings.ts";
+import { type DeviceFlags, printRead, settle } from "./cli.ts";
 import { DOWNLOADS, type StudyRequest } from "./run-study.ts";
 
 export interface TrainFlags extends RunSettings, DeviceFlags {
@@ -55,18 +58,76 @@ export interface RunJob {
   resume?: Checkpoint;
 }
 
-const loadFor = (model: BaseModel) => (source: DataSource) => loadData(source, model, DOWNLOADS);
+const loadFor =
+  (model: BaseModel, onColumns?: DatasetOptions["onColumns"]) =>
+  (source: DataSource): Promise<TrainingData> =>
+    loadData(source, model, DOWNLOADS, onColumns);
 
 /** The settings that flags and their preset give. Throws ConfigError before anything is opened. */
-function readFlags(flags: TrainFlags): RunSettings {
-  const settings = pickSettings(mergePreset(flags, PRESETS[flags.preset]));
+function readFlags(flags: RunSettings, preset: TrainFlags["preset"]): RunSettings {
+  const settings = pickSettings(mergePreset(flags, PRESETS[preset]));
   trainOptions(settings);
   dataSpec(settings);
   return settings;
 }
 
+type Opened = Pick<RunJob, "model" | "adapter">;
+
+/** Completes settings, as a run does. */
+type Complete = (given: RunSettings) => RunSettings;
+
+const describeOnly = async ({ model }: RunSettings): Promise<Opened> => ({
+  model: await describeModel(model!, DOWNLOADS),
+});
+
+/**
+ * Opens the base model, and reads the data as it is meant: settings that it `needed` besides the given ones are said.
+ * Throws the error of data that cannot be read, or that may be meant in several ways.
+ */
+async function openData(given: RunSettings, complete: Complete, open: (settings: RunSettings) => Promise<Opened>) {
+  let settings = complete(given);
+  let opened = await open(settings);
+  const meant = await readAsMeant(
+    pickSettings(given),
+    async (asked, onColumns) => {
+      const { model: before } = settings;
+      settings = complete(asked);
+      // Another task has another default.
+      if (settings.model !== before) {
+        await opened.model.close();
+        opened = await open(settings);
+      }
+      const { model, adapter } = opened;
+      return resolveSettings(settings, model, adapter, loadFor(model, onColumns));
+    },
+    isCertain,
+  ).catch((error) => ({ error, read: null, problems: [] }));
+  for (const problem of meant.problems) if (Object.keys(problem.settings).length > 0) printRead(problem);
+  if (!meant.read) {
+    await opened.model.close();
+    throw meant.error;
+  }
+  const needed: RunSettings = Object.assign({}, ...meant.problems.map((problem) => problem.settings));
+  return { needed, settings, ...opened, ...meant.read };
+}
+
+/** What the user's own data needs besides the given settings. */
+export async function neededSettings(given: RunSettings, complete: Complete): Promise<RunSettings> {
+  if (given.data === undefined && given.train === undefined) return {};
+  try {
+    const { needed, model } = await openData(given, complete, describeOnly);
+    await model.close();
+    return needed;
+  } catch (error) {
+    // Wrong settings are refused where they are used.
+    if (error instanceof ConfigError) return {};
+    throw error;
+  }
+}
+
 export async function newJob(flags: TrainFlags): Promise<RunJob> {
-  const settings = readFlags(flags);
+  const complete = (given: RunSettings) => readFlags(given, flags.preset);
+  complete(flags);
   const out = pathWithName(flags.out ?? defaultOut());
   await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
@@ -77,9 +138,9 @@ export async function newJob(flags: TrainFlags): Promise<RunJob> {
       where: directory,
       hint: `resume it with --resume ${directory}, or remove it`,
     });
-  const { model, adapter } = await openModel(settings.model!, flags);
+  const open = (settings: RunSettings) => openModel(settings.model!, flags);
+  const { settings, model, data, options, adapter } = await openData(flags, complete, open);
   return closedOnFailure(model, async () => {
-    const { data, options } = await resolveSettings(settings, model, adapter, loadFor(model));
     const record = await newRecord({ model, data }, settings, options);
     if (replaces) record.replaces = true;
     if (adapter) record.adapter = absolutePath(flags.adapter!);
@@ -89,9 +150,11 @@ export async function newJob(flags: TrainFlags): Promise<RunJob> {
 
 /** A study of trials that differ in their seed alone, or in the fold of the rows that they are tested on. */
 export async function newStudy(flags: TrainFlags): Promise<StudyRequest> {
-  const settings = readFlags(flags);
-  const { seeds, folds: count, final } = flags;
-  refuseWithStudy(flags, settings);
+  const { seeds, folds: count, final, preset } = flags;
+  refuseWithStudy(flags, readFlags(flags, preset));
+  const whole = count === undefined ? {} : { fractions: [1, 0, 0] as const };
+  const needed = await neededSettings(flags, (given) => ({ ...readFlags(given, preset), ...whole }));
+  const settings = readFlags({ ...flags, ...needed }, preset);
   const model = settings.model!;
   // A study is resumed from any folder.
   const { config } = await describeModel(model, DOWNLOADS);
@@ -103,19 +166,9 @@ export async function newStudy(flags: TrainFlags): Promise<StudyRequest> {
 }
 
 /** What determines a run's plans. Reads only the model's config and tokenizer, unless it continues from an adapter. */
-export async function plannedJob(
-  flags: TrainFlags,
-): Promise<Pick<RunJob, "model" | "data" | "adapter"> & { options: TrainOptions }> {
-  const settings = readFlags(flags);
-  const opened: Pick<RunJob, "model" | "adapter"> =
-    flags.adapter === undefined
-      ? { model: await describeModel(settings.model!, DOWNLOADS) }
-      : await openModel(settings.model!, flags);
-  const { model, adapter } = opened;
-  return closedOnFailure(model, async () => ({
-    ...opened,
-    ...(await resolveSettings(settings, model, adapter, loadFor(model))),
-  }));
+export function plannedJob(flags: TrainFlags) {
+  const open = (settings: RunSettings) => openModel(settings.model!, flags);
+  return openData(flags, (given) => readFlags(given, flags.preset), flags.adapter === undefined ? describeOnly : open);
 }
 
 /** Returns what `make` returns; closes the model if it throws. */

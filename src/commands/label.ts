@@ -5,9 +5,9 @@ import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { ClassicModel } from "../classic/model.ts";
 import { isClassic } from "../classic/parts.ts";
-import { UNREAD } from "../data/problems.ts";
+import { asProblem, isCertain, UNREAD } from "../data/problems.ts";
 import { isFolder } from "../data/sets/source.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, LowrankError } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
 import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
 import { Embedder } from "../infer/embedder.ts";
@@ -15,7 +15,7 @@ import { Fields } from "../infer/table/label-fields.ts";
 import { LabelLimits } from "../infer/table/label-limits.ts";
 import { labelTable, refuseExisting, type Survey, survey, unchangedRows } from "../infer/table/label-table.ts";
 import type { Labeller } from "../infer/table/labeller.ts";
-import { isWrittenAsCsv, openTable, outputFormat } from "../infer/table/open-table.ts";
+import { isWrittenAsCsv, openTable, outputFormat, type TableOptions } from "../infer/table/open-table.ts";
 import type { Table } from "../infer/table/table.ts";
 import { vectorWriter } from "../infer/table/vector-file.ts";
 import type { TextOrPair } from "../pair.ts";
@@ -24,7 +24,7 @@ import type { WeightDtype } from "../tensor.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { createProgress, describeRate } from "../views/terminal/progress.ts";
 import { calledAs } from "./called.ts";
-import { type DeviceFlags, printNote, settle } from "./cli.ts";
+import { type DeviceFlags, printNote, printRead, settle } from "./cli.ts";
 
 export interface TableFlags {
   in?: string;
@@ -64,7 +64,21 @@ export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags
 
 /** Opens the table of --in. Its texts are in the --text-column of the model's training, if it has that column. */
 async function openInput(input: string, model: string, { textColumn, encoding, sheet }: TableFlags): Promise<Table> {
-  return openTable(input, { textColumn, ...(await readTrainedTexts(model)), encoding, sheet });
+  return openMeant(input, { textColumn, ...(await readTrainedTexts(model)), encoding, sheet });
+}
+
+/** Opens a table in the encoding, and at the sheet, that it has beyond doubt, and says so. */
+async function openMeant(input: string, asked: TableOptions): Promise<Table> {
+  try {
+    return await openTable(input, asked);
+  } catch (error) {
+    if (!(error instanceof LowrankError)) throw error;
+    const found = asProblem(error);
+    const isNew = Object.keys(found.settings).some((name) => asked[name as keyof TableOptions] === undefined);
+    if (!isNew || !isCertain(found)) throw error;
+    printRead(found);
+    return openMeant(input, { ...asked, ...found.settings });
+  }
 }
 
 /** The texts of --in, some at a time, once the whole table has been checked. */
@@ -152,7 +166,7 @@ export async function embedFile(input: string, flags: EmbedFlags): Promise<void>
   await refuseUnwritable(input, output, force);
   // In pieces that a CPU takes some seconds for: between them progress is shown.
   const asked = { textColumn, encoding, sheet, isPair: false, chunkBytes: 1 << 14 };
-  await withTable(await openTable(input, asked), input, (table, surveyed) =>
+  await withTable(await openMeant(input, asked), input, (table, surveyed) =>
     onDevice(flags, Embedder.load, async (embedder) => {
       async function* embedRows(onProgress: (done: number) => void) {
         let done = 0;

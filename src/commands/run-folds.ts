@@ -87,7 +87,9 @@ export async function runFolds(study: OpenedFolds, options: StudyOptions): Promi
   printBlocks(foldsSummary(results));
   print(`report: ${report}; the answer to each row: ${joinPath(out, "out-of-fold.csv")}`);
   const { suspects = [] } = pooled.review ?? {};
-  if (suspects.length > 0) print(`labels to review: ${countOf(suspects, "row")} in ${joinPath(out, "review.csv")}`);
+  const reviewed = joinPath(out, "review.csv");
+  if (suspects.length > 0)
+    print(`labels to review: ${countOf(suspects, "row")} in ${reviewed}, for --corrections ${reviewed}`);
   if (saved) tryIt(out, final!);
   return 0;
 }

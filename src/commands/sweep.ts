@@ -40,6 +40,7 @@ import {
   UNLISTED,
 } from "./cli.ts";
 import { addSettings, parseFlags, takeFile } from "./flags.ts";
+import { neededSettings } from "./job.ts";
 import { planStudy } from "./plan-study.ts";
 import { DOWNLOADS, openStudy, runStudy } from "./run-study.ts";
 
@@ -193,8 +194,9 @@ await main(async () => {
   const started = performance.now();
   program.parse();
   takeFile(program);
-  const flags = parseFlags<SweepFlags>(program, SHARED);
-  checkMinutes(flags);
+  const given = parseFlags<SweepFlags>(program, SHARED);
+  checkMinutes(given);
+  const flags = { ...given, ...(await neededSettings(given, (asked) => mergePreset(asked, PRESETS.quickstart))) };
   const { minutes } = flags;
   const shard = parseShard(flags.shard);
   const { base, arms, about } = await sweepSpec(flags);

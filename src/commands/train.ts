@@ -42,7 +42,7 @@ const program = command(
     "Without flags, fits a probe on the bundled e5-small-cut to 100 of the bundled mails and short messages to distinguish spam from ham, in about a minute.\n" +
     "With --objective regression the labels are numbers, and a message gets a score; with --objective multi-label a message has any " +
     "number of labels, a|b in a cell.\n" +
-    "With --objective tokens each word of a sentence has a tag: CoNLL files, with a word and its tag a line, or JSON lines with tokens and tags.\n" +
+    "With --objective tokens each word of a sentence has a tag: CoNLL files, with a word and its tag a line, or JSON lines with tokens and tags, or with a text and its entities.\n" +
     "With --objective lm, it is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
     "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
     '(.jsonl, one {"text"}, {"prompt", "completion"} or {"messages"} per line, also as Alpaca and ShareGPT name them; ' +

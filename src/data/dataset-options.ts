@@ -75,7 +75,7 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
    */
   groupColumn?: string;
   /**
-   * Tables as the review.csv of `train --folds`, in which somebody has filled the column "correct label": their labels
+   * Tables as the review.csv of `train --folds`, in which somebody has looked through the column "correct label": its labels
    * count instead of those of the rows, and rows with "drop" are left out; a class that the data does not have is
    * "new: CLASS" once. Default: labels are as they are.
    */

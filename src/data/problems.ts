@@ -1,6 +1,6 @@
 /** What is wrong with data that was read, or to know of it before it is trained on. */
 import { brief } from "../document/cells.ts";
-import { nameList } from "../errors.ts";
+import { errorParts, type LowrankError, nameList } from "../errors.ts";
 import { formatCount, formatShare } from "../format.ts";
 import { groupBy } from "../group-by.ts";
 import { countOf } from "../io/common.ts";
@@ -31,6 +31,8 @@ export interface Problem {
   settings: Readonly<Record<string, unknown>>;
   /** Whether the data can be trained on only with these. */
   isNeeded: boolean;
+  /** Whether something else may be meant as well as these settings. */
+  isGuess?: boolean;
   /** The sheets of a workbook, of which one has to be chosen. */
   sheets?: readonly string[];
   /** The rows that can be left out to deal with it, from 1, as in a review.csv. */
@@ -57,6 +59,23 @@ export function problem(
 ): Problem {
   return { code, text, examples: places.slice(0, LISTED.examples), count: places.length, settings, isNeeded };
 }
+
+/** An error of the data, with the settings that its hint names. */
+export function asProblem(error: LowrankError): Problem {
+  const { summary, details } = errorParts(error);
+  const { where, found, hint = "", sheets, isGuess = false } = details;
+  const text = found === undefined ? summary : `${summary} (${found})`;
+  const places = where === undefined ? [] : [where];
+  const asked = problem(error.code, text, { places, settings: settingsIn(hint), isNeeded: true });
+  return { ...asked, isGuess, ...(sheets ? { sheets } : {}) };
+}
+
+/** Settings that say what the data is, not what is to be done with it. */
+const OF_READING = ["encoding", "sheet", "textColumn", "labelColumn", "labelSeparator", "objective"];
+
+/** Whether a problem has one way out alone, that does not change what is learned from. */
+export const isCertain = ({ settings, isGuess = false }: Problem): boolean =>
+  !isGuess && Object.keys(settings).every((name) => OF_READING.includes(name));
 
 /** The problems of data; `context`: the tokens that the model reads at most. */
 export function findProblems(data: TrainingData, context: number): Problem[] {

@@ -2,7 +2,7 @@
 
 import { textContext } from "../config.ts";
 import type { DatasetOptions } from "../data/dataset-options.ts";
-import { findProblems, type Problem, problem } from "../data/problems.ts";
+import { asProblem, findProblems, type Problem, problem } from "../data/problems.ts";
 import { hasSettingOf } from "../data/settings.ts";
 import { type CheckedColumn, checkColumns, likeliestColumns, type TableSample } from "../data/table/checked-columns.ts";
 import { WRITTEN } from "../data/table/column-names.ts";
@@ -10,7 +10,7 @@ import { looksTagged, recognizeLabels } from "../data/table/label-kinds.ts";
 import { settingsOfSeveral } from "../data/table/labels.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
 import { isLabelled, type TrainingData } from "../data/training-data.ts";
-import { ConfigError, DownloadError, errorParts, LowrankError } from "../errors.ts";
+import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
 import { formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { methodConfig } from "../methods/training.ts";
@@ -47,47 +47,29 @@ export interface CheckTools {
   load(source: DataSource, model: BaseModel, onColumns: DatasetOptions["onColumns"]): Promise<TrainingData>;
 }
 
-/** What is loaded, and the beginning of the table that it was loaded from, also where that failed. */
-class Reading {
-  /** Null: it is no table. */
-  table: TableSample | null = null;
+/** Reads data with some settings. `onColumns` describes a table, also where reading then fails. */
+type Read<R> = (settings: RunSettings, onColumns: DatasetOptions["onColumns"]) => Promise<R>;
 
-  constructor(
-    private readonly given: RunSettings,
-    private readonly tools: CheckTools,
-  ) {}
-
-  /** Invalid rows are skipped, so that all of them are found. */
-  async load(): Promise<Readable> {
-    const { complete, openModel, load } = this.tools;
-    const settings = complete(this.given);
-    const { objective = DEFAULT_OBJECTIVE } = settings;
-    const model = await openModel(settings.model!);
-    const skips = hasSettingOf(objective, "skipFaulty") ? { skipFaulty: true } : {};
-    const loadTable = (source: DataSource) =>
-      load(source, model, (names, rows) => {
-        // Of Parquet the columns are found twice: first among all of them.
-        this.table ??= { names, rows };
-      });
-    return { model, ...(await resolveSettings({ ...settings, ...skips }, model, undefined, loadTable)) };
-  }
-
-  /** Its rows and its columns, with what each is read as, unless that is open. */
-  async describeTable(data: TrainingData | null): Promise<Pick<DataCheck, "columns" | "rows">> {
-    if (!this.table) return { columns: [], rows: [] };
-    const { objective = DEFAULT_OBJECTIVE } = data ?? this.given;
-    const { labels: labelsAre } = TRAINING[objective];
-    const unread = () => checkColumns(this.table!, null);
-    const columns = await (labelsAre ? checkColumns(this.table, { ...this.given, labelsAre }).catch(unread) : unread());
-    return { columns, rows: this.table.rows };
-  }
+/** What was read, with which settings. */
+interface AsMeant<R> {
+  settings: RunSettings;
+  /** Why other settings were needed than those that were given, with the settings that were taken; last the error. */
+  problems: Problem[];
+  /** The beginning of the table; null: it is no table. */
+  table: TableSample | null;
+  read: R | null;
+  error: LowrankError | null;
 }
 
 /**
- * Reads data as a run would, with more settings each time that it is refused: those that the error names, or another
- * task. So what it says is what a run says, and a run with these settings reads the data.
+ * Reads data as it is meant: with more settings each time that it is refused, those that the error names, or another
+ * task. Those that were given stay. `mayTake`: whether the settings of a problem may be taken; default: all may.
  */
-export async function checkData(given: RunSettings, tools: CheckTools): Promise<DataCheck> {
+export async function readAsMeant<R extends { data: TrainingData }>(
+  given: RunSettings,
+  read: Read<R>,
+  mayTake: (found: Problem) => boolean = () => true,
+): Promise<AsMeant<R>> {
   const problems: Problem[] = [];
   let settings = given;
   /** Takes the settings of a problem that are new; returns whether there are some. */
@@ -97,34 +79,67 @@ export async function checkData(given: RunSettings, tools: CheckTools): Promise<
         given[name as keyof RunSettings] === undefined &&
         JSON.stringify(settings[name as keyof RunSettings]) !== JSON.stringify(value),
     );
+    if (!mayTake({ ...found, settings: Object.fromEntries(fresh) })) return false;
     problems.push({ ...found, settings: Object.fromEntries(fresh) });
     settings = { ...settings, ...Object.fromEntries(fresh) };
     return fresh.length > 0;
   };
   for (;;) {
-    const reading = new Reading(settings, tools);
+    let table: TableSample | null = null;
+    const readTable = (asked: RunSettings) =>
+      read(asked, (names, rows) => {
+        // Of Parquet the columns are found twice: first among all of them.
+        table ??= { names, rows };
+      });
+    const readOther = (asked: RunSettings) => read(asked, undefined);
     try {
-      const readable = await reading.load();
+      const one = await readTable(settings);
       const other = given.objective
         ? null
-        : (otherTask(readable.data) ?? (await readAsSentences(settings, readable.data, tools)));
+        : (otherTask(one.data) ?? (await readAsSentences(settings, one.data, readOther)));
       if (other && take(other)) continue;
-      const context = textContext(readable.model.config, methodConfig(readable.options));
-      const found = findProblems(readable.data, context);
-      for (const { settings: some, isNeeded } of found) if (isNeeded) settings = { ...settings, ...some };
-      const table = await reading.describeTable(readable.data);
-      const all = [...problems, ...(given.objective ? [] : couldBeWritten(table.columns)), ...found];
-      return { ...table, settings, problems: all, readable, error: null };
+      return { settings, problems, table, read: one, error: null };
     } catch (error) {
       if (!isOfData(error)) throw error;
-      const found = withColumns(asProblem(error), reading.table, settings);
-      const other = hasSettings(found) || given.objective ? null : await readAnotherWay(settings, found, tools);
+      const found = withColumns(asProblem(error), table, settings);
+      const other = hasSettings(found) || given.objective ? null : await readAnotherWay(settings, found, readOther);
       // Another base model is downloaded, which is for the user to begin.
       const needsModel = other?.settings.model !== undefined && given.model === undefined;
-      if (!take(other ?? found) || needsModel)
-        return { ...(await reading.describeTable(null)), settings, problems, readable: null, error };
+      if (!take(other ?? found) || needsModel) return { settings, problems, table, read: null, error };
     }
   }
+}
+
+/** Reads data as a run would, so that what it says is what a run says, and a run with these settings reads the data. */
+export async function checkData(given: RunSettings, tools: CheckTools): Promise<DataCheck> {
+  // Invalid rows are skipped, so that all of them are found.
+  const read: Read<Readable> = async (asked, onColumns) => {
+    const settings = tools.complete(asked);
+    const { objective = DEFAULT_OBJECTIVE } = settings;
+    const model = await tools.openModel(settings.model!);
+    const skips = hasSettingOf(objective, "skipFaulty") ? { skipFaulty: true } : {};
+    const load = (source: DataSource) => tools.load(source, model, onColumns);
+    return { model, ...(await resolveSettings({ ...settings, ...skips }, model, undefined, load)) };
+  };
+  const { read: readable, table, problems, error, settings } = await readAsMeant(given, read);
+  const { columns, rows } = await describeTable(table, settings, readable?.data ?? null);
+  if (!readable) return { columns, rows, settings, problems, readable, error };
+  const found = findProblems(readable.data, textContext(readable.model.config, methodConfig(readable.options)));
+  const needed = found.filter(({ isNeeded }) => isNeeded).map((one) => one.settings);
+  return {
+    ...{ columns, rows, settings: Object.assign({}, settings, ...needed), readable, error },
+    problems: [...problems, ...(given.objective ? [] : couldBeWritten(columns)), ...found],
+  };
+}
+
+/** Its rows and its columns, with what each is read as, unless that is open. */
+async function describeTable(table: TableSample | null, given: RunSettings, data: TrainingData | null) {
+  if (!table) return { columns: [], rows: [] };
+  const { objective = DEFAULT_OBJECTIVE } = data ?? given;
+  const { labels: labelsAre } = TRAINING[objective];
+  const unread = () => checkColumns(table, null);
+  const columns = await (labelsAre ? checkColumns(table, { ...given, labelsAre }).catch(unread) : unread());
+  return { columns, rows: table.rows };
 }
 
 const isOfData = (error: unknown): error is LowrankError =>
@@ -139,18 +154,10 @@ const OPEN_COLUMNS = ["column-not-recognized", "ambiguous-column"];
 function withColumns(found: Problem, table: TableSample | null, settings: RunSettings): Problem {
   // Whether it is texts is tried: see `readAnotherWay`.
   if (found.code === "too-few-columns") return { ...found, settings: {} };
-  const likely = table && OPEN_COLUMNS.includes(found.code) ? likeliestColumns(table, settings) : {};
-  return Object.keys(likely).length > 0 ? { ...found, settings: likely } : found;
-}
-
-/** An error of the data, with the settings that its hint names. */
-export function asProblem(error: LowrankError): Problem {
-  const { summary, details } = errorParts(error);
-  const { where, found, hint = "", sheets } = details;
-  const text = found === undefined ? summary : `${summary} (${found})`;
-  const places = where === undefined ? [] : [where];
-  const asked = problem(error.code, text, { places, settings: settingsIn(hint), isNeeded: true });
-  return sheets ? { ...asked, sheets } : asked;
+  // The others may be labels, unless scores are.
+  const isOpen = OPEN_COLUMNS.includes(found.code) && found.settings.objective !== objectiveWith("score");
+  const likely = table && isOpen ? likeliestColumns(table, settings) : null;
+  return likely ? { ...found, ...likely } : found;
 }
 
 /** What is to be learned of messages whose labels are no classes: scores, several labels, tags of words. */
@@ -181,12 +188,14 @@ function couldBeWritten(columns: readonly CheckedColumn[]): Problem[] {
   return [problem("instructions", text, { settings: { objective: objectiveWith(null) } })];
 }
 
+type ReadOther = (settings: RunSettings) => Promise<{ data: TrainingData }>;
+
 /** Single words with tags that are not marked as such, in a table whose sentences have blank lines between them. */
-async function readAsSentences(given: RunSettings, data: TrainingData, tools: CheckTools): Promise<Problem | null> {
+async function readAsSentences(given: RunSettings, data: TrainingData, read: ReadOther): Promise<Problem | null> {
   if (!isLabelled(data) || TRAINING[data.objective].labels !== "class") return null;
   const { train } = data;
   if (!Array.from(train.positions(), (i) => joinPair(train.text(i))).every((text) => /^\S*$/.test(text))) return null;
-  const found = await readTagged(given, tools).catch(() => null);
+  const found = await readTagged(given, read).catch(() => null);
   const { words, rows } = found?.stats.train ?? { words: 0, rows: 1 };
   if (!found || words < SENTENCE.least * rows || words > SENTENCE.most * rows) return null;
   const text = "the texts are single words, with a blank line behind each sentence: the labels are tags of words";
@@ -194,9 +203,8 @@ async function readAsSentences(given: RunSettings, data: TrainingData, tools: Ch
 }
 
 /** The data as sentences with tags; null: it has too few words for each of them. */
-async function readTagged(given: RunSettings, tools: CheckTools): Promise<LoadedTagged | null> {
-  const objective = objectiveWith("tags");
-  const data = (await new Reading({ ...given, objective }, tools).load()).data as LoadedTagged;
+async function readTagged(given: RunSettings, read: ReadOther): Promise<LoadedTagged | null> {
+  const data = (await read({ ...given, objective: objectiveWith("tags") })).data as LoadedTagged;
   return data.stats.train.words < WORDS_A_TAG * data.labels.length ? null : data;
 }
 
@@ -206,17 +214,19 @@ const WORDS_A_TAG = 10;
 const SENTENCE = { least: 2, most: 100 };
 
 /** Reads what is no table of texts and labels as sentences with tags, or as texts. */
-async function readAnotherWay(given: RunSettings, { code }: Problem, tools: CheckTools): Promise<Problem | null> {
+async function readAnotherWay(given: RunSettings, { code }: Problem, read: ReadOther): Promise<Problem | null> {
   const [file = ""] = [given.data ?? given.train ?? ""].flat();
   if (/\.(csv|tsv|xlsx)$/i.test(file)) return null;
   for (const labels of ["tags", null] as const) {
     const objective = objectiveWith(labels);
     try {
-      if (labels === null) await new Reading({ ...given, objective }, tools).load();
-      else if (!(await readTagged(given, tools))) continue;
+      if (labels === null) await read({ ...given, objective });
+      else if (!(await readTagged(given, read))) continue;
       const what = labels === null ? "texts for a language model" : "sentences with a tag for each word";
       const text = `there is no column of texts with one of labels: these are ${what}`;
-      return problem(code, text, { settings: { objective }, isNeeded: true });
+      // With other columns they may be examples of something else.
+      const isGuess = labels === null && code !== "too-few-columns";
+      return { ...problem(code, text, { settings: { objective }, isNeeded: true }), isGuess };
     } catch (error) {
       if (!(error instanceof LowrankError)) throw error;
       // Of chats, a model that can learn them.

@@ -219,7 +219,7 @@ export function flagWords(): Offered<FlagWords | string> {
       argument: "<name>",
     },
     corrections: {
-      text: 'a review.csv of --folds with a filled column "correct label": these labels count, rows with "drop" are left out, and "new: LABEL", once, says which are new; repeat it for several',
+      text: 'a review.csv of --folds whose column "correct label" you have looked through: these labels count, rows with "drop" are left out, and "new: LABEL", once, says which are new; repeat it for several',
       argument: "<file>",
     },
     labelSeparator: { text: 'what is between several labels in a cell, such as "," (default: "|")', argument: "<s>" },

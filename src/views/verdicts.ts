@@ -16,7 +16,7 @@ import { WORDS } from "../tasks/words.ts";
 import { sinceBest } from "../train/best.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
 import type { EvaluationRecord } from "../train/records.ts";
-import { judgedBy, LOSS, nameMeasure, showEstimate, showMeasure, shownMeasures } from "./measures.ts";
+import { judgedBy, LOSS, nameMeasure, showDifference, showEstimate, showMeasure, shownMeasures } from "./measures.ts";
 
 /** With fewer test rows, a run that learned much may not be distinguishable from the most frequent class. */
 const ENOUGH_ROWS = 50;
@@ -79,12 +79,24 @@ const STANDINGS: Record<Standing, string> = {
   "not distinguishable": "no clear difference",
 };
 
+/** Figures that differ by no more than this are as good: of shares in points of all rows, of others a part of the figure. */
+const MARGIN = 0.02;
+
+/** Whether a run and what it is compared with are as good: all of the difference's interval is within the margin. */
+function isAsGood(measure: Measure, { against, measured }: Compared): boolean {
+  if (against?.standing !== "not distinguishable") return false;
+  const { low, high } = against.difference;
+  const figure = measure.most === 1 ? 1 : Math.abs(readFigure(measured[measure.key])!);
+  return Math.max(-low, high) <= MARGIN * figure;
+}
+
 function describeCompared(record: RunRecord, one: Compared): string {
   const measure = judgedBy(record);
   // What always says the same is expected to be worse.
   const { against } = one;
   const isExpected = against?.standing === "better" && one === comparedWith(record).at(-1);
-  const standing = !against || isExpected || hasThreshold(record) ? "" : `, ${STANDINGS[against.standing]}`;
+  const words = isAsGood(measure, one) ? "as good" : against && STANDINGS[against.standing];
+  const standing = !words || isExpected || hasThreshold(record) ? "" : `, ${words}`;
   return `${capital(nameCompared(record, one))}: ${countRight(measure, one)}${standing}`;
 }
 
@@ -221,15 +233,32 @@ function weighAgainstBest(record: RunRecord): string | null {
   const isKept = record.folds === undefined && best !== others.at(-1) && TRAINING[record.objective].labels !== "tags";
   if (record.results!.test.serves === best.name)
     return `The ${METHODS.probe.title} is as good and costs less: it answers in place of what was trained, which is in tuned/.`;
-  const isBetter = best.against?.standing === "better";
+  const standing = best.against?.standing;
   const isPerfect =
     readFigure(record.results!.test.compared[0].measured[measure.key]) === (measure.isError ? 0 : measure.most);
-  const ideas = isPerfect || (isBetter && !METHODS[record.options.mode].isFitted) ? [] : whatHelps(record);
+  const isDone = isPerfect || (standing === "better" && !METHODS[record.options.mode].isFitted);
+  const ideas = isDone ? [] : whatHelps(record);
   const name = nameCompared(record, best);
   const why = isKept && name === WORD_COUNT ? "comes with this run" : "takes seconds";
-  const enough = best === others.at(-1) ? [] : `As far as these rows tell, ${name} is enough, and ${why}.`;
-  const take = isBetter ? (isKept ? `Take this model, not ${name}.` : []) : enough;
-  return [take, ideas.length > 0 ? `Try ${ideas.join(", or ")}.` : []].flat().join(" ") || null;
+  const verdict = {
+    better: isKept ? `Take this model, not ${name}.` : "",
+    worse: `${capital(name)} is better, and ${why}: take it.`,
+    "not distinguishable": isAsGood(measure, best)
+      ? `${capital(name)} is as good, within ${measure.most === 1 ? "2 points" : "2 %"}, and ${why}: it is enough.`
+      : `Whether it is better than ${name}, which ${why}, cannot be told from ${formatCount(best.rows)} rows${describeRange(measure, best)}.`,
+  };
+  const take = best === others.at(-1) || !standing ? "" : verdict[standing];
+  return [take, ideas.length > 0 ? `Try ${ideas.join(", or ")}.` : ""].filter(Boolean).join(" ") || null;
+}
+
+/** ": it may be 1.2 points worse or 5.3 points better" */
+function describeRange(measure: Measure, { against }: Compared): string {
+  const { low, high } = against!.difference;
+  const [less, more] = [-low, high].map((one) => showDifference(measure, Math.max(0, one), true));
+  if (Number.isNaN(low)) return "";
+  return measure.isError
+    ? `: it may be ${more} worse or ${less} better`
+    : `: it may be ${less} worse or ${more} better`;
 }
 
 /** Rows from which LoRA on an encoder can be better than its probe (src/bench/README.md, "The linear probe"). */

@@ -112,9 +112,12 @@ test("a sweep of regressions compares their RMSE", async () => {
 test("what is wrong with labels is said with the line; a column of numbers among classes with the objective", async () => {
   const many = Array.from({ length: 30 }, (_, i) => `${i / 7},text ${i}`).join("\n");
   writeFileSync(join(folder, "many.csv"), `label,text\n${many}\n`);
-  const classes = await run(`train many.csv ${SETTINGS}`);
+  const classes = await run(`train many.csv --objective classification ${SETTINGS}`);
   assertCode(classes, 1);
   assert.match(classes.stderr, "give --objective regression");
+  const scores = await run(`train many.csv --plan ${SETTINGS}`);
+  assertCode(scores, 0);
+  assert.match(scores.stderr, /^read with --objective regression: The label column "label" has 30 different numbers/m);
   writeFileSync(
     join(folder, "words.csv"),
     rows((i) => (i % 2 === 0 ? "1" : "two")),

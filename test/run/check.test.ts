@@ -2,9 +2,11 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import type { DatasetOptions } from "../../src/data/dataset-options.ts";
+import { isCertain } from "../../src/data/problems.ts";
 import { describeModel } from "../../src/io/hf.ts";
-import { checkData } from "../../src/run/check.ts";
-import { loadData } from "../../src/run/load-data.ts";
+import { checkData, readAsMeant } from "../../src/run/check.ts";
+import { loadData, resolveSettings } from "../../src/run/load-data.ts";
 import type { RunSettings } from "../../src/train/settings.ts";
 import { checkBlocks } from "../../src/views/check.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
@@ -28,6 +30,16 @@ async function check(name: string, content: string | Uint8Array, given: RunSetti
       load: (source, base, onColumns) => loadData(source, base, {}, onColumns),
     },
   );
+}
+
+/** Reads a file as a run does. */
+async function readByRun(name: string, content: string | Uint8Array) {
+  const data = join(folder, name);
+  writeFileSync(data, content);
+  const base = await describeModel(directory);
+  const read = (settings: RunSettings, onColumns: DatasetOptions["onColumns"]) =>
+    resolveSettings({ ...settings, model: "tiny" }, base, undefined, (source) => loadData(source, base, {}, onColumns));
+  return readAsMeant({ data, maxLength: 32 }, read, isCertain);
 }
 
 const TOPICS = ["billing", "login", "parcel"];
@@ -144,6 +156,35 @@ test("where several columns may be the label, the one with the most values is ta
   // Of two columns of texts both are read.
   const pairs = await check("pairs.csv", `x,y,kind\n${lines(60, (i) => `"${text(i)}","${text(i + 1)}",${topic(i)}`)}`);
   assert.equal(found(pairs), { textColumn: "x,y", labelColumn: "kind" });
+});
+
+test("a run takes what is certain by itself, and stops where something else may be meant", async () => {
+  const flags = (...names: string[]) =>
+    `text,${names.join()}\n${lines(60, (i) => `${text(i)},${names.map((_, k) => (i + k) % 2).join()}`)}`;
+  for (const [name, content, expected] of [
+    ["three.csv", flags("a", "b", "c"), { labelColumn: "a,b,c", objective: "multi-label" }],
+    ["two.csv", flags("a", "b"), null],
+    ["kinds.csv", `text,first,second\n${lines(60, (i) => `${text(i)},${["new", "old"][i % 2]},${topic(i)}`)}`, null],
+    [
+      "scores.csv",
+      `text_a,text_b,value\n${lines(60, (i) => `${text(i)},${topic(i)},${i / 7}`)}`,
+      { objective: "regression" },
+    ],
+    [
+      "damaged.csv",
+      Buffer.from(`text,label\n${lines(60, (i) => `ü ${text(i)},${topic(i)}`)}\xffa,billing\n`, "latin1"),
+      { encoding: "windows-1252" },
+    ],
+    ["keys.jsonl", lines(60, (i) => JSON.stringify({ text: text(i), entities: [i] })), null],
+    ["single.jsonl", lines(60, (i) => JSON.stringify({ text: text(i) })), { objective: "lm" }],
+  ] as const) {
+    const { problems, error } = await readByRun(name, content);
+    assert.equal(
+      [error === null, Object.assign({}, ...problems.map(({ settings }) => settings))],
+      [expected !== null, expected ?? {}],
+      name,
+    );
+  }
 });
 
 test("all problems at once, each with its places and the setting that deals with it", async () => {

@@ -32,11 +32,14 @@ export async function checkColumns(
   return describeColumns(names, rows).map((facts) => ({ ...facts, readAs: roleOf(facts.name) }));
 }
 
-/** Settings of the columns that are likeliest to be meant where it is open; none: no column may be the one. */
+/** So many columns with 0 and 1 are labels of a message, not one label among other columns. */
+const SEVERAL = 3;
+
+/** Settings of the columns that are likeliest to be meant where it is open; null: no column may be the one. */
 export function likeliestColumns(
   { names, rows }: TableSample,
   { textColumn, labelColumn }: ColumnChoice,
-): { textColumn?: string; labelColumn?: string; objective?: Objective } {
+): { settings: { textColumn?: string; labelColumn?: string; objective?: Objective }; isGuess: boolean } | null {
   const columns = describeColumns(names, rows);
   const place = (name: string | undefined) => (name === undefined ? -1 : columnNamed([...names], name));
   const known = { text: place(textColumn), second: -1, label: place(labelColumn), labelsAre: "class" as const };
@@ -46,13 +49,16 @@ export function likeliestColumns(
   const textAt = text >= 0 ? text : most(texts, "meanLength");
   const others = labels.filter((i) => i !== textAt);
   const labelAt = label >= 0 ? label : most(others, "distinct");
-  if (textAt === undefined || labelAt === undefined) return {};
+  if (textAt === undefined || labelAt === undefined) return null;
   const areFlags = label < 0 && others.length > 1 && others.every((i) => columns[i]!.kind === "flags");
   // Two that are as long may be pairs: both are read.
   const textsAt = text < 0 && texts.length === 2 ? texts : [textAt];
   return {
-    ...(text < 0 || textColumn !== undefined ? { textColumn: textsAt.map((i) => names[i]).join() } : {}),
-    labelColumn: areFlags ? others.map((i) => names[i]).join() : names[labelAt]!,
-    ...(areFlags ? { objective: objectiveWith("set") } : {}),
+    isGuess: text < 0 || !(areFlags && others.length >= SEVERAL),
+    settings: {
+      ...(text < 0 || textColumn !== undefined ? { textColumn: textsAt.map((i) => names[i]).join() } : {}),
+      labelColumn: areFlags ? others.map((i) => names[i]).join() : names[labelAt]!,
+      ...(areFlags ? { objective: objectiveWith("set") } : {}),
+    },
   };
 }

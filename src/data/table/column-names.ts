@@ -7,14 +7,18 @@ export const TEXT_NAMES = [
   ...["text", "message", "sms", "content", "body", "v2", "sentence", "review", "comment", "tweet", "post", "email"],
   ...["question", "query", "utterance", "message text", "review text", "comment text"],
 ];
+/** Kinds of texts of which a row has two: "sentence1" and "sentence2", "text a" and "text b". */
+const NUMBERED = ["sentence", ...TEXT_NAMES.filter((name) => name !== "sentence"), "title", "frage", "satz", "phrase"];
+
 /** Names of the columns of two texts whose relation is the label: those of data sets on the hub, and of other languages. */
 export const PAIR_NAMES: readonly Pair[] = [
-  ["sentence1", "sentence2"],
+  ...NUMBERED.flatMap((name): Pair[] => [
+    [`${name}1`, `${name}2`],
+    [`${name} 1`, `${name} 2`],
+    [`${name} a`, `${name} b`],
+  ]),
   ["premise", "hypothesis"],
   ["question", "answer"],
-  ["question1", "question2"],
-  ["text a", "text b"],
-  ["text1", "text2"],
   ["query", "document"],
   ["query", "passage"],
   ["frage", "antwort"],

@@ -78,6 +78,7 @@ function decoded(
     throw new FormatError("invalid-text-encoding", `The text is not valid ${decoder.encoding.toUpperCase()}`, {
       where: `${file.name}, bytes ${offset} to ${end}`,
       hint: end < file.size ? encodingHint() : "the file may have been cut off",
+      isGuess: true,
       cause,
     });
   }

@@ -106,6 +106,7 @@ export function describeRowError(rowError: RowError, context: RowErrorContext): 
         expected: "UTF-8",
         found: `${byteName(second)} in "${column}"`,
         hint: encodingHint(),
+        isGuess: true,
       });
     case ROW_ERRORS.NO_KEY:
       return new FormatError("no-such-key", `The object has no "${column}"`, {

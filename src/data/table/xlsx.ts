@@ -70,6 +70,9 @@ interface SheetEntry {
   isHidden: boolean;
 }
 
+/** A sheet has the rows of a workbook if its XML is so many times the next one's. */
+const CLEARLY_LARGER = 3;
+
 async function chooseSheet(book: Workbook, asked: string | undefined): Promise<SheetEntry> {
   const { sheets, where } = book;
   const names = sheets.map(({ name }) => name);
@@ -89,11 +92,12 @@ async function chooseSheet(book: Workbook, asked: string | undefined): Promise<S
   if (visible.length === 1) return visible[0]!;
   const filled: SheetEntry[] = [];
   // The largest is likelier to have the rows than a first one of notes.
-  let largest = { name: "", size: 0 };
+  let [largest, next] = [{ name: "", size: 0 }, 0];
   for (const sheet of visible) {
     const xml = await book.read(sheet.path);
     if (!/<(\w+:)?(v|t)[ >]/.test(xml)) continue;
     filled.push(sheet);
+    next = Math.max(next, Math.min(largest.size, xml.length));
     if (xml.length > largest.size) largest = { name: sheet.name, size: xml.length };
   }
   if (filled.length === 1) return filled[0]!;
@@ -105,6 +109,7 @@ async function chooseSheet(book: Workbook, asked: string | undefined): Promise<S
     expected: "one sheet, or the name of one of them",
     found: nameList(found),
     sheets: found,
+    isGuess: largest.size < CLEARLY_LARGER * next,
     hint: either(`name the sheet with ${setting("sheet", largest.name)}`, "save it as a file of its own"),
   });
 }

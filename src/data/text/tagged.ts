@@ -1,5 +1,5 @@
 /** Sentences of which each word has a tag: reads CoNLL files and JSON lines. */
-import { checkNumber, parseChoice } from "../../checks.ts";
+import { checkNumber, isObject, isText, isWithin, parseChoice } from "../../checks.ts";
 import { usualLength } from "../../config.ts";
 import { ConfigError, DataError } from "../../errors.ts";
 import { GPT2_VOCABULARY } from "../../io/tokenizer/vocabulary.ts";
@@ -16,7 +16,7 @@ import { Tokenizer } from "../tokenizer.ts";
 import { readText } from "./text-file.ts";
 import { checkRow, nameKind, parseRows, type Row, valueAt } from "./text-rows.ts";
 import { TokenSet } from "./token-set.ts";
-import { type EncodedWords, WordEncoder } from "./words.ts";
+import { type EncodedWords, splitWords, WordEncoder } from "./words.ts";
 
 /** Words, with a tag for each: a row of `loadTagged`. */
 export interface TaggedRow {
@@ -41,9 +41,9 @@ export type TaggedSpec =
 
 /** Options of `loadTagged`. */
 export interface TaggedOptions extends ReadingOptions {
-  /** The key of the words in JSON, or the path to it. Default: "tokens" or "words". */
+  /** The key of the words in JSON, or the path to it. Default: "tokens" or "words"; of a text with entities "text". */
   textColumn?: string;
-  /** The key of the tags in JSON, or the path to it. Default: "tags" or "ner_tags". */
+  /** The key of the tags in JSON, or the path to it. Default: "tags" or "ner_tags"; of entities "entities" or "spans". */
   labelColumn?: string;
   /**
    * The key of what sentences belong to, in JSON: those of one group, and near-duplicates, are in one set and in one fold
@@ -211,7 +211,8 @@ function readMemory(rows: readonly TaggedRow[], options: TaggedOptions): Sentenc
 const noSentences = (where: string) =>
   new DataError("no-rows", "The file has no sentences", {
     where,
-    expected: 'lines of a word and its tag, or of {"tokens": [...], "tags": [...]}',
+    expected:
+      'lines of a word and its tag, or of {"tokens": [...], "tags": [...]} or {"text": "...", "entities": [...]}',
   });
 
 function readSentences(source: DataSource, options: TaggedOptions): Promise<Sentence[]> {
@@ -254,16 +255,61 @@ function* parseConll(text: string, file: string): Generator<TaggedRow> {
 
 const WORD_KEYS = ["tokens", "words"];
 const TAG_KEYS = ["tags", "ner_tags", "labels"];
+const SPAN_KEYS = ["entities", "spans", "label", "labels"];
 
 function* readRows(text: string, file: string, options: TaggedOptions): Generator<Omit<Sentence, "place">> {
   for (const { row, where } of parseRows(text, file)) yield readRow(row, where, options);
 }
 
+/** An entity of a text: its characters from `start` to `end`, as Python counts them, in the words of annotation tools. */
+interface Span {
+  start: number;
+  end: number;
+  label: string;
+}
+
+function readSpan(value: unknown): Span | null {
+  const { start, end, label, start_offset = start, end_offset = end } = isObject(value) ? value : {};
+  const parts = Array.isArray(value) ? value : [start_offset, end_offset, label];
+  const [from, to, name] = parts as [number, number, string];
+  return isWithin(from, { min: 0, whole: true }) && to > from && isText(name)
+    ? { start: from, end: to, label: name }
+    : null;
+}
+
+/** The words of a text whose entities are marked, with tags of IOB2; null: the row has no such text. */
+function readMarked(row: Row, where: string, { textColumn = "text", labelColumn }: TaggedOptions): TaggedRow | null {
+  const key = labelColumn ?? SPAN_KEYS.find((name) => Array.isArray(row[name]));
+  const [text, list] = [valueAt(row, textColumn), key === undefined ? undefined : valueAt(row, key)];
+  if (typeof text !== "string" || !Array.isArray(list) || list.some(isText)) return null;
+  const words = splitWords(text);
+  const tags = words.map(() => "O");
+  // Python counts a character of two units once.
+  const unit = /[\ud800-\udbff]/.test(text)
+    ? (at: number) => [...text].slice(0, at).join("").length
+    : (at: number) => at;
+  for (const one of list) {
+    const span = readSpan(one);
+    const [start, end] = span ? [unit(span.start), unit(span.end)] : [0, 0];
+    const within = [...words.keys()].filter((i) => words[i]!.start < end && words[i]!.end > start);
+    if (!span || within.length === 0 || within.some((i) => tags[i] !== "O"))
+      throw new DataError("tags-differ-from-words", "An entity is none of the text, or has words of another one", {
+        where,
+        expected: '{ "start": 0, "end": 4, "label": "PER" } or [0, 4, "PER"], within the text',
+        found: JSON.stringify(one),
+      });
+    for (const i of within) tags[i] = `${i === within[0] ? "B" : "I"}-${span.label}`;
+  }
+  return { words: words.map((word) => word.text), tags };
+}
+
 function readRow(row: Row, where: string, options: TaggedOptions): Omit<Sentence, "place"> {
   const { textColumn, labelColumn, groupColumn } = options;
+  const group = groupColumn === undefined ? undefined : String(valueAt(row, groupColumn) ?? "") || undefined;
+  const marked = readMarked(row, where, options);
+  if (marked) return { ...marked, group };
   const words = readList(row, textColumn, WORD_KEYS, "words", where);
   const tags = readList(row, labelColumn, TAG_KEYS, "tags", where);
-  const group = groupColumn === undefined ? undefined : String(valueAt(row, groupColumn) ?? "") || undefined;
   if (words.length === tags.length) return { words, tags, group };
   throw new DataError("tags-differ-from-words", "A sentence has not one tag a word", {
     where,

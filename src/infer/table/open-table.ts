@@ -28,7 +28,7 @@ export function outputFormat(file: string): DataFormat {
   return isWrittenAsCsv(file) ? "csv" : dataFormat(file);
 }
 
-interface TableOptions {
+export interface TableOptions {
   textColumn?: string | undefined;
   /** The text column if none is requested and the file has one of this name. */
   likelyTextColumn?: string | undefined;

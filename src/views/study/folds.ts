@@ -102,7 +102,7 @@ function reviewBlocks({ data, answers }: Pooled, review: Review | null): Block[]
     text(
       `${formatCount(suspects.length)} of ${formatCount(data.test.size)} rows have a label that is improbable by models which had not learned from ` +
         `them, the fold's run and TF-IDF together (confident learning, Northcutt et al. 2021). Some are wrong, others are difficult. review.csv has all of them, the worst ` +
-        `first: fill the column "${REVIEW.correct}" where the label is wrong ("drop" leaves the row out, "new: LABEL" is a label that the data does not have), and train again with ${asFlag("corrections", "review.csv")}.`,
+        `first, with the suggested label in the column "${REVIEW.correct}": leave it where you agree, and otherwise write the right one, or delete the row ("drop" leaves the text out, "new: LABEL" is a label that the data does not have); then train again with ${asFlag("corrections", "review.csv")}.`,
     ),
     makeTable("suspects", `${which} whose label is the least probable`, columns, suspects.slice(0, SHOWN)),
   ];
@@ -120,17 +120,11 @@ function reviewTable({ data, answers }: Pooled, review: Review) {
   const texts = REVIEW.texts.slice(0, "pairs" in data && data.pairs ? 2 : 1);
   function* rows(): Generator<Cell[]> {
     for (const { row, suggested } of review.suspects) {
-      const own = [
-        test.place(row) + 1,
-        ...[test.text(row)].flat(),
-        answers.truth[row] as string,
-        labels[suggested],
-        "",
-      ];
+      const own = [test.place(row) + 1, ...[test.text(row)].flat(), answers.truth[row] as string, labels[suggested]];
       yield [...own, ...labels.map((_, label) => roundAnswer(shareOf(row, label)))];
     }
   }
-  const keys = [REVIEW.row, ...texts, "given label", "suggested label", REVIEW.correct, ...labels.map(probabilityKey)];
+  const keys = [REVIEW.row, ...texts, "given label", REVIEW.correct, ...labels.map(probabilityKey)];
   return { columns: asColumns(keys), rows: rows() };
 }
 

@@ -63,6 +63,39 @@ test("JSON lines and a JSON array give what the CoNLL file gives", async () => {
   assert.is(await digestData(await load("a.jsonl", renamed, { textColumn: "w", labelColumn: "t" })), expected);
 });
 
+test("entities that annotation tools mark in texts are words with tags of IOB2", async () => {
+  const text = "\u{1f600} John Smith lives in Unbelievabletown";
+  const [person, town] = [
+    { start: 2, end: 12, label: "PER" },
+    { start: 22, end: 38, label: "LOC" },
+  ];
+  for (const row of [
+    { text, entities: [person, town] },
+    { text, spans: [town, person] },
+    {
+      text,
+      label: [
+        [2, 12, "PER"],
+        [22, 38, "LOC"],
+      ],
+    },
+    {
+      text,
+      entities: [person, town].map(({ start, end, label }) => ({ start_offset: start, end_offset: end, label })),
+    },
+  ]) {
+    const { train, labels } = await load("a.jsonl", JSON.stringify(row));
+    assert.equal(train.words(0).slice(-5), ["John", "Smith", "lives", "in", "Unbelievabletown"]);
+    assert.equal(
+      train
+        .tags(0)
+        .slice(-5)
+        .map((tag) => labels[tag]),
+      ["B-PER", "I-PER", "O", "O", "B-LOC"],
+    );
+  }
+});
+
 test("rows in memory are sentences; named tags come first", async () => {
   const rows = Array.from({ length: 10 }, (_, i) => ({ words: ["a", `b${i}`], tags: ["O", i % 2 ? "B-X" : "B-A"] }));
   const data = await loadTagged({ rows }, { labels: ["O", "B-X", "B-Q"], seed: 3 });
@@ -119,6 +152,9 @@ test("sentences that cannot be learned from are refused, with their place", asyn
       "column-not-recognized",
       ["list of words", "the keys text, tags"],
     ],
+    ["a.jsonl", '{"text": "a b", "spans": [[3, 9, "X"]]}', "tags-differ-from-words", ["a.jsonl:1", '[3,9,"X"]']],
+    ["a.jsonl", '{"text": "a b", "spans": [[0, 1, "X"], [0, 3, "Y"]]}', "tags-differ-from-words", ['[0,3,"Y"]']],
+    ["a.jsonl", '{"text": "a b", "spans": [{}]}', "tags-differ-from-words", ["a.jsonl:1", "{}", '[0, 4, "PER"]']],
     ["a.jsonl", "[1", "invalid-json", ["a.jsonl"]],
   ] satisfies [string, string, ErrorCode, string[]][])
     await assertFails(code, words, () => load(name, text));
