@@ -376,6 +376,24 @@ test("three files keep their rows; the training set's labels hold for all", asyn
   ]);
 });
 
+test("a column that says of which set each row is; a set that it lacks is taken from the training set", async () => {
+  const read = async (sets: string[], options: DatasetOptions = {}) => {
+    const row = (i: number) => `${sets[i % sets.length]},${spelled(i)} ham,${i % 2 ? "b" : "a"}`;
+    const data = await loadDataset({ file: table("Split,text,label", 40, row) }, options);
+    const places = [data.train, data.val, data.test].map((set) => Array.from(set.positions(), (i) => set.place(i)));
+    return { data, places };
+  };
+  const of = (...rest: number[]) => times(40, (i) => i).filter((i) => rest.includes(i % 4));
+  const { data, places } = await read(["Train", "train", "validation", "test"]);
+  assert.equal(places, [of(0, 1), of(2), of(3)]);
+  assert.equal([data.split, data.source], ["given", 'a.csv, column "Split": train, val, test']);
+  const taken = await read(["train", "train", "train", "dev"]);
+  assert.equal([taken.places.map(({ length }) => length), taken.places[2]], [[27, 3, 10], of(3)]);
+  // Other words, and shares that are asked for.
+  assert.is((await read(["train", "train", "other", "test"])).data.split, "stratified");
+  assert.is((await read(["train", "test"], { fractions: WHOLE })).data.split, "stratified");
+});
+
 test("padding to the longest training row cuts longer rows of the other sets", async () => {
   const files = {
     train: listed(["a,one two three", "b,one"]),

@@ -5,6 +5,7 @@ import { LIMITS } from "../../io/limits.ts";
 import { bytesReader, checkSize } from "../../platform/reader.ts";
 import { setting } from "../../setting.ts";
 import type { ReadOptions } from "../corpus.ts";
+import { SETS, setNamed } from "../table/column-names.ts";
 import { Lines } from "../table/lines.ts";
 import { readText } from "../text/text-file.ts";
 
@@ -52,14 +53,11 @@ export async function folderLines(path: string, read: ReadOptions) {
   return { lines: bytesReader(path, await lines.bytes()), found: { textName: "text", labelName: "label" } };
 }
 
-/** The names of folders of each set. */
-const SETS = { train: ["train"], val: ["val", "valid", "validation", "dev"], test: ["test"] };
-
 /** The folders of a training and a test set in a folder, and of a validation set if there is one; null: there are none. */
 export async function folderSets(path: string) {
   const names = (await folderNames(path)) ?? [];
-  const [train, val, test] = Object.values(SETS).map((some) => {
-    const name = names.find((one) => some.includes(one.toLowerCase()));
+  const [train, val, test] = Object.keys(SETS).map((set) => {
+    const name = names.find((one) => setNamed(one) === set);
     return name === undefined ? undefined : { name, files: [joinPath(path, name)] };
   });
   return train && test ? { train, val, test } : null;

@@ -8,6 +8,7 @@ import { type Dataset, HELD_OUT } from "../dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../dataset-options.ts";
 import type { Groups } from "../duplicates.ts";
 import { COUNTED, ROWS } from "../places.ts";
+import { findSetColumn, SETS, setNamed } from "../table/column-names.ts";
 import { knownFormat } from "../table/dialect.ts";
 import { DataModule } from "../wasm.ts";
 import { correctRows } from "./corrections.ts";
@@ -107,7 +108,12 @@ async function readAndSplit(
           fractions: undefined,
           parts: [],
         };
-  const whole = await readSource(corpus, file, { ...read, ...columns });
+  let setColumn: string | undefined;
+  const onColumns: ReadOptions["onColumns"] = (names, rows) => {
+    setColumn ??= findSetColumn(names, rows);
+    read.onColumns?.(names, rows);
+  };
+  const whole = await readSource(corpus, file, { ...read, ...columns, onColumns });
   const { corrections, groupColumn, model } = options;
   const loadModule = () => DataModule.load(model);
   const { rows: all, corrected } =
@@ -118,6 +124,18 @@ async function readAndSplit(
   const isChecked = !("name" in spec) && read.labelsAre === "class" && fractions[2] > 0 && !isGiven;
   const where = corrected ? source + COUNTED : source;
   const used = isChecked ? await checkSingles(corpus, all, where, read.skipFaulty) : all;
+  // Where rows were skipped, it is not known which set another one is of.
+  const isDrawn = "name" in spec || options.split !== undefined || options.fractions !== undefined;
+  if (setColumn !== undefined && !isDrawn && corpus.leftOut.rows === 0) {
+    const asLabels = { ...read, ...columns, labelColumn: setColumn };
+    const words = await readGroups(await loadModule(), file, asLabels, whole.size);
+    const sets = Object.keys(SETS).map((name) => {
+      const at = used.positions().filter((i) => setNamed(words[used.place(i)] ?? "") === name);
+      return at.length > 0 ? { name, rows: used.select(at) } : undefined;
+    });
+    const loaded = joinGiven(sets, `${source}, column "${setColumn}"`, read, options, seed);
+    return { ...loaded, ...(corrected ? { corrected } : {}) };
+  }
   const isGrouped = groupColumn !== undefined && (keepsGroups(split) || fractions[0] === 1);
   const groups = isGrouped
     ? await readGroups(await loadModule(), file, { ...read, ...columns, labelColumn: groupColumn }, whole.size)
@@ -258,7 +276,7 @@ const TAKEN: Partial<Record<Split, string>> = {
   ordered: "the last ones",
 };
 
-/** Reads the sets: without a test set the validation set is one; a missing one is taken from the training set. */
+/** Reads the sets. */
 async function readGivenSets(
   corpus: Corpus,
   { train, val, test }: GivenSets,
@@ -267,13 +285,32 @@ async function readGivenSets(
   options: GivenOptions,
   seed: number,
 ): Promise<Loaded> {
-  const held = test ?? val!;
   const isWhole = test !== undefined && val !== undefined;
   if (isWhole && options.split !== undefined) refuseSplit("split", options.split);
   if (isWhole && options.fractions !== undefined) refuseSplit("fractions", options.fractions);
-  const splits = isWhole ? [train, val, test] : [train, held];
-  const sets: Dataset[] = [];
-  for (const { files } of splits) sets.push(await readSource(corpus, files, read));
+  const sets: (NamedRows | undefined)[] = [];
+  for (const set of [train, val, test])
+    sets.push(set && { name: set.name, rows: await readSource(corpus, set.files, read) });
+  return joinGiven(sets, title, read, options, seed);
+}
+
+interface NamedRows {
+  name: string;
+  rows: Dataset;
+}
+
+/** Training, validation and test set: without a test set the validation set is one; a missing one is taken from train. */
+function joinGiven(
+  [train, val, test]: readonly (NamedRows | undefined)[],
+  title: string,
+  read: ReadOptions,
+  options: GivenOptions,
+  seed: number,
+): Loaded {
+  const held = test ?? val!;
+  const isWhole = test !== undefined && val !== undefined;
+  const splits = isWhole ? [train!, val, test] : [train!, held];
+  const sets = splits.map(({ rows }) => rows);
   const names = splits.map((one) => `${title}, ${one.name}`);
   const kept = withoutCopies(sets, names, options);
   const used = options.balance ? kept.map((set) => set.balance(seed)) : kept;
@@ -281,8 +318,8 @@ async function readGivenSets(
   const own = isWhole ? [] : splitDataset(used[0]!, split, [most / (most + some), some / (most + some)], seed);
   const parts = (isWhole ? used : [...own, used[1]!]) as Parts;
   const sentence = isWhole
-    ? `${train.name}, ${val.name}, ${test.name}`
-    : `${train.name}, of which ${parts[1].size} rows, ${TAKEN[split]}, are the validation set, and ${held.name}` +
+    ? `${train!.name}, ${val.name}, ${test.name}`
+    : `${train!.name}, of which ${parts[1].size} rows, ${TAKEN[split]}, are the validation set, and ${held.name}` +
       (held === test ? "" : " as the test set");
   return { parts, testParts: [], ...counts(sets, kept), source: `${title}: ${sentence}`, split: "given" };
 }

@@ -7,14 +7,15 @@ import { nameList } from "../../errors.ts";
 import { formatCount, joinWords } from "../../format.ts";
 import { setting } from "../../setting.ts";
 import type { LabelKind } from "../../tasks/task.ts";
-import { isUsual, sayChosen, usualName } from "./column-names.ts";
+import { isSetColumn, isUsual, sayChosen, usualName } from "./column-names.ts";
 import { isNumber, LONGEST_LABEL, MANY_CLASSES, partsOf } from "./labels.ts";
 
 /**
  * What the values of a column are: `texts`; `labels`, a few short ones that repeat; `flags`, 0 and 1 or the like;
- * `numbers`; `ids`, single words that are all different; `dates`; `nothing`, no value or one alone.
+ * `numbers`; `ids`, single words that are all different; `dates`; `sets`, train, test and the like; `nothing`, no value or
+ * one alone.
  */
-export type ColumnKind = "texts" | "labels" | "flags" | "numbers" | "ids" | "dates" | "nothing";
+export type ColumnKind = "texts" | "labels" | "flags" | "numbers" | "ids" | "dates" | "sets" | "nothing";
 
 export interface ColumnFacts {
   name: string;
@@ -50,7 +51,7 @@ export function describeColumns(names: readonly string[], rows: readonly (readon
     const longest = values.reduce((most, { length }) => Math.max(most, length), 0);
     const meanLength = values.length === 0 ? 0 : total / values.length;
     const facts = { name, filled: values.length, rows: rows.length, distinct, meanLength, longest };
-    return { ...facts, kind: kindOf(values, facts) };
+    return { ...facts, kind: isSetColumn(name, values) ? "sets" : kindOf(values, facts) };
   });
 }
 

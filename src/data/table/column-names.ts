@@ -60,3 +60,31 @@ export const WRITTEN = [
   ["prompt", "completion"],
   ["instruction", "output", "input"],
 ] as const;
+
+/** The words for each set, as names of folders and in a column. */
+export const SETS = {
+  train: ["train", "training"],
+  val: ["val", "valid", "validation", "dev"],
+  test: ["test"],
+};
+
+/** The set that a word stands for; undefined: it stands for none. */
+export const setNamed = (word: string) =>
+  Object.entries(SETS).find(([, words]) => words.includes(word.trim().toLowerCase()))?.[0];
+
+const SET_COLUMNS = ["split", "set", "subset", "partition"];
+
+/** Whether a column says which set each row is of. */
+export function isSetColumn(name: string, values: readonly string[]): boolean {
+  if (!SET_COLUMNS.includes(usualName(name))) return false;
+  const sets = new Set(values.map(setNamed));
+  return sets.size > 1 && sets.has("train") && !sets.has(undefined);
+}
+
+export const findSetColumn = (names: Names, rows: readonly Names[]) =>
+  names.find((name, i) =>
+    isSetColumn(
+      name,
+      rows.map((row) => row[i] ?? ""),
+    ),
+  );
