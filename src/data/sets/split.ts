@@ -7,10 +7,10 @@ import { checkFractions, type Dataset, partSizes } from "../dataset.ts";
 import { type Compared, type Groups, groupRows } from "../duplicates.ts";
 
 /**
- * `stratified` and `random` keep near-duplicates, and groups of a column, in one set. `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class
- * proportions, and a class with three rows is in all of them. `random`: shuffled by the seed, then split. `ordered`:
- * split in the order in which the rows were read. `experiment`: of the data set `sms`, the rows of the published
- * experiment in its order.
+ * `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class
+ * proportions, and a class with three rows is in all of them. `random`: shuffled by the seed, then split. Both keep
+ * near-duplicates, and groups of a column, in one set. `ordered`: split in the order in which the rows were read.
+ * `experiment`: of the data set `sms`, the rows of the published experiment in its order.
  */
 export const SPLITS = ["stratified", "random", "ordered", "experiment"] as const;
 /** How rows are split into training, validation and test set. */
