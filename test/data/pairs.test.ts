@@ -4,9 +4,8 @@ import { bytesReader, Corpus, type ReadOptions } from "../../src/data/corpus.ts"
 import { Dataset } from "../../src/data/dataset.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
-import { messageColumns, readSource } from "../../src/data/sets/source.ts";
+import { readSource } from "../../src/data/sets/source.ts";
 import { findColumns, findKeys } from "../../src/data/table/columns.ts";
-import { parquetLines } from "../../src/data/table/parquet.ts";
 import { findTextName } from "../../src/data/table/text-columns.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
@@ -208,13 +207,9 @@ test("a data set tells its columns; near-duplicates differ in neither text", asy
 });
 
 test("Parquet: pairs of columns", async () => {
-  const choice = { textColumn: "message,when", labelColumn: "id" };
-  const found = await parquetLines(
-    bytesReader("a.parquet", new Uint8Array(PARQUET)),
-    messageColumns(choice, "a.parquet"),
-  );
   const corpus = new Corpus(module);
-  const read = { ...choice, labelsAre: "class" as const, maxLength: 99, chunkBytes: 99, skipFaulty: true };
-  const [row] = await corpus.read(found, read);
-  assert.equal(corpus.text(row!), ['you have won, "now"', "2024-01-02T03:04:05.000Z"]);
+  const read = { labelsAre: "set" as const, maxLength: 99, chunkBytes: 99, skipFaulty: true };
+  const file = bytesReader("a.parquet", new Uint8Array(PARQUET));
+  const rows = await readSource(corpus, file, { ...read, textColumn: "message,when", labelColumn: "id" });
+  assert.equal(rows.text(0), ['you have won, "now"', "2024-01-02T03:04:05.000Z"]);
 });

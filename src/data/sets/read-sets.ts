@@ -12,17 +12,18 @@ import { DataModule } from "../wasm.ts";
 import { correctRows } from "./corrections.ts";
 import { folderSets } from "./folder.ts";
 import type { HubDataset, HubSplit } from "./hub.ts";
-import { type LabelledRow, rowsFile } from "./memory-rows.ts";
+import { memoryRows } from "./memory-rows.ts";
 import { isOnHub, openNamed } from "./named.ts";
 import {
   checkSingles,
   counts,
   type DataSource,
+  hasClasses,
   isFolder,
   type Loaded,
-  messageColumns,
   readSource,
   refuseSplit,
+  type Source,
   sourceName,
   splitLoaded,
   USUAL_FRACTIONS,
@@ -95,11 +96,14 @@ async function readAndSplit(
   options: DatasetOptions,
   seed: number,
 ): Promise<Loaded> {
+  const { labelsAre } = read;
+  const inMemory = "rows" in spec ? memoryRows(spec.rows, { ...options, labelsAre }, corpus.leftOut) : null;
   const { file, columns, source, split, ...named } =
     "name" in spec
       ? await openNamed(spec.name, options)
       : {
-          ...("rows" in spec ? await openRows(corpus, spec.rows, read, options) : { file: spec.file, columns: {} }),
+          file: "rows" in spec ? inMemory!.file : spec.file,
+          columns: {},
           source: "rows" in spec ? ROWS : sourceName(spec.file),
           split: options.split ?? defaultSplit(read.labelsAre),
           balance: false,
@@ -122,7 +126,8 @@ async function readAndSplit(
   const rest = { testParts, source, ...(corrected ? { corrected } : {}) };
   if (groupColumn === undefined || fractions[0] !== 1) return { ...loaded, ...rest };
   const ofGroups = { ...read, ...columns, labelColumn: groupColumn };
-  const groups = await readGroups(new Corpus(await loadModule()), file, ofGroups, whole.size);
+  const groups = inMemory?.groups ?? (await readGroups(new Corpus(await loadModule()), file, ofGroups));
+  checkGroups(groups, whole.size, groupColumn);
   return { ...loaded, ...rest, groups };
 }
 
@@ -140,19 +145,6 @@ function refuseGroups(column: string): never {
     expected: `one file, and ${setting("folds", 5)}`,
     found: setting("groupColumn", column),
   });
-}
-
-/** Rows in memory as a file, and its columns. */
-async function openRows(
-  { leftOut }: Corpus,
-  rows: readonly LabelledRow[],
-  { labelsAre }: ReadOptions,
-  options: DatasetOptions,
-) {
-  const { leftOut: invalid, ...read } = rowsFile(rows, { ...options, labelsAre });
-  leftOut.rows += invalid.rows;
-  leftOut.rowErrors.push(...invalid.rowErrors);
-  return read;
 }
 
 /** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */
@@ -204,29 +196,24 @@ function unused({ val, test, others }: HubDataset, ...used: (HubSplit | undefine
 async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
   const [first] = split?.files ?? [];
   if (first === undefined) return undefined;
-  const { hasClasses } = await import("../table/parquet.ts");
-  return (await whileOpen(first, (file) => hasClasses(file, messageColumns(read, first)))) ? split : undefined;
+  return (await whileOpen(first, (file) => hasClasses(file, read))) ? split : undefined;
 }
 
-/**
- * What a column says of each row that was read, by its place; undefined where it says nothing. The file is read once
- * more, into a `corpus` of its own. Throws DataError if rows were skipped the first time.
- */
-async function readGroups(
-  corpus: Corpus,
-  source: DataSource | readonly DataSource[],
-  { labels: _, ...read }: ReadOptions,
-  rows: number,
-): Promise<Groups> {
+/** What a column says of each row of a file; undefined where it says nothing. */
+async function readGroups(corpus: Corpus, source: Source, { labels: _, ...read }: ReadOptions): Promise<Groups> {
   const all = await readSource(corpus, source, { ...read, labelsAre: "set" });
-  if (all.size !== rows)
+  return Array.from(all.positions(), (i) => all.labels[all.label(i)] || undefined);
+}
+
+/** Throws DataError if rows were skipped when they were read with their labels: groups are found by a row's place. */
+function checkGroups({ length }: Groups, rows: number, where: string): void {
+  if (length !== rows)
     throw new DataError("inputs-changed", "Rows were skipped, so that it is not known which group a row is of", {
-      where: corpus.labelColumn,
-      expected: `${all.size} rows with a text and a label`,
+      where,
+      expected: `${length} rows with a text and a label`,
       found: String(rows),
       hint: `correct them, and omit ${setting("skipFaulty", true)}`,
     });
-  return Array.from({ length: rows }, (_, i) => all.labels[all.label(i)] || undefined);
 }
 
 interface GivenSet {

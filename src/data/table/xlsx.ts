@@ -6,14 +6,12 @@ import { openZip } from "../../io/unzip.ts";
 import { checkSize, type FileReader } from "../../platform/reader.ts";
 import { either, setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
-
-/** A cell's text, or why it has none. */
-export type Cell = string | { fault: string };
+import { Fault } from "./cells.ts";
 
 /** A row by its number in the sheet; empty cells may be missing. */
 export interface SheetRow {
   number: number;
-  cells: readonly (Cell | undefined)[];
+  cells: readonly (string | Fault | undefined)[];
 }
 
 export interface Sheet {
@@ -40,8 +38,9 @@ function parseXml(xml: string, { open, text, close }: Hooks): void {
   const parser = new Parser();
   if (open)
     parser.on("openTag", (name, attributes, decode) => {
-      const found = Object.entries(attributes()).map(([key, value]) => [plain(key), decode(value)]);
-      open(plain(name), Object.fromEntries(found));
+      const found: Record<string, string> = {};
+      for (const [key, value] of Object.entries(attributes())) found[plain(key)] = decode(value);
+      open(plain(name), found);
     });
   if (close) parser.on("closeTag", (name) => close(plain(name)));
   if (text) {
@@ -264,14 +263,15 @@ function dateText(days: number): string {
 /** The column, from 0, and the row of a reference such as "AB12". */
 function parseReference(reference: string): [column: number, row: number] {
   const [, letters = "", digits = ""] = /^\$?([A-Z]{1,3})\$?(\d{1,7})$/.exec(reference) ?? [];
-  const column = [...letters].reduce((sum, letter) => 26 * sum + letter.charCodeAt(0) - 64, 0) - 1;
-  return [column, Number(digits)];
+  let column = 0;
+  for (const letter of letters) column = 26 * column + letter.charCodeAt(0) - 64;
+  return [column - 1, Number(digits)];
 }
 
 function parseSheet(book: Workbook, xml: string): Omit<Sheet, "name"> {
   const rows: SheetRow[] = [];
   const merged: Sheet["merged"][number][] = [];
-  let cells: (Cell | undefined)[] = [];
+  let cells: (string | Fault | undefined)[] = [];
   let [row, column] = [0, -1];
   let [type, style, value, hasFormula, isValue] = ["n", 0, "", false, false];
   const hooks: Hooks = {
@@ -311,11 +311,11 @@ function parseSheet(book: Workbook, xml: string): Omit<Sheet, "name"> {
 function cellText(
   { strings, dateStyles, firstDay }: Workbook,
   cell: { type: string; style: number; value: string; hasFormula: boolean },
-): Cell {
+): string | Fault {
   const { type, style, value, hasFormula } = cell;
-  if (type === "e") return { fault: value };
-  if (value === "") return hasFormula && type !== "str" ? { fault: "a formula without its result" } : "";
-  if (type === "s") return strings[Number(value)] ?? { fault: `text ${value}, which the file lacks` };
+  if (type === "e") return new Fault(value);
+  if (value === "") return hasFormula && type !== "str" ? new Fault("a formula without its result") : "";
+  if (type === "s") return strings[Number(value)] ?? new Fault(`text ${value}, which the file lacks`);
   if (type === "b") return value === "1" ? "TRUE" : "FALSE";
   if (type === "str" || type === "inlineStr") return unescaped(value);
   const number = Number(value);
