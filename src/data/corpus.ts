@@ -280,10 +280,13 @@ export class Corpus {
   }
 
   /** Configures the module to read cells. */
-  private prepareCells({ found }: CellRows, { maxLength, skipFaulty = false }: ReadOptions, learn: number): FoundNames {
+  private prepareCells(table: CellRows, { maxLength, skipFaulty = false }: ReadOptions, learn: number): FoundNames {
+    const { name, found } = table;
     const wasm = this.pipeline.open();
     const second = found.secondName === undefined ? -1 : 2;
     const names = cellNames(found);
+    if (new Set(names).size < names.length)
+      throw new DataError("same-column", "Two columns have the same name", { where: name, found: names.join() });
     wasm.read_begin(FORMATS.cells, 0);
     this.joinLabels(names.map((_, i) => i).slice(second < 0 ? 2 : 3));
     wasm.read_settings(names.length, 0, 1, second, 0, maxLength, learn, Number(skipFaulty));

@@ -70,10 +70,8 @@ export function memoryRows(
       if (!options.skipFaulty || !(error instanceof LowrankError)) throw error;
       if (leftOut.rows++ < MOST_LISTED) leftOut.rowErrors.push(error);
     }
-  if (read.length === 0)
-    throw (
-      leftOut.rowErrors[0] ?? new DataError("no-rows", "There are no rows", { where: ROWS, found: "an empty array" })
-    );
+  const none = new DataError("no-rows", "There are no rows", { where: ROWS, found: "an empty array" });
+  if (read.length === 0) throw leftOut.rowErrors[0] ?? none;
   const [textName, secondName] = isPair ? PAIR : ["text"];
   return { file: { name: ROWS, found: { textName: textName!, secondName, labelName: "label" }, rows: [read] }, groups };
 }

@@ -127,7 +127,13 @@ async function readAndSplit(
   if (groupColumn === undefined || fractions[0] !== 1) return { ...loaded, ...rest };
   const ofGroups = { ...read, ...columns, labelColumn: groupColumn };
   const groups = inMemory?.groups ?? (await readGroups(new Corpus(await loadModule()), file, ofGroups));
-  checkGroups(groups, whole.size, groupColumn);
+  if (groups.length !== whole.size)
+    throw new DataError("inputs-changed", "Rows were skipped, so that it is not known which group a row is of", {
+      where: groupColumn,
+      expected: `${groups.length} rows with a text and a label`,
+      found: String(whole.size),
+      hint: `correct them, and omit ${setting("skipFaulty", true)}`,
+    });
   return { ...loaded, ...rest, groups };
 }
 
@@ -203,17 +209,6 @@ async function withClasses(split: HubSplit | undefined, read: ReadOptions): Prom
 async function readGroups(corpus: Corpus, source: Source, { labels: _, ...read }: ReadOptions): Promise<Groups> {
   const all = await readSource(corpus, source, { ...read, labelsAre: "set" });
   return Array.from(all.positions(), (i) => all.labels[all.label(i)] || undefined);
-}
-
-/** Throws DataError if rows were skipped when they were read with their labels: groups are found by a row's place. */
-function checkGroups({ length }: Groups, rows: number, where: string): void {
-  if (length !== rows)
-    throw new DataError("inputs-changed", "Rows were skipped, so that it is not known which group a row is of", {
-      where,
-      expected: `${length} rows with a text and a label`,
-      found: String(rows),
-      hint: `correct them, and omit ${setting("skipFaulty", true)}`,
-    });
 }
 
 interface GivenSet {

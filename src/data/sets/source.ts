@@ -9,7 +9,7 @@ import { addClasses, Dataset } from "../dataset.ts";
 import { dropCopies } from "../duplicates.ts";
 import { takeScores } from "../outputs.ts";
 import { type CellRows, cellNames } from "../table/cell-writer.ts";
-import type { CellFile } from "../table/cells.ts";
+import { type CellFile, SAMPLE_ROWS } from "../table/cells.ts";
 import {
   type Columns,
   type FoundNames,
@@ -108,7 +108,7 @@ async function chooseCells({ choose, names = [] }: CellFile, read: LabelledChoic
       moreLabels = [],
       header = false,
     } = found;
-    const texts = rows.slice(Number(header)).map((row) => row[text]!);
+    const texts = rows.slice(Number(header), SAMPLE_ROWS + Number(header)).map((row) => row[text]!);
     refuseNumbers(texts, textName, file);
     // Columns of a sheet may have the same name.
     const columns = usable
@@ -128,13 +128,10 @@ export async function hasClasses(file: FileReader, read: ReadOptions): Promise<b
   return false;
 }
 
+type Texts = readonly string[];
+
 /** Finds the columns of text and label by their names and the first rows. */
-export function findNamed(
-  names: readonly string[],
-  rows: readonly (readonly string[])[],
-  choice: LabelledChoice,
-  file: string,
-): Promise<FoundNames> {
+export function findNamed(names: Texts, rows: readonly Texts[], choice: LabelledChoice, file: string) {
   const first = rows.length > 0 ? rows : [names.map(() => "")];
   const keyed = first.map((row) => row.flatMap((value, i) => [names[i]!, value]));
   return findKeys(keyed, choice, file);

@@ -17,6 +17,8 @@ export interface CellRow {
   cells: readonly Cell[];
 }
 
+type Sample = () => Promise<string[][]>;
+
 /** An opened file of cells. */
 export interface CellFile {
   /** The names of its columns; undefined: the first row may have them. */
@@ -27,10 +29,7 @@ export interface CellFile {
    * Chooses columns by the first rows, as texts, and the names of those whose values are texts or numbers, or in `lists`
    * lists.
    */
-  choose<T>(
-    by: (sample: () => Promise<string[][]>, names?: string[]) => Promise<T>,
-    lists?: readonly string[],
-  ): Promise<T>;
+  choose<T>(by: (sample: Sample, names?: string[]) => Promise<T>, lists?: readonly string[]): Promise<T>;
   /** The rows, some at a time, with these columns, among which those `used` are texts and labels. */
   rows(columns: readonly number[], used: readonly number[], header: boolean): AsyncIterable<CellRow[]>;
 }

@@ -56,9 +56,13 @@ export async function openParquet(file: FileReader): Promise<CellFile> {
       const isUsable = (column: SchemaElement) => isPlain(column) || (isList(column) && lists.includes(column.name));
       const usable = names.filter((_, i) => isUsable(columns[i]!));
       const places = usable.map((name) => names.indexOf(name));
+      // Of up to eight row groups: many files are sorted by their labels.
+      const most = Math.ceil(SAMPLE_ROWS / Math.min(8, metadata.row_groups.length || 1));
       const sample = async () => {
-        for await (const rows of read(places, SAMPLE_ROWS)) return rows.map(({ cells }) => cells.map(textOf));
-        return [];
+        const rows: string[][] = [];
+        for await (const some of read(places, most))
+          if (rows.push(...some.map(({ cells }) => cells.map(textOf))) >= SAMPLE_ROWS) break;
+        return rows;
       };
       return by(sample, [...usable]).catch((error) => {
         const others = names.filter((name) => !usable.includes(name));

@@ -27,7 +27,7 @@ const MOST = { columns: 1 << 14, rows: 1 << 20 };
 type Attributes = Readonly<Record<string, string | undefined>>;
 
 interface Hooks {
-  open?(name: string, attributes: Attributes): void;
+  open?(name: string, attributes: () => Attributes): void;
   text?(text: string): void;
   close?(name: string): void;
 }
@@ -37,11 +37,13 @@ function parseXml(xml: string, { open, text, close }: Hooks): void {
   const plain = (name: string) => name.slice(name.indexOf(":") + 1);
   const parser = new Parser();
   if (open)
-    parser.on("openTag", (name, attributes, decode) => {
-      const found: Record<string, string> = {};
-      for (const [key, value] of Object.entries(attributes())) found[plain(key)] = decode(value);
-      open(plain(name), found);
-    });
+    parser.on("openTag", (name, attributes, decode) =>
+      open(plain(name), () => {
+        const found: Record<string, string> = {};
+        for (const [key, value] of Object.entries(attributes())) found[plain(key)] = decode(value);
+        return found;
+      }),
+    );
   if (close) parser.on("closeTag", (name) => close(plain(name)));
   if (text) {
     parser.on("text", (value, decode) => text(decode(value)));
@@ -170,7 +172,8 @@ class Workbook {
     const pathOf = (ending: string) => relations.find(({ type }) => type.endsWith(ending))?.path;
     const xml = await this.read(main.path);
     this.parse(main.path, xml, {
-      open: (tag, attributes) => {
+      open: (tag, read) => {
+        const attributes = read();
         if (tag === "workbookPr" && /^(1|true)$/.test(attributes.date1904 ?? "")) this.firstDay = 1462;
         if (tag !== "sheet") return;
         const target = relations.find(({ id }) => id === attributes.id);
@@ -191,7 +194,8 @@ class Workbook {
     const found: { id: string; type: string; path: string }[] = [];
     const xml = await this.read(path);
     this.parse(path, xml, {
-      open: (tag, { Id: id = "", Type: type = "", Target: target = "" }) => {
+      open: (tag, read) => {
+        const { Id: id = "", Type: type = "", Target: target = "" } = read();
         if (tag !== "Relationship") return;
         found.push({ id, type, path: target.startsWith("/") ? target.slice(1) : folder + target });
       },
@@ -236,7 +240,8 @@ function readStyles(book: Workbook, path: string, xml: string): boolean[] {
   const styles: boolean[] = [];
   let isCell = false;
   book.parse(path, xml, {
-    open(tag, { numFmtId, formatCode }) {
+    open(tag, read) {
+      const { numFmtId, formatCode } = read();
       if (tag === "numFmt") formats.set(Number(numFmtId), formatCode ?? "");
       if (tag === "cellXfs") isCell = true;
       if (tag !== "xf" || !isCell) return;
@@ -275,21 +280,23 @@ function parseSheet(book: Workbook, xml: string): Omit<Sheet, "name"> {
   let [row, column] = [0, -1];
   let [type, style, value, hasFormula, isValue] = ["n", 0, "", false, false];
   const hooks: Hooks = {
-    open(tag, attributes) {
-      if (tag === "row") {
-        const number = Number(attributes.r ?? row + 1);
-        if (!(number > row && number <= MOST.rows)) book.refuse(`a row ${attributes.r} behind row ${row}`);
-        [row, column, cells] = [number, -1, []];
-      } else if (tag === "c") {
-        column = attributes.r === undefined ? column + 1 : parseReference(attributes.r)[0];
-        if (!(column >= 0 && column < MOST.columns)) book.refuse(`a cell ${attributes.r} in row ${row}`);
-        [type, style, value, hasFormula] = [attributes.t ?? "n", Number(attributes.s ?? -1), "", false];
-      } else if (tag === "f") hasFormula = true;
+    open(tag, read) {
+      if (tag === "f") hasFormula = true;
       else if (tag === "rPh") isValue = false;
       else if (tag === "v" || tag === "t") isValue = true;
-      else if (tag === "mergeCell" && attributes.ref) {
-        const [from, to] = attributes.ref.split(":").map(parseReference) as [[number, number], [number, number]?];
-        if (to) merged.push({ range: attributes.ref, columns: [from[0], to[0]], rows: [from[1], to[1]] });
+      if (!/^(row|c|mergeCell)$/.test(tag)) return;
+      const { r, t = "n", s = -1, ref } = read();
+      if (tag === "row") {
+        const number = Number(r ?? row + 1);
+        if (!(number > row && number <= MOST.rows)) book.refuse(`a row ${r} behind row ${row}`);
+        [row, column, cells] = [number, -1, []];
+      } else if (tag === "c") {
+        column = r === undefined ? column + 1 : parseReference(r)[0];
+        if (!(column >= 0 && column < MOST.columns)) book.refuse(`a cell ${r} in row ${row}`);
+        [type, style, value, hasFormula] = [t, Number(s), "", false];
+      } else if (ref) {
+        const [from, to] = ref.split(":").map(parseReference) as [[number, number], [number, number]?];
+        if (to) merged.push({ range: ref, columns: [from[0], to[0]], rows: [from[1], to[1]] });
       }
     },
     text(text) {
