@@ -12,6 +12,7 @@ import { utf8Pieces } from "../../data/table/encoding.ts";
 import { describeRowError } from "../../data/table/row-errors.ts";
 import { findText, findTextName, guessText, type TextChoice } from "../../data/table/text-columns.ts";
 import { DataModule } from "../../data/wasm.ts";
+import { DataError } from "../../errors.ts";
 import { csvField } from "../../io/csv.ts";
 import type { TextOrPair } from "../../pair.ts";
 import type { FileReader } from "../../platform/reader.ts";
@@ -196,8 +197,12 @@ async function openCells(file: FileReader, table: CellFile, asked: TextChoice): 
       const found = await findText(rows, asked, file.name);
       return { found, columns: rows[0]!, header: found.header };
     }
-    const found = findTextName(usable, await guessText(usable, rows), asked, file.name);
-    return { found, columns: [...table.names!], header: false };
+    const columns = [...table.names!];
+    const guess = usable[await guessText(usable, rows)];
+    const found = findTextName(columns, guess === undefined ? -1 : columns.indexOf(guess), asked, file.name);
+    const nested = [found.textName, found.secondName ?? found.textName].find((name) => !usable.includes(name));
+    if (nested !== undefined) throw new DataError("no-such-column", `There is no column "${nested}"`);
+    return { found, columns, header: false };
   });
   const { textName, secondName } = found;
   const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
