@@ -56,7 +56,6 @@ export function memoryRows(
       found: setting(stray, options[stray]),
     });
   const groups: Groups[number][] = [];
-  const { groupColumn = "" } = options;
   let isPair: boolean | undefined;
   const read: CellRow[] = [];
   for (const [i, row] of rows.entries())
@@ -65,7 +64,7 @@ export function memoryRows(
       isPair ??= typeof text !== "string";
       const cells = typeof text === "string" ? [text, String(label)] : [text[0], String(label), text[1]];
       read.push({ number: i + 1, cells });
-      groups.push(String((row as LabelledRow)[groupColumn] ?? "").trim() || undefined);
+      groups.push(String((row as LabelledRow)[options.groupColumn ?? ""] ?? "").trim() || undefined);
     } catch (error) {
       if (!options.skipFaulty || !(error instanceof LowrankError)) throw error;
       if (leftOut.rows++ < MOST_LISTED) leftOut.rowErrors.push(error);

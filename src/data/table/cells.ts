@@ -2,6 +2,7 @@
 import { DataError, nameList } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
 import { either, setting } from "../../setting.ts";
+import { placeOf } from "../places.ts";
 
 /** Why a cell has no value. */
 export class Fault {
@@ -66,7 +67,7 @@ export function checkSizes(where: string, names: readonly string[], row: number,
   if (length <= LIMITS.line && size <= LIMITS.columns) return;
   const isRow = length > LIMITS.line;
   throw new DataError("data-too-large", isRow ? `The row ${row} is too long` : "The file has too much text", {
-    where,
+    where: isRow ? placeOf(where, row) : where,
     expected: `at most ${isRow ? LIMITS.line : LIMITS.columns} bytes in ${nameList(names)}`,
     hint: "use a smaller part of the data",
   });
