@@ -14,6 +14,7 @@ import {
 } from "./array";
 import { csv_begin, csv_finish, csv_row_ended, csv_scan, csv_take_line } from "./csv";
 import {
+  end_field,
   field_address,
   field_count,
   field_length,
@@ -21,10 +22,11 @@ import {
   fields_clear,
   fields_cut,
   fields_keep,
+  push_bytes,
   row_is_blank,
   row_memory,
 } from "./fields";
-import { FORMAT_ARRAY, FORMAT_CSV, FORMAT_TSV } from "./generated/numbers";
+import { FORMAT_ARRAY, FORMAT_CELLS, FORMAT_CSV, FORMAT_TSV } from "./generated/numbers";
 import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
 import { has_text, object_all, object_keys, object_member, object_read } from "./object";
 import {
@@ -95,7 +97,7 @@ let ended_at: i32 = 0;
 /** Begins a file: `kind` is one of FORMAT_*; `separator` is the byte between CSV fields. */
 export function read_begin(kind: i32, separator: i32): void {
   format = kind;
-  mark_seen = 0;
+  mark_seen = kind == FORMAT_CELLS ? 3 : 0;
   store<u32>(mark, BYTE_ORDER_MARK);
   clear_error();
   csv_begin(<u8>separator);
@@ -211,6 +213,10 @@ function end_mark(): void {
 
 function scan(at: usize, end: usize): void {
   while (at < end && error_code() == 0 && wanted != 0) {
+    if (format == FORMAT_CELLS) {
+      at = take_cells(at);
+      continue;
+    }
     if (format == FORMAT_CSV) at = csv_scan(at, end);
     else if (format == FORMAT_ARRAY) at = array_scan(at, end);
     else at = lines_scan(at, end);
@@ -264,6 +270,30 @@ function take_fields(line: i32): void {
   } else if (format == FORMAT_CSV || format == FORMAT_TSV) take_columns(line);
   else take_members(line);
   fields_clear();
+}
+
+/**
+ * Takes a row of cells, as src/data/table/cells.ts writes it: u32 of its number, and for each of text, label, second text
+ * and further labels i32 of its bytes, -1 for no text, and these. Chunks have whole rows. Returns the address behind it.
+ */
+function take_cells(at: usize): usize {
+  const row = load<i32>(at);
+  let missing = -1;
+  at += 4;
+  for (let i = 0; i < width; i++) {
+    const bytes = load<i32>(at);
+    at += 4;
+    if (bytes >= 0) {
+      push_bytes(at, bytes);
+      at += bytes;
+    } else if (missing < 0) missing = i;
+    end_field();
+  }
+  // Without second texts the further labels have the next numbers all the same.
+  if (missing < 0) take_row(row);
+  else fail_row(ERROR_VALUE, row, missing + <i32>(missing > COLUMN_LABEL && columns == 2), 0);
+  fields_clear();
+  return at;
 }
 
 function take_columns(line: i32): void {

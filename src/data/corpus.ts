@@ -5,9 +5,11 @@ import type { FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { firstCopies } from "./duplicates.ts";
-import { nameKeys, Pipeline, readError } from "./pipeline.ts";
-import { LIST_SEPARATOR, ROWS } from "./places.ts";
-import { readSample, SAMPLE_ROWS, type Sample, type SampleOptions, sampleOthers } from "./sample.ts";
+import { type FeedOptions, nameKeys, Pipeline, readError } from "./pipeline.ts";
+import { LIST_SEPARATOR } from "./places.ts";
+import { readSample, sampleOthers } from "./sample.ts";
+import { type CellRows, cellNames, writeCells } from "./table/cell-writer.ts";
+import { SAMPLE_ROWS } from "./table/cells.ts";
 import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./table/columns.ts";
 import { dataFormat, FORMATS } from "./table/dialect.ts";
 import { describeRowError, ROW_ERRORS, type RowError } from "./table/row-errors.ts";
@@ -20,9 +22,7 @@ const LEARN = { sets: 2 } as const;
 
 export const CHUNK_BYTES = 1 << 18;
 
-export interface ReadOptions extends ColumnChoice, SampleOptions {
-  /** How the requested columns were chosen, if not by their names. */
-  chosen?: string | undefined;
+export interface ReadOptions extends ColumnChoice, FeedOptions {
   sheet?: string | undefined;
   /** Between several labels in a cell. */
   labelSeparator?: string | undefined;
@@ -36,8 +36,6 @@ export interface ReadOptions extends ColumnChoice, SampleOptions {
   more?: boolean;
   /** The first classes, in this order, whether rows have them or not. */
   labels?: readonly string[] | undefined;
-  /** The names of classes that are numbers in this column; undefined: the labels are their names. */
-  classes?: ((column: string) => readonly string[] | undefined) | undefined;
 }
 
 /** Errors of skipped rows that are listed, as by data.wasm. */
@@ -101,20 +99,23 @@ export class Corpus {
     this.pipeline = new Pipeline(module);
   }
 
-  /** Reads a file; returns its row numbers. The first file defines the classes; later files must not have others. */
-  async read(file: FileReader, options: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
+  /** Reads rows; returns their numbers. The first file defines the classes; later files must not have others. */
+  async read(file: FileReader | CellRows, options: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
     const wasm = this.pipeline.open();
     const first = wasm.row_count();
     this.firsts = undefined;
     const { labelsAre, labels = [] } = options;
     const learn = this.labels.length === 0 || labelsAre !== "class";
-    const found = await this.prepare(file, options, labelsAre === "set" ? LEARN.sets : Number(learn));
-    const names = { ...found, chosen: options.chosen ?? found.chosen };
-    if (learn) this.classes = options.classes?.(names.labelName);
+    const isText = "size" in file;
+    const accepted = labelsAre === "set" ? LEARN.sets : Number(learn);
+    const names = isText ? await this.prepare(file, options, accepted) : this.prepareCells(file, options, accepted);
+    if (learn) this.classes = isText ? undefined : file.classes;
     if (learn && wasm.label_count() === 0) this.addLabels(labels);
     this.notePair(names, first === 0, file.name);
-    const atEnd = await this.pipeline.feed(file, options);
-    if (wasm.error_code() !== 0) throw this.rowError(file.name, names, atEnd);
+    const fail = (atEnd: boolean) => this.rowError(file.name, names, atEnd);
+    if (!isText) await writeCells(this.pipeline, file, options.skipFaulty ?? false, () => fail(false));
+    const atEnd = isText && (await this.pipeline.feed(file, options));
+    if (wasm.error_code() !== 0) throw fail(atEnd);
     this.noteLeftOut(file.name, names);
     const count = wasm.row_count() - first;
     if (count === 0 && this.leftOut.rowErrors[0]) throw this.leftOut.rowErrors[0];
@@ -265,11 +266,10 @@ export class Corpus {
     const others = places.filter((row) => !seen.has(keyOf(row)) && seen.add(keyOf(row)));
     const settings = [options.maxLength, learn, Number(options.skipFaulty ?? false)] as const;
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
-    if ((options.format ?? dataFormat(file.name)) === "jsonl") {
+    if (dataFormat(file.name) === "jsonl") {
       const names = await findKeys([...rows, ...others], options, file.name);
       const values = rows.flatMap((row) => row.filter((_, i) => i % 2 === 1 && row[i - 1] === names.textName));
-      // Rows in memory say themselves which of their values is the text.
-      if (file.name !== ROWS) refuseNumbers(values, names.textName, file.name);
+      refuseNumbers(values, names.textName, file.name);
       const { textName, labelName, secondName, labelNames = [labelName] } = names;
       const more = labelNames.slice(1);
       // The keys of further labels are behind those of three columns.
@@ -289,17 +289,26 @@ export class Corpus {
     return columns;
   }
 
+  /** Configures the module to read cells. */
+  private prepareCells(table: CellRows, { maxLength, skipFaulty = false }: ReadOptions, learn: number): FoundNames {
+    const { name, found } = table;
+    const wasm = this.pipeline.open();
+    const second = found.secondName === undefined ? -1 : 2;
+    const names = cellNames(found);
+    if (new Set(names).size < names.length)
+      throw new DataError("same-column", "Two columns have the same name", { where: name, found: names.join() });
+    wasm.read_begin(FORMATS.cells, 0);
+    this.joinLabels(names.map((_, i) => i).slice(second < 0 ? 2 : 3));
+    wasm.read_settings(names.length, 0, 1, second, 0, maxLength, learn, Number(skipFaulty));
+    return found;
+  }
+
   /** Tells the module the fields of labels that have a column each, without the first. */
   private joinLabels(fields: readonly number[]): void {
     if (fields.length === 0) return;
     const list = this.module.write(new Uint8Array(Uint32Array.from(fields).buffer));
     this.pipeline.open().read_labels(list, fields.length);
     this.pipeline.open().free(list);
-  }
-
-  /** The first rows of a file, and how they were read. */
-  readSample(file: FileReader, options: SampleOptions = { chunkBytes: CHUNK_BYTES }): Promise<Sample> {
-    return readSample(this.pipeline, file, options);
   }
 
   /** The error that stopped the reading, `atEnd` of the file or before. */

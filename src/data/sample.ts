@@ -2,12 +2,12 @@
 import { DataError, type LowrankError } from "../errors.ts";
 import { bytesReader, type FileReader } from "../platform/reader.ts";
 import { type FeedOptions, type Pipeline, readError } from "./pipeline.ts";
-import { type DataFormat, type Dialect, FORMATS, possibleDialects } from "./table/dialect.ts";
+import { SAMPLE_ROWS } from "./table/cells.ts";
+import { type Dialect, FORMATS, possibleDialects } from "./table/dialect.ts";
 import { checkUtf8, fileEncoding, utf8Bytes } from "./table/encoding.ts";
 import { describeRowError } from "./table/row-errors.ts";
 
-/** Rows from which the columns are found, and as many from further places of a longer file, with bytes at each. */
-export const SAMPLE_ROWS = 200;
+/** As many rows are from further places of a longer file, with bytes at each. */
 const OTHERS = { PLACES: 8, BYTES: 1 << 16 };
 
 /** The first rows of a file, and how they were read. */
@@ -21,11 +21,6 @@ export interface Sample {
   error: LowrankError | null;
 }
 
-export interface SampleOptions extends FeedOptions {
-  /** The format of the file if not that of its name. */
-  format?: DataFormat;
-}
-
 const LINE_FEED = 10;
 
 /** The whole lines in a part of a file, as UTF-8. */
@@ -37,10 +32,10 @@ async function wholeLines(part: FileReader, encoding: string): Promise<Uint8Arra
 /**
  * The first rows, in the dialect with the most rows of one width. Throws FormatError or DataError if there are none.
  */
-export async function readSample(pipeline: Pipeline, file: FileReader, options: SampleOptions): Promise<Sample> {
+export async function readSample(pipeline: Pipeline, file: FileReader, options: FeedOptions): Promise<Sample> {
   await checkUtf8(file, options.encoding);
   let best: Sample | undefined;
-  for (const dialect of await possibleDialects(file, options.encoding, options.format)) {
+  for (const dialect of await possibleDialects(file, options.encoding)) {
     if (best?.agreement === 1) break;
     const sample = await sampleAs(pipeline, dialect, file, options);
     if (!best || sample.agreement > best.agreement) best = sample;
@@ -59,7 +54,7 @@ export async function sampleOthers(
   pipeline: Pipeline,
   dialect: Dialect,
   file: FileReader,
-  options: SampleOptions,
+  options: FeedOptions,
 ): Promise<string[][]> {
   const { PLACES, BYTES } = OTHERS;
   const encoding = await fileEncoding(file, options.encoding);
@@ -78,12 +73,7 @@ export async function sampleOthers(
   return found;
 }
 
-async function sampleAs(
-  pipeline: Pipeline,
-  dialect: Dialect,
-  file: FileReader,
-  options: SampleOptions,
-): Promise<Sample> {
+async function sampleAs(pipeline: Pipeline, dialect: Dialect, file: FileReader, options: FeedOptions): Promise<Sample> {
   const wasm = pipeline.open();
   wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
   wasm.read_sample(SAMPLE_ROWS);

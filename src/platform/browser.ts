@@ -323,3 +323,16 @@ export function listenToHost(onMessage: (message: unknown) => void): (message: u
   self.onmessage = ({ data }) => onMessage(data);
   return (message) => self.postMessage(message);
 }
+
+export async function inflateRaw(packed: Uint8Array<ArrayBuffer>, most: number): Promise<Uint8Array> {
+  const inflated = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+  const bytes = new Uint8Array(most);
+  let done = 0;
+  // Safari's streams have no iterator.
+  const reader = inflated.getReader();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    bytes.set(next.value, done);
+    done += next.value.length;
+  }
+  return bytes.subarray(0, done);
+}

@@ -7,8 +7,10 @@ import { lstat, open, readdir, stat } from "node:fs/promises";
 import { availableParallelism, freemem, homedir } from "node:os";
 import { dirname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
+import { inflateRaw as inflateAll } from "node:zlib";
 import { ConfigError } from "../errors.ts";
 import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
@@ -263,4 +265,9 @@ export function listenToHost(onMessage: (message: unknown) => void): (message: u
   parentPort?.postMessage(FIRST_MESSAGE);
   parentPort?.on("message", onMessage);
   return (message) => parentPort?.postMessage(message);
+}
+
+/** What deflated bytes become. Throws an Error if they are invalid, or become more than `most`. */
+export async function inflateRaw(packed: Uint8Array, most: number): Promise<Uint8Array> {
+  return new Uint8Array(await promisify(inflateAll)(packed, { maxOutputLength: Math.max(1, most) }));
 }

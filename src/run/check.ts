@@ -6,6 +6,7 @@ import { asProblem, findProblems, type Problem, problem } from "../data/problems
 import { hasSettingOf } from "../data/settings.ts";
 import { type CheckedColumn, checkColumns, likeliestColumns, type TableSample } from "../data/table/checked-columns.ts";
 import { WRITTEN } from "../data/table/column-names.ts";
+import { isOnlyTable } from "../data/table/dialect.ts";
 import { looksTagged, recognizeLabels } from "../data/table/label-kinds.ts";
 import { settingsOfSeveral } from "../data/table/labels.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
@@ -215,8 +216,7 @@ const SENTENCE = { least: 2, most: 100 };
 
 /** Reads what is no table of texts and labels as sentences with tags, or as texts. */
 async function readAnotherWay(given: RunSettings, { code }: Problem, read: ReadOther): Promise<Problem | null> {
-  const [file = ""] = [given.data ?? given.train ?? ""].flat();
-  if (/\.(csv|tsv|xlsx)$/i.test(file)) return null;
+  if (isOnlyTable([given.data ?? given.train ?? ""].flat()[0] ?? "")) return null;
   for (const labels of ["tags", null] as const) {
     const objective = objectiveWith(labels);
     try {

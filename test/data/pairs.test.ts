@@ -4,9 +4,8 @@ import { bytesReader, Corpus, type ReadOptions } from "../../src/data/corpus.ts"
 import { Dataset } from "../../src/data/dataset.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
-import { messageColumns, readSource } from "../../src/data/sets/source.ts";
+import { readSource } from "../../src/data/sets/source.ts";
 import { findColumns, findKeys } from "../../src/data/table/columns.ts";
-import { parquetLines } from "../../src/data/table/parquet.ts";
 import { findTextName } from "../../src/data/table/text-columns.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
@@ -16,7 +15,6 @@ import type { Pair } from "../../src/pair.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { PARQUET } from "../helpers/parquet.ts";
 
 const END = 50256;
 let module: DataModule;
@@ -56,14 +54,10 @@ const PAIRS: readonly Pair[] = [
 ];
 const table = PAIRS.map(([premise, hypothesis], i) => ({ premise, label: "ab"[i % 2]!, hypothesis }));
 const rows = [["premise", "label", "hypothesis"], ...table.map((row) => Object.values(row))];
-const separated = (separator: string) =>
-  rows.map((row) => `${row.map((field) => `"${field.replaceAll('"', '""')}"`).join(separator)}\n`).join("");
+const separated = rows.map((row) => `${row.map((field) => `"${field.replaceAll('"', '""')}"`).join()}\n`).join("");
 const lines = (objects: readonly object[]) => objects.map((row) => JSON.stringify(row)).join("\n");
 const FILES: Record<string, string> = {
-  "a.csv": separated(","),
-  "a.tsv": separated("\t"),
-  "lines.jsonl": lines(table),
-  "array.json": JSON.stringify(table, null, 1),
+  "a.csv": separated,
   "nested.jsonl": lines(table.map(({ label, ...row }) => ({ label, pair: row, other: 1 }))),
 };
 
@@ -83,7 +77,7 @@ const sequences = (set: Dataset) => {
   return Array.from(lengths, (length, i) => [...ids.subarray(starts[i], starts[i]! + length)]);
 };
 
-test("in each format the ids are those of the first text, the end of a text, those of the second", async () => {
+test("in columns and in nested objects the ids are those of the first text, the end of a text, those of the second", async () => {
   for (const name of Object.keys(FILES)) {
     const set = await readFile(name);
     assert.equal(sequences(set), PAIRS.map((pair) => reference(pair, 1024)), name); // biome-ignore format: short
@@ -205,16 +199,4 @@ test("a data set tells its columns; near-duplicates differ in neither text", asy
   assert.equal([data.origin.textColumn, data.stats.copies], ["question,answer", 1]);
   const alone = await load("a.jsonl", lines(all), { textColumn: "question" });
   assert.equal([alone.pairs, alone.origin.textColumn], [undefined, "question"]);
-});
-
-test("Parquet: pairs of columns", async () => {
-  const choice = { textColumn: "message,when", labelColumn: "id" };
-  const found = await parquetLines(
-    bytesReader("a.parquet", new Uint8Array(PARQUET)),
-    messageColumns(choice, "a.parquet"),
-  );
-  const corpus = new Corpus(module);
-  const read = { ...choice, labelsAre: "class" as const, maxLength: 99, chunkBytes: 99, skipFaulty: true };
-  const [row] = await corpus.read(found, read);
-  assert.equal(corpus.text(row!), ['you have won, "now"', "2024-01-02T03:04:05.000Z"]);
 });

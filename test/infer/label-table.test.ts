@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
 import { isTable, labelFile } from "../../src/commands/label.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
@@ -345,6 +346,7 @@ test("what cannot be labelled is refused before any work", async () => {
     "key.jsonl": '{"text":"a"}\n{"txt":"b"}\n',
     "columns.csv": "id,words,more\n1,a,b\n",
     "cut.parquet": PARQUET.subarray(0, 700),
+    "types.parquet": readFileSync(packagePath("test/hub-datasets/types.parquet")),
   }))
     writeFileSync(at(name), content);
   linkSync(at("in.csv"), at("hard.csv"));
@@ -362,10 +364,12 @@ test("what cannot be labelled is refused before any work", async () => {
     ["quote.csv x.csv", "unclosed-quote", "quote.csv:3"],
     ["key.jsonl x.jsonl", "no-such-key", 'no "text"', "key.jsonl:2"],
     ["cut.parquet x.csv", "invalid-parquet"],
+    ["types.parquet x.csv", "column-without-text", '"image"', "bytes in tags, image, raw"],
   ] as [string, ErrorCode, ...string[]][]) {
     const [input, output, force] = line.split(" ");
     const flags = { in: at(input!), out: at(output!), device: "wasm", force: force !== undefined } as const;
-    await assertFails(code, words, () => labelFile(at("run"), flags));
+    const more = input === "types.parquet" ? { textColumn: "image" } : {};
+    await assertFails(code, words, () => labelFile(at("run"), { ...flags, ...more }));
   }
   assert.equal([read("in.csv"), read("there.csv")], ["id,message\n1,see you at lunch\n", "mine"]);
   for (const name of ["x.csv", "x.jsonl"]) assert.not.ok(existsSync(at(name)), name);

@@ -2,11 +2,10 @@
 import { isWithin } from "../../checks.ts";
 import { DataError, nameList } from "../../errors.ts";
 import { excerpt, joinPair } from "../../pair.ts";
-import { bytesReader } from "../../platform/reader.ts";
 import { isSameCell } from "../../quote.ts";
 import { CHUNK_BYTES, Corpus, type ReadOptions } from "../corpus.ts";
 import type { Dataset } from "../dataset.ts";
-import { placeOf, ROWS } from "../places.ts";
+import { LIST_SEPARATOR, placeOf, ROWS } from "../places.ts";
 import type { Files } from "../settings.ts";
 import { type Correction, unknownLabels } from "../table/label-faults.ts";
 import { findLabel } from "../table/labels.ts";
@@ -27,18 +26,20 @@ async function readCorrections(
   loadModule: () => Promise<DataModule>,
 ): Promise<Correction[]> {
   const textColumn = hasPairs ? REVIEW.texts.join() : REVIEW.texts[0];
-  const read = async (labelColumn: string) => {
-    const options = { labelsAre: "set", maxLength: 1, chunkBytes: CHUNK_BYTES, textColumn, labelColumn } as const;
-    const corpus = new Corpus(await loadModule());
-    const set = await readSource(corpus, file, options);
-    const ids = Array.from(set.positions(), (i) => set.label(i));
-    return ids.map((id, i) => [set.text(i), corpus.labels[id]!, corpus.labelLines[id]!] as const);
-  };
-  const [rows, correct] = [await read(REVIEW.row), await read(REVIEW.correct)];
-  return correct.flatMap(([text, label], i) => {
-    const [, row, line] = rows[i]!;
-    return label === "" ? [] : [{ place: Number(row) - 1, text, label, file, line }];
-  });
+  const labelColumn = `${REVIEW.row},${REVIEW.correct}`;
+  const corpus = new Corpus(await loadModule());
+  const read = { labelsAre: "set", maxLength: 1, chunkBytes: CHUNK_BYTES, textColumn, labelColumn } as const;
+  const set = await readSource(corpus, file, read);
+  return Array.from(set.positions(), (i) => {
+    const [row, label = ""] = set.labels[set.label(i)]!.split(LIST_SEPARATOR);
+    return {
+      place: Number(row) - 1,
+      text: set.text(i),
+      label: label.trim(),
+      file,
+      line: corpus.labelLines[set.label(i)]!,
+    };
+  }).filter(({ label }) => label !== "");
 }
 
 /** Throws DataError for a correction of a row that is not there, or that has another text. */
@@ -85,15 +86,14 @@ export async function correctRows(
   const labelOf = (place: number) => labels.get(place) ?? given[rows.label(place)]!;
   // A row that is left out keeps its place, and adds no class.
   const line = (place: number) => labelOf(isDropped(place) ? kept[0]! : place);
-  const textColumns = pairColumns ?? ["text"];
-  const labelColumn = "a label";
-  const lines = [...rows.positions()].map((place) => {
-    const texts = [rows.text(place)].flat().map((text, i) => [textColumns[i]!, text]);
-    return `${JSON.stringify({ ...Object.fromEntries(texts), [labelColumn]: line(place) })}\n`;
+  const [textName, secondName] = pairColumns ?? ["text"];
+  const cellRows = Array.from(rows.positions(), (place) => {
+    const [text, ...second] = [rows.text(place)].flat();
+    return { number: place + 1, cells: [text!, line(place), ...second] };
   });
   const changed = kept.filter((place) => labelOf(place) !== given[rows.label(place)]).length;
   corpus.clear();
-  const options = { ...read, classes: undefined, encoding: undefined, textColumn: textColumns.join(), labelColumn };
-  const all = await readSource(corpus, bytesReader(ROWS, new TextEncoder().encode(lines.join(""))), options);
+  const found = { textName, secondName, labelName: corpus.labelColumn };
+  const all = await readSource(corpus, { name: ROWS, found, rows: [cellRows] }, read);
   return { rows: all.select(kept), corrected: { labels: changed, dropped: rows.size - kept.length, added } };
 }

@@ -2,11 +2,11 @@
 import { joinPath, listDirectory, openFile } from "#platform";
 import { ConfigError, DataError } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
-import { bytesReader, checkSize } from "../../platform/reader.ts";
+import { checkSize } from "../../platform/reader.ts";
 import { setting } from "../../setting.ts";
 import type { ReadOptions } from "../corpus.ts";
+import type { CellRows } from "../table/cell-writer.ts";
 import { SETS, setNamed } from "../table/column-names.ts";
-import { Lines } from "../table/lines.ts";
 import { readText } from "../text/text-file.ts";
 
 /** The names in a folder, sorted, without hidden ones; undefined: it is none. */
@@ -21,8 +21,8 @@ const WITHOUT_CLASS = "unsup";
 
 const isText = (name: string) => /(^[^.]*|\.(txt|text|md))$/i.test(name);
 
-/** The texts in the folders of classes as JSON lines. Throws DataError, FormatError for a file that is no text. */
-export async function folderLines(path: string, read: ReadOptions) {
+/** The texts in the folders of classes. Throws DataError, FormatError for a file that is no text. */
+export function folderRows(path: string, read: ReadOptions): CellRows {
   const stray = (["textColumn", "labelColumn"] as const).find((name) => read[name] !== undefined);
   if (stray !== undefined)
     throw new ConfigError("option-without-effect", `${setting(stray)} has no effect on a folder of classes`, {
@@ -30,27 +30,29 @@ export async function folderLines(path: string, read: ReadOptions) {
       expected: "no columns",
       found: setting(stray, read[stray]),
     });
-  const lines = new Lines(path, ["text", "label"]);
-  let rows = 0;
+  return { name: path, found: { textName: "text", labelName: "label" }, rows: readFolder(path, read.encoding) };
+}
+
+async function* readFolder(path: string, encoding: string | undefined) {
+  let number = 0;
   for (const label of (await folderNames(path)) ?? []) {
     const names = label === WITHOUT_CLASS ? [] : ((await folderNames(joinPath(path, label))) ?? []);
     for (const name of names.filter(isText)) {
       const file = await openFile(joinPath(path, label, name));
       try {
         checkSize(file, LIMITS.line);
-        const text = new TextDecoder().decode(await readText(file, read.encoding));
-        lines.add(JSON.stringify({ text: text.trim(), label }), ++rows);
+        const text = new TextDecoder().decode(await readText(file, encoding));
+        yield [{ number: ++number, cells: [text.trim(), label] }];
       } finally {
         await file.close();
       }
     }
   }
-  if (rows === 0)
+  if (number === 0)
     throw new DataError("no-rows", "The folder has no texts", {
       where: path,
       expected: "a folder for each class, with a .txt file for each text",
     });
-  return { lines: bytesReader(path, await lines.bytes()), found: { textName: "text", labelName: "label" } };
 }
 
 /** The folders of a training and a test set in a folder, and of a validation set if there is one; null: there are none. */

@@ -1,13 +1,14 @@
 /** Rows in memory as a file of JSON lines, which is read as any other. */
 import { isListOf, isText } from "../../checks.ts";
-import { concat } from "../../concat.ts";
 import { ConfigError, DataError, LowrankError } from "../../errors.ts";
 import type { TextOrPair } from "../../pair.ts";
-import { bytesReader, type FileReader } from "../../platform/reader.ts";
 import { setting } from "../../setting.ts";
 import type { LabelKind } from "../../tasks/task.ts";
 import { type LeftOut, MOST_LISTED } from "../corpus.ts";
+import type { Groups } from "../duplicates.ts";
 import { LIST_SEPARATOR, placeOf, ROWS } from "../places.ts";
+import type { CellRows } from "../table/cell-writer.ts";
+import type { CellRow } from "../table/cells.ts";
 import { PAIR_NAMES } from "../table/column-names.ts";
 import type { ColumnChoice } from "../table/columns.ts";
 import { LABEL_SEPARATOR, partsOf } from "../table/labels.ts";
@@ -39,55 +40,39 @@ interface RowsOptions extends ColumnChoice {
 const OF_FILES = ["textColumn", "labelColumn", "encoding"] as const;
 
 /**
- * Row `i` on line `i + 1`, its columns, and the rows without a text or a label of the kind: their lines are empty.
- * Throws DataError or FormatError for them unless they are skipped, and if there are no others; ConfigError for an
+ * Rows in memory, with the group of each if the options name a column of groups. Throws DataError or FormatError for a
+ * row without a text or a label of the kind, unless they are `leftOut`, and if there are no others; ConfigError for an
  * option of files.
  */
-export function rowsFile(
+export function memoryRows(
   rows: readonly unknown[],
   options: RowsOptions,
-): { file: FileReader; columns: ColumnChoice; leftOut: LeftOut } {
+  leftOut: LeftOut,
+): { file: CellRows; groups: Groups } {
   const stray = OF_FILES.find((name) => options[name] !== undefined);
   if (stray !== undefined)
     throw new ConfigError("option-without-effect", `${setting(stray)} has no effect on rows in memory`, {
       expected: `rows: ${EXPECTED_ROW}`,
       found: setting(stray, options[stray]),
     });
-  const rowErrors: LowrankError[] = [];
+  const groups: Groups[number][] = [];
   let isPair: boolean | undefined;
-  const lines = Array.from(rows, (row, i) => {
+  const read: CellRow[] = [];
+  for (const [i, row] of rows.entries())
     try {
       const { text, label } = readRow(row, placeOf(ROWS, i + 1), isPair, options);
       isPair ??= typeof text !== "string";
-      const texts = typeof text === "string" ? { text } : { [PAIR[0]]: text[0], [PAIR[1]]: text[1] };
-      return `${JSON.stringify({ ...groupOf(row as LabelledRow, options), ...texts, label })}\n`;
+      const cells = typeof text === "string" ? [text, String(label)] : [text[0], String(label), text[1]];
+      read.push({ number: i + 1, cells });
+      groups.push(String((row as LabelledRow)[options.groupColumn ?? ""] ?? "").trim() || undefined);
     } catch (error) {
       if (!options.skipFaulty || !(error instanceof LowrankError)) throw error;
-      rowErrors.push(error);
-      return "\n";
+      if (leftOut.rows++ < MOST_LISTED) leftOut.rowErrors.push(error);
     }
-  });
-  if (rowErrors.length === rows.length)
-    throw rowErrors[0] ?? new DataError("no-rows", "There are no rows", { where: ROWS, found: "an empty array" });
-  return {
-    file: bytesReader(ROWS, encodeLines(lines)),
-    columns: { textColumn: isPair ? PAIR.join() : "text", labelColumn: "label" },
-    leftOut: { rows: rowErrors.length, rowErrors: rowErrors.slice(0, MOST_LISTED) },
-  };
-}
-
-/** A row without a group is one by itself. */
-const groupOf = (row: LabelledRow, { groupColumn }: RowsOptions) =>
-  groupColumn === undefined ? {} : { [groupColumn]: String(row[groupColumn] ?? "") };
-
-/** Lines that are encoded together: all may be longer than a string can be. */
-const PIECE = 4096;
-
-function encodeLines(lines: readonly string[]): Uint8Array {
-  const encoder = new TextEncoder();
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
-  for (let i = 0; i < lines.length; i += PIECE) pieces.push(encoder.encode(lines.slice(i, i + PIECE).join("")));
-  return concat(Uint8Array, pieces);
+  const none = new DataError("no-rows", "There are no rows", { where: ROWS, found: "an empty array" });
+  if (read.length === 0) throw leftOut.rowErrors[0] ?? none;
+  const [textName, secondName] = isPair ? PAIR : ["text"];
+  return { file: { name: ROWS, found: { textName: textName!, secondName, labelName: "label" }, rows: [read] }, groups };
 }
 
 /** `isPair`: whether the rows before are pairs. */

@@ -14,17 +14,18 @@ import { DataModule } from "../wasm.ts";
 import { correctRows } from "./corrections.ts";
 import { folderSets } from "./folder.ts";
 import type { HubDataset, HubSplit } from "./hub.ts";
-import { type LabelledRow, rowsFile } from "./memory-rows.ts";
+import { memoryRows } from "./memory-rows.ts";
 import { isOnHub, openNamed } from "./named.ts";
 import {
   checkSingles,
   counts,
   type DataSource,
+  hasClasses,
   isFolder,
   type Loaded,
-  messageColumns,
   readSource,
   refuseSplit,
+  type Source,
   sourceName,
   splitLoaded,
   USUAL_FRACTIONS,
@@ -97,11 +98,14 @@ async function readAndSplit(
   options: DatasetOptions,
   seed: number,
 ): Promise<Loaded> {
+  const { labelsAre } = read;
+  const inMemory = "rows" in spec ? memoryRows(spec.rows, { ...options, labelsAre }, corpus.leftOut) : null;
   const { file, columns, source, split, ...named } =
     "name" in spec
       ? await openNamed(spec.name, options)
       : {
-          ...("rows" in spec ? await openRows(corpus, spec.rows, read, options) : { file: spec.file, columns: {} }),
+          file: "rows" in spec ? inMemory!.file : spec.file,
+          columns: {},
           source: "rows" in spec ? ROWS : sourceName(spec.file),
           split: options.split ?? defaultSplit(read.labelsAre),
           balance: false,
@@ -124,11 +128,21 @@ async function readAndSplit(
   const isChecked = !("name" in spec) && read.labelsAre === "class" && fractions[2] > 0 && !isGiven;
   const where = corrected ? source + COUNTED : source;
   const used = isChecked ? await checkSingles(corpus, all, where, read.skipFaulty) : all;
-  // Where rows were skipped, it is not known which set another one is of.
+  const readColumn = async (labelColumn: string): Promise<Groups> => {
+    const asLabels = { ...read, ...columns, labelColumn };
+    const said = inMemory?.groups ?? (await readGroups(await loadModule(), file, asLabels));
+    if (said.length === whole.size) return said;
+    throw new DataError("inputs-changed", "Rows were skipped, so that it is not known which group a row is of", {
+      where: labelColumn,
+      expected: `${said.length} rows with a text and a label`,
+      found: String(whole.size),
+      hint: `correct them, and omit ${setting("skipFaulty", true)}`,
+    });
+  };
   const isDrawn = "name" in spec || options.split !== undefined || options.fractions !== undefined;
+  // Where rows were skipped, it is not known which set another one is of.
   if (setColumn !== undefined && !isDrawn && corpus.leftOut.rows === 0) {
-    const asLabels = { ...read, ...columns, labelColumn: setColumn };
-    const words = await readGroups(await loadModule(), file, asLabels, whole.size);
+    const words = await readColumn(setColumn);
     const sets = Object.keys(SETS).map((name) => {
       const at = used.positions().filter((i) => setNamed(words[used.place(i)] ?? "") === name);
       return at.length > 0 ? { name, rows: used.select(at) } : undefined;
@@ -137,9 +151,7 @@ async function readAndSplit(
     return { ...loaded, ...(corrected ? { corrected } : {}) };
   }
   const isGrouped = groupColumn !== undefined && (keepsGroups(split) || fractions[0] === 1);
-  const groups = isGrouped
-    ? await readGroups(await loadModule(), file, { ...read, ...columns, labelColumn: groupColumn }, whole.size)
-    : undefined;
+  const groups = isGrouped ? await readColumn(groupColumn) : undefined;
   const loaded = splitLoaded(used, split, { ...options, balance, fractions }, seed, groups);
   const testParts = locateParts(loaded.parts[2], named.parts);
   return { ...loaded, testParts, source, ...(corrected ? { corrected } : {}) };
@@ -159,19 +171,6 @@ function refuseGroups(column: string): never {
     expected: `one file, and ${setting("folds", 5)} or ${setting("split")} stratified or random`,
     found: setting("groupColumn", column),
   });
-}
-
-/** Rows in memory as a file, and its columns. */
-async function openRows(
-  { leftOut }: Corpus,
-  rows: readonly LabelledRow[],
-  { labelsAre }: ReadOptions,
-  options: DatasetOptions,
-) {
-  const { leftOut: invalid, ...read } = rowsFile(rows, { ...options, labelsAre });
-  leftOut.rows += invalid.rows;
-  leftOut.rowErrors.push(...invalid.rowErrors);
-  return read;
 }
 
 /** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */
@@ -223,30 +222,14 @@ function unused({ val, test, others }: HubDataset, ...used: (HubSplit | undefine
 async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
   const [first] = split?.files ?? [];
   if (first === undefined) return undefined;
-  const { hasClasses } = await import("../table/parquet.ts");
-  return (await whileOpen(first, (file) => hasClasses(file, messageColumns(read, first)))) ? split : undefined;
+  return (await whileOpen(first, (file) => hasClasses(file, read))) ? split : undefined;
 }
 
-/**
- * What a column says of each row that was read, by its place; undefined where it says nothing. The file is read once
- * more, into a `module` of its own. Throws DataError if rows were skipped the first time.
- */
-async function readGroups(
-  module: DataModule,
-  source: DataSource | readonly DataSource[],
-  { labels: _, ...read }: ReadOptions,
-  rows: number,
-): Promise<Groups> {
+/** What a column says of each row of a file; undefined where it says nothing. It is read in a `module` of its own. */
+async function readGroups(module: DataModule, source: Source, { labels: _, ...read }: ReadOptions): Promise<Groups> {
   const corpus = new Corpus(module);
   const all = await readSource(corpus, source, { ...read, labelsAre: "set" });
-  if (all.size !== rows)
-    throw new DataError("inputs-changed", "Rows were skipped, so that it is not known which group a row is of", {
-      where: corpus.labelColumn,
-      expected: `${all.size} rows with a text and a label`,
-      found: String(rows),
-      hint: `correct them, and omit ${setting("skipFaulty", true)}`,
-    });
-  return Array.from({ length: rows }, (_, i) => all.labels[all.label(i)] || undefined);
+  return Array.from(all.positions(), (i) => all.labels[all.label(i)] || undefined);
 }
 
 interface GivenSet {

@@ -8,15 +8,27 @@ import type { Corpus, ReadOptions } from "../corpus.ts";
 import { addClasses, Dataset } from "../dataset.ts";
 import { dropCopies, type Groups } from "../duplicates.ts";
 import { takeScores } from "../outputs.ts";
-import { type FoundNames, findKeys, type LabelledChoice } from "../table/columns.ts";
-import { ENDINGS, knownFormat } from "../table/dialect.ts";
+import { type CellRows, cellNames } from "../table/cell-writer.ts";
+import { type CellFile, SAMPLE_ROWS } from "../table/cells.ts";
+import {
+  type Columns,
+  type FoundNames,
+  findColumns,
+  findKeys,
+  type LabelledChoice,
+  refuseNumbers,
+} from "../table/columns.ts";
+import { ENDINGS, knownFormat, tableFormat } from "../table/dialect.ts";
 import { checkClasses, dropSingles } from "../table/label-faults.ts";
 import { haveDecimals, MANY_CLASSES } from "../table/labels.ts";
-import { folderLines } from "./folder.ts";
+import { folderRows } from "./folder.ts";
 import { type Parts, type Split, splitDataset } from "./split.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
 export type DataSource = string | FileReader;
+
+/** Also rows in memory. */
+export type Source = DataSource | CellRows;
 
 /** How many labels were corrected, how many rows left out, and which labels are new. */
 export interface Corrected {
@@ -41,8 +53,8 @@ export interface Loaded {
   corrected?: Corrected;
 }
 
-export async function readSource(corpus: Corpus, source: DataSource | readonly DataSource[], read: ReadOptions) {
-  const sources = Array.isArray(source) ? (source as readonly DataSource[]) : [source as DataSource];
+export async function readSource(corpus: Corpus, source: Source | readonly Source[], read: ReadOptions) {
+  const sources = Array.isArray(source) ? (source as readonly Source[]) : [source as Source];
   const before = corpus.labels;
   const rows: number[] = [];
   for (const [i, one] of sources.entries()) {
@@ -58,11 +70,12 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
   return new Dataset(corpus, all);
 }
 
-/** Reads a file, or a folder of classes. */
-async function readOne(corpus: Corpus, source: DataSource, read: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
+/** Reads rows in memory, a file, or a folder of classes. */
+async function readOne(corpus: Corpus, source: Source, read: ReadOptions): Promise<Uint32Array> {
+  if (typeof source === "object" && "rows" in source) return corpus.read(source, read);
   if (typeof source !== "string" || knownFormat(source) || !(await isFolder(source)))
-    return whileOpen(source, (file) => readRows(corpus, file, read));
-  return readLines(corpus, await folderLines(source, read), read);
+    return whileOpen(source, async (file) => corpus.read((await openCells(file, read)) ?? file, read));
+  return corpus.read(folderRows(source, read), read);
 }
 
 /** Whether a path is that of a folder. A registered file has itself in it, without a name. */
@@ -72,57 +85,56 @@ export const isFolder = (path: string): Promise<boolean> =>
     () => false,
   );
 
-async function readRows(corpus: Corpus, file: FileReader, read: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
-  const foreign = await foreignRows(file, read);
-  return foreign ? readLines(corpus, foreign, read) : corpus.read(file, read);
+/** The rows of a file of cells, by its columns of texts and labels; null: it is a file of text. */
+async function openCells(file: FileReader, read: ReadOptions): Promise<CellRows | null> {
+  const table = await tableFormat(file.name)?.open?.(file, read.sheet);
+  if (!table) return null;
+  const { found, columns, header } = await chooseCells(table, read, file.name);
+  const classes = table.classes?.(found.labelName);
+  return { name: file.name, found, classes, rows: table.rows(columns, columns, header) };
 }
 
-/** The rows of a file that is not a table of text: JSON lines of UTF-8, their columns, and the names of classes. */
-interface ForeignRows {
-  lines: FileReader;
-  found: FoundNames;
-  classes?: ReadOptions["classes"];
-}
-
-function readLines(corpus: Corpus, { lines, found, ...more }: ForeignRows, read: ReadOptions) {
-  const columns = { ...requestFound(found), onColumns: undefined };
-  return corpus.read(lines, { ...read, ...columns, ...more, format: "jsonl", encoding: "utf-8" });
-}
-
-/** The readers are loaded on demand. */
-async function foreignRows(file: FileReader, read: ReadOptions): Promise<ForeignRows | null> {
-  if (isXlsx(file.name)) return (await import("../table/sheet-lines.ts")).sheetLines(file, read);
-  if (!isParquet(file.name)) return null;
-  let found: FoundNames | undefined;
-  const pick = messageColumns(read, file.name, (names) => {
-    found = names;
-  });
-  const lines = await (await import("../table/parquet.ts")).parquetLines(file, pick);
-  return { lines, found: found!, classes: lines.classes };
-}
-
-export const isParquet = (file: string) => /\.parquet$/i.test(file);
-export const isXlsx = (file: string) => /\.xlsx$/i.test(file);
-
-/** Columns that were found, as requested ones. */
-const requestFound = ({ textName, secondName, labelName, chosen }: FoundNames) => ({
-  textColumn: secondName === undefined ? textName : `${textName},${secondName}`,
-  labelColumn: labelName,
-  chosen,
-});
-
-/** Picks the columns of text and label. */
-export function messageColumns(choice: LabelledChoice, file: string, onFound?: (found: FoundNames) => void) {
-  return async (names: string[], sample: () => Promise<string[][]>) => {
+async function chooseCells({ choose, names = [] }: CellFile, read: LabelledChoice, file: string) {
+  return choose(async (sample, usable) => {
     const rows = await sample();
-    const keyed = (rows.length > 0 ? rows : [names.map(() => "")]).map((row) =>
-      row.flatMap((value, i) => [names[i]!, value]),
-    );
-    const found = await findKeys(keyed, choice, file);
-    onFound?.(found);
-    const { textName, labelName, secondName, labelNames = [labelName] } = found;
-    return [textName, ...labelNames, ...(secondName === undefined ? [] : [secondName])];
-  };
+    const found: FoundNames & Partial<Columns> = await (usable
+      ? findNamed(usable, rows, read, file)
+      : findColumns(rows, read, file));
+    const {
+      textName,
+      text = usable!.indexOf(textName),
+      label = -1,
+      second = -1,
+      moreLabels = [],
+      header = false,
+    } = found;
+    const texts = rows.slice(Number(header), SAMPLE_ROWS + Number(header)).map((row) => row[text]!);
+    refuseNumbers(texts, textName, file);
+    // Columns of a sheet may have the same name.
+    const columns = usable
+      ? cellNames(found).map((name) => names.indexOf(name))
+      : [text, label, ...(second < 0 ? [] : [second]), ...moreLabels];
+    return { found, columns, header };
+  });
+}
+
+/** Whether a row has a class: the hub's tests without answers have -1 in all rows. */
+export async function hasClasses(file: FileReader, read: ReadOptions): Promise<boolean> {
+  const table = await tableFormat(file.name)!.open!(file);
+  const { found, columns } = await chooseCells(table, read, file.name);
+  if (!table.classes?.(found.labelName)) return true;
+  for await (const rows of table.rows([columns[1]!], [], false))
+    if (rows.some(({ cells }) => cells[0] !== "-1")) return true;
+  return false;
+}
+
+type Texts = readonly string[];
+
+/** Finds the columns of text and label by their names and the first rows. */
+export function findNamed(names: Texts, rows: readonly Texts[], choice: LabelledChoice, file: string) {
+  const first = rows.length > 0 ? rows : [names.map(() => "")];
+  const keyed = first.map((row) => row.flatMap((value, i) => [names[i]!, value]));
+  return findKeys(keyed, choice, file);
 }
 
 export async function whileOpen<T>(source: DataSource, work: (file: FileReader) => Promise<T>): Promise<T> {
@@ -152,7 +164,7 @@ async function open(path: string): Promise<FileReader> {
   });
 }
 
-export function sourceName(source: DataSource): string {
+export function sourceName(source: Source): string {
   return typeof source === "string" ? source : source.name;
 }
 

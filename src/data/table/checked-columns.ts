@@ -1,9 +1,9 @@
 /** The columns of a table with what each is read as, and those that are likeliest where several may be meant. */
 import type { Objective } from "../../tasks/index.ts";
 import { objectiveWith } from "../../tasks/training.ts";
-import { messageColumns } from "../sets/source.ts";
+import { findNamed } from "../sets/source.ts";
 import { type ColumnFacts, chooseColumns, describeColumns } from "./column-facts.ts";
-import { type ColumnChoice, columnNamed, type FoundNames, type LabelledChoice } from "./columns.ts";
+import { type ColumnChoice, columnNamed, type LabelledChoice } from "./columns.ts";
 
 /** A column of a table by its first rows, and what it is read as. */
 export interface CheckedColumn extends ColumnFacts {
@@ -20,12 +20,7 @@ export async function checkColumns(
   { names, rows }: TableSample,
   choice: LabelledChoice | null,
 ): Promise<CheckedColumn[]> {
-  const sample = async () => rows.map((row) => [...row]);
-  let found: FoundNames | undefined;
-  const pick = messageColumns(choice ?? {}, "", (columns) => {
-    found = columns;
-  });
-  if (choice) await pick([...names], sample);
+  const found = choice ? await findNamed(names, rows, choice, "") : undefined;
   const { textName, secondName, labelName, labelNames = [labelName] } = found ?? {};
   const roleOf = (name: string) =>
     name === textName || name === secondName ? "text" : labelNames.includes(name) ? "label" : null;

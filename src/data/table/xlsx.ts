@@ -6,14 +6,12 @@ import { openZip } from "../../io/unzip.ts";
 import { checkSize, type FileReader } from "../../platform/reader.ts";
 import { either, setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
-
-/** A cell's text, or why it has none. */
-export type Cell = string | { fault: string };
+import { Fault } from "./cells.ts";
 
 /** A row by its number in the sheet; empty cells may be missing. */
 export interface SheetRow {
   number: number;
-  cells: readonly (Cell | undefined)[];
+  cells: readonly (string | Fault | undefined)[];
 }
 
 export interface Sheet {
@@ -29,7 +27,7 @@ const MOST = { columns: 1 << 14, rows: 1 << 20 };
 type Attributes = Readonly<Record<string, string | undefined>>;
 
 interface Hooks {
-  open?(name: string, attributes: Attributes): void;
+  open?(name: string, attributes: () => Attributes): void;
   text?(text: string): void;
   close?(name: string): void;
 }
@@ -39,10 +37,13 @@ function parseXml(xml: string, { open, text, close }: Hooks): void {
   const plain = (name: string) => name.slice(name.indexOf(":") + 1);
   const parser = new Parser();
   if (open)
-    parser.on("openTag", (name, attributes, decode) => {
-      const found = Object.entries(attributes()).map(([key, value]) => [plain(key), decode(value)]);
-      open(plain(name), Object.fromEntries(found));
-    });
+    parser.on("openTag", (name, attributes, decode) =>
+      open(plain(name), () => {
+        const found: Record<string, string> = {};
+        for (const [key, value] of Object.entries(attributes())) found[plain(key)] = decode(value);
+        return found;
+      }),
+    );
   if (close) parser.on("closeTag", (name) => close(plain(name)));
   if (text) {
     parser.on("text", (value, decode) => text(decode(value)));
@@ -176,7 +177,8 @@ class Workbook {
     const pathOf = (ending: string) => relations.find(({ type }) => type.endsWith(ending))?.path;
     const xml = await this.read(main.path);
     this.parse(main.path, xml, {
-      open: (tag, attributes) => {
+      open: (tag, read) => {
+        const attributes = read();
         if (tag === "workbookPr" && /^(1|true)$/.test(attributes.date1904 ?? "")) this.firstDay = 1462;
         if (tag !== "sheet") return;
         const target = relations.find(({ id }) => id === attributes.id);
@@ -197,7 +199,8 @@ class Workbook {
     const found: { id: string; type: string; path: string }[] = [];
     const xml = await this.read(path);
     this.parse(path, xml, {
-      open: (tag, { Id: id = "", Type: type = "", Target: target = "" }) => {
+      open: (tag, read) => {
+        const { Id: id = "", Type: type = "", Target: target = "" } = read();
         if (tag !== "Relationship") return;
         found.push({ id, type, path: target.startsWith("/") ? target.slice(1) : folder + target });
       },
@@ -242,7 +245,8 @@ function readStyles(book: Workbook, path: string, xml: string): boolean[] {
   const styles: boolean[] = [];
   let isCell = false;
   book.parse(path, xml, {
-    open(tag, { numFmtId, formatCode }) {
+    open(tag, read) {
+      const { numFmtId, formatCode } = read();
       if (tag === "numFmt") formats.set(Number(numFmtId), formatCode ?? "");
       if (tag === "cellXfs") isCell = true;
       if (tag !== "xf" || !isCell) return;
@@ -269,32 +273,35 @@ function dateText(days: number): string {
 /** The column, from 0, and the row of a reference such as "AB12". */
 function parseReference(reference: string): [column: number, row: number] {
   const [, letters = "", digits = ""] = /^\$?([A-Z]{1,3})\$?(\d{1,7})$/.exec(reference) ?? [];
-  const column = [...letters].reduce((sum, letter) => 26 * sum + letter.charCodeAt(0) - 64, 0) - 1;
-  return [column, Number(digits)];
+  let column = 0;
+  for (const letter of letters) column = 26 * column + letter.charCodeAt(0) - 64;
+  return [column - 1, Number(digits)];
 }
 
 function parseSheet(book: Workbook, xml: string): Omit<Sheet, "name"> {
   const rows: SheetRow[] = [];
   const merged: Sheet["merged"][number][] = [];
-  let cells: (Cell | undefined)[] = [];
+  let cells: (string | Fault | undefined)[] = [];
   let [row, column] = [0, -1];
   let [type, style, value, hasFormula, isValue] = ["n", 0, "", false, false];
   const hooks: Hooks = {
-    open(tag, attributes) {
-      if (tag === "row") {
-        const number = Number(attributes.r ?? row + 1);
-        if (!(number > row && number <= MOST.rows)) book.refuse(`a row ${attributes.r} behind row ${row}`);
-        [row, column, cells] = [number, -1, []];
-      } else if (tag === "c") {
-        column = attributes.r === undefined ? column + 1 : parseReference(attributes.r)[0];
-        if (!(column >= 0 && column < MOST.columns)) book.refuse(`a cell ${attributes.r} in row ${row}`);
-        [type, style, value, hasFormula] = [attributes.t ?? "n", Number(attributes.s ?? -1), "", false];
-      } else if (tag === "f") hasFormula = true;
+    open(tag, read) {
+      if (tag === "f") hasFormula = true;
       else if (tag === "rPh") isValue = false;
       else if (tag === "v" || tag === "t") isValue = true;
-      else if (tag === "mergeCell" && attributes.ref) {
-        const [from, to] = attributes.ref.split(":").map(parseReference) as [[number, number], [number, number]?];
-        if (to) merged.push({ range: attributes.ref, columns: [from[0], to[0]], rows: [from[1], to[1]] });
+      if (!/^(row|c|mergeCell)$/.test(tag)) return;
+      const { r, t = "n", s = -1, ref } = read();
+      if (tag === "row") {
+        const number = Number(r ?? row + 1);
+        if (!(number > row && number <= MOST.rows)) book.refuse(`a row ${r} behind row ${row}`);
+        [row, column, cells] = [number, -1, []];
+      } else if (tag === "c") {
+        column = r === undefined ? column + 1 : parseReference(r)[0];
+        if (!(column >= 0 && column < MOST.columns)) book.refuse(`a cell ${r} in row ${row}`);
+        [type, style, value, hasFormula] = [t, Number(s), "", false];
+      } else if (ref) {
+        const [from, to] = ref.split(":").map(parseReference) as [[number, number], [number, number]?];
+        if (to) merged.push({ range: ref, columns: [from[0], to[0]], rows: [from[1], to[1]] });
       }
     },
     text(text) {
@@ -316,11 +323,11 @@ function parseSheet(book: Workbook, xml: string): Omit<Sheet, "name"> {
 function cellText(
   { strings, dateStyles, firstDay }: Workbook,
   cell: { type: string; style: number; value: string; hasFormula: boolean },
-): Cell {
+): string | Fault {
   const { type, style, value, hasFormula } = cell;
-  if (type === "e") return { fault: value };
-  if (value === "") return hasFormula && type !== "str" ? { fault: "a formula without its result" } : "";
-  if (type === "s") return strings[Number(value)] ?? { fault: `text ${value}, which the file lacks` };
+  if (type === "e") return new Fault(value);
+  if (value === "") return hasFormula && type !== "str" ? new Fault("a formula without its result") : "";
+  if (type === "s") return strings[Number(value)] ?? new Fault(`text ${value}, which the file lacks`);
   if (type === "b") return value === "1" ? "TRUE" : "FALSE";
   if (type === "str" || type === "inlineStr") return unescaped(value);
   const number = Number(value);

@@ -11,6 +11,7 @@ import { type CopyStats, countCopies, firstCopies } from "../duplicates.ts";
 import { placeOf, ROWS } from "../places.ts";
 import { type DataSource, sourceName, whileOpen } from "../sets/source.ts";
 import { splitDataset } from "../sets/split.ts";
+import { tableFormat } from "../table/dialect.ts";
 import { checkEncoding } from "../table/encoding.ts";
 import { Tokenizer } from "../tokenizer.ts";
 import { readText } from "./text-file.ts";
@@ -218,7 +219,7 @@ const noSentences = (where: string) =>
 function readSentences(source: DataSource, options: TaggedOptions): Promise<Sentence[]> {
   return whileOpen(source, async (file) => {
     const text = new TextDecoder().decode(await readText(file, options.encoding));
-    const isJson = /\.(jsonl|ndjson|json)$/i.test(file.name);
+    const isJson = tableFormat(file.name)?.format === "jsonl";
     if (!isJson && options.groupColumn !== undefined)
       throw new ConfigError("option-without-effect", `${setting("groupColumn")} needs a key of JSON lines`, {
         where: file.name,

@@ -15,7 +15,10 @@ import { parseOrigin, type ReadingOptions, SOURCES } from "../dataset-options.ts
 import type { LoadedSets } from "../datasets.ts";
 import { placeOf, ROWS } from "../places.ts";
 import { isOnHub } from "../sets/named.ts";
-import { type DataSource, isParquet, whileOpen } from "../sets/source.ts";
+import { type DataSource, whileOpen } from "../sets/source.ts";
+import { type CellFile, checkSizes, textOf } from "../table/cells.ts";
+import { findAskedTexts } from "../table/columns.ts";
+import { isOnlyTable, tableFormat } from "../table/dialect.ts";
 import { checkEncoding } from "../table/encoding.ts";
 import { Tokenizer } from "../tokenizer.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
@@ -213,16 +216,15 @@ class TextsReader {
   ) {}
 
   async read(source: DataSource): Promise<Document[]> {
-    const { name, bytes } = await contents(source, this.options);
-    return isJsonLines(name) ? (await this.rows(linesOf(name, bytes))).flat() : this.texts([bytes]);
+    const content = await contents(source, this.options);
+    return content instanceof Uint8Array ? this.texts([content]) : (await this.rows(content)).flat();
   }
 
-  /** The documents of a file in three parts: JSON lines are shuffled first, a plain text is split by `cutText`. */
+  /** The documents of a file in three parts: rows are shuffled first, a plain text is split by `cutText`. */
   async readAndSplit(source: DataSource, fractions: readonly number[], seed: number): Promise<Document[][]> {
-    const { name, bytes } = await contents(source, this.options);
-    if (!isJsonLines(name))
-      return cutText(bytes, fractions).map((part, i) => (fractions[i] === 0 ? [] : this.texts([part])));
-    return this.shuffleAndCut(linesOf(name, bytes), fractions, seed);
+    const content = await contents(source, this.options);
+    if (!(content instanceof Uint8Array)) return this.shuffleAndCut(content, fractions, seed);
+    return cutText(content, fractions).map((part, i) => (fractions[i] === 0 ? [] : this.texts([part])));
   }
 
   /** The documents of rows in memory in three parts, as of JSON lines. */
@@ -302,28 +304,44 @@ async function openChat(tokenizer: Tokenizer): Promise<Chat> {
   return new Chat(tokenizer);
 }
 
-/** Whether a file has a document a row; a plain text is one document. */
-const isJsonLines = (name: string) => /\.(jsonl|ndjson|json|parquet)$/i.test(name);
-
-const linesOf = (name: string, bytes: Uint8Array) => parseRows(new TextDecoder().decode(bytes), name);
-
+/** The rows of a file that has a text or a chat each, or the bytes of one text. */
 async function contents(
   source: DataSource,
   { encoding, textColumn }: TextsOptions,
-): Promise<{ name: string; bytes: Uint8Array }> {
+): Promise<Iterable<Located> | Uint8Array> {
   return whileOpen(source, async (file) => {
-    if (/\.(csv|tsv|xlsx)$/i.test(file.name))
+    if (isOnlyTable(file.name))
       throw new FormatError("table-without-text", "A language model needs text, not a table", {
         where: file.name,
         expected: "plain text, or JSON lines with a text, or a prompt and a completion, each",
         hint: "convert the table to .jsonl",
       });
-    if (!isParquet(file.name)) return { name: file.name, bytes: await readText(file, encoding) };
-    const { parquetLines } = await import("../table/parquet.ts");
-    const chats = textColumn === undefined ? CHATS : [textColumn];
-    const lines = await parquetLines(file, async (names) => findTextKeys(names, textColumn, file.name), chats);
-    return { name: file.name, bytes: await readText(lines) };
+    const format = tableFormat(file.name);
+    if (format?.open) return rowsOf(await format.open(file), textColumn, file.name);
+    const bytes = await readText(file, encoding);
+    return format?.texts === "objects" ? parseRows(new TextDecoder().decode(bytes), file.name) : bytes;
   });
+}
+
+/** The rows of a file of cells, with the columns of texts or chats. */
+async function rowsOf(table: CellFile, asked: string | undefined, file: string): Promise<Located[]> {
+  const names = await table.choose(
+    async (_, usable = []) =>
+      asked === undefined ? findTextKeys(usable, asked, file) : [usable[findAskedTexts(usable, asked, file)[0]]!],
+    asked === undefined ? CHATS : [asked],
+  );
+  const columns = names.map((name) => table.names!.indexOf(name));
+  const located: Located[] = [];
+  let size = 0;
+  for await (const rows of table.rows(columns, columns, false))
+    for (const { number, cells } of rows) {
+      const length = cells.reduce((sum: number, cell) => sum + textOf(cell).length, 0);
+      size += length;
+      checkSizes(file, names, number, length, size);
+      const values = cells.map((cell, i) => [names[i]!, cell instanceof Uint8Array ? textOf(cell) : cell]);
+      located.push({ row: Object.fromEntries(values), where: placeOf(file, number) });
+    }
+  return located;
 }
 
 /** Splits a text into parts of about these fractions of its bytes, after a line end if the part has one. */

@@ -3,9 +3,11 @@
 import { openFile } from "#platform";
 import { concat } from "../../concat.ts";
 import { nameKeys, Pipeline, type PipelineExports } from "../../data/pipeline.ts";
+import { placeOf } from "../../data/places.ts";
 import { readSample } from "../../data/sample.ts";
+import { type CellFile, cellValue, textOf } from "../../data/table/cells.ts";
 import { sampleKeys, sampleValues } from "../../data/table/columns.ts";
-import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../../data/table/dialect.ts";
+import { type DataFormat, type Dialect, dataFormat, FORMATS, tableFormat } from "../../data/table/dialect.ts";
 import { utf8Pieces } from "../../data/table/encoding.ts";
 import { describeRowError } from "../../data/table/row-errors.ts";
 import { findText, findTextName, guessText, type TextChoice } from "../../data/table/text-columns.ts";
@@ -19,10 +21,8 @@ import type { Table, TableRow } from "./table.ts";
 /** Bytes read at a time: enough rows for some batches. */
 const CHUNK_BYTES = 1 << 16;
 
-const [PARQUET, XLSX] = [/\.parquet$/i, /\.xlsx$/i];
-
 /** Whether the rows of a table are written in another format than its own: as CSV. */
-export const isWrittenAsCsv = (file: string) => PARQUET.test(file) || XLSX.test(file);
+export const isWrittenAsCsv = (file: string) => tableFormat(file)?.open !== undefined;
 
 export function outputFormat(file: string): DataFormat {
   return isWrittenAsCsv(file) ? "csv" : dataFormat(file);
@@ -49,8 +49,8 @@ export async function openTable(
   const asked = { text: textColumn, likelyText: likelyTextColumn, isPair };
   const file = await openFile(path);
   try {
-    if (PARQUET.test(path)) return await openParquet(file, asked);
-    if (XLSX.test(path)) return await openSheetTable(file, asked, sheet);
+    const cells = await tableFormat(path)?.open?.(file, sheet);
+    if (cells) return await openCells(file, cells, asked);
     return await TextTable.open(file, asked, { encoding, chunkBytes });
   } catch (error) {
     await file.close();
@@ -189,61 +189,39 @@ class TextTable implements Table {
   }
 }
 
-async function openSheetTable(file: FileReader, asked: TextChoice, sheet?: string): Promise<Table> {
-  const { cellValue, openSheet, refuseMerged, sheetSample, textOf } = await import("../../data/table/sheet-lines.ts");
-  const table = await openSheet(file, sheet);
-  const sample = sheetSample(table);
-  const [first = []] = sample;
-  const { text, textName, second, secondName, header } = await findText(sample, asked, file.name);
-  const names = header ? first : [];
-  const textColumn = secondName === undefined ? textName : `${textName},${secondName}`;
-  const data = table.rows.slice(Number(header));
-  refuseMerged(table, second < 0 ? [text] : [text, second], data[0]?.number ?? 0, file.name);
+/** A sheet or a Parquet file, whose copy is CSV. */
+async function openCells(file: FileReader, table: CellFile, asked: TextChoice): Promise<Table> {
+  const { found, columns, header } = await table.choose(async (sample, usable) => {
+    const rows = await sample();
+    if (!usable) {
+      const found = await findText(rows, asked, file.name);
+      return { found, columns: rows[0]!, header: found.header };
+    }
+    const columns = [...table.names!];
+    const guess = usable[await guessText(usable, rows)];
+    const found = findTextName(columns, guess === undefined ? -1 : columns.indexOf(guess), asked, file.name);
+    const nested = [found.textName, found.secondName ?? found.textName].find((name) => !usable.includes(name));
+    if (nested !== undefined) throw new DataError("no-such-column", `There is no column "${nested}"`);
+    return { found, columns, header: false };
+  });
+  const { textName, secondName } = found;
+  const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
+  // Without a header the text has a name that no cell has.
+  const at = table.names
+    ? texts.map((name) => columns.indexOf(name))
+    : [found.text, found.second].slice(0, texts.length);
+  const names = table.names || header ? columns : [];
   async function* rows(): AsyncGenerator<TableRow[]> {
-    if (header) yield [csvRow(names, null)];
-    for (let at = 0; at < data.length; at += ROWS)
-      yield data.slice(at, at + ROWS).map(({ number, cells }) => {
-        const value = (column: number) => cellValue(cells[column], first[column]!, `${file.name}:${number}`);
-        return csvRow(
-          Array.from({ length: table.width }, (_, i) => textOf(cells[i])),
-          second < 0 ? value(text) : [value(text), value(second)],
-        );
+    if (names.length > 0) yield [csvRow(names, null)];
+    for await (const some of table.rows([...columns.keys()], at, header))
+      yield some.map(({ number, cells }) => {
+        const where = placeOf(file.name, number);
+        const [text, second] = at.map((i) => textOf(cellValue(cells[i]!, columns[i]!, where)));
+        return csvRow(cells.map(textOf), second === undefined ? text! : [text!, second]);
       });
   }
-  return { format: "csv", separator: ",", textColumn, names, rows, close: () => file.close() };
+  return { format: "csv", separator: ",", textColumn: texts.join(), names, rows, close: () => file.close() };
 }
-
-async function openParquet(file: FileReader, asked: TextChoice): Promise<Table> {
-  const { openParquet: openColumns, valueText } = await import("../../data/table/parquet.ts");
-  const table = await openColumns(file);
-  const names = [...table.names];
-  const { textName, secondName } = findTextName(names, -1, asked, file.name);
-  async function* rows(): AsyncGenerator<TableRow[]> {
-    yield [csvRow(names, null)];
-    for await (const { before, rows: group } of table.groups(names))
-      for (let first = 0; first < group.length; first += ROWS)
-        yield group.slice(first, first + ROWS).map((row, i) => {
-          const textIn = (name: string) => {
-            const value = row[name] ?? "";
-            if (typeof value !== "object") return String(value);
-            throw new DataError("value-not-text", `"${name}" is not a text`, {
-              where: `${file.name}, row ${before + first + i + 1}`,
-              expected: "a string or a number",
-              found: Array.isArray(value) ? "a list" : "an object",
-            });
-          };
-          return csvRow(
-            names.map((name) => valueText(row[name])),
-            secondName === undefined ? textIn(textName) : [textIn(textName), textIn(secondName)],
-          );
-        });
-  }
-  const textColumn = secondName === undefined ? textName : `${textName},${secondName}`;
-  return { format: "csv", separator: ",", textColumn, names, rows, close: () => file.close() };
-}
-
-/** Rows passed on at a time. */
-export const ROWS = 256;
 
 const encoder = new TextEncoder();
 

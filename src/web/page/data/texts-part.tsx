@@ -1,5 +1,6 @@
 /** The texts that a model learns from: bundled, pasted, from files or from the Hugging Face Hub. */
 
+import { TEXT_ENDINGS } from "../../../data/table/dialect.ts";
 import { bound, Choices } from "../shared/controls.tsx";
 import { usePart } from "../shared/scroll.ts";
 import { pasted, texts } from "./data.ts";
@@ -37,12 +38,9 @@ export function Texts() {
       {source.value === "files" && (
         <div class="own">
           <FileField
-            id="text-files"
+            {...{ id: "text-files", help: FILES_HELP, accept: TEXT_ENDINGS.join(), choice: texts }}
             label="Choose text files or JSON lines"
-            help={FILES_HELP}
-            accept=".txt,.md,.text,.jsonl,.ndjson,.json,.parquet"
             multiple
-            choice={texts}
           />
           <EncodingField id="text-encoding" label="Encoding of the texts" />
         </div>
