@@ -116,10 +116,12 @@ export function printData(
   else printBlocks(inSummary(dataBlocks(data, model, classWeights, mode)));
 }
 
-/** Prints the command that uses a run. */
+/** Prints the commands that use a run: on a text, and on a table. */
 export function tryIt(directory: string, record: RunRecord): void {
   const [tool, ...words] = tryCommand(record, directory);
   print(["try it: ", calledAs(tool), ...words.map(shellWord)].join(" "));
+  if (tool === "classify")
+    print(`label a table:  ${calledAs(tool)} --run ${shellWord(directory)} --in new.csv --out new-labelled.csv`);
 }
 
 /** Fitted to the terminal; lines of text are as they are if the output is not a terminal. */

@@ -79,7 +79,7 @@ test("train writes a run directory with the files that the README lists, before 
   assert.match(stdout, /^memory: [\d.]+ \w+ \(.*frozen weights [\d.]+ \w+.*\), for batches of at most \d+ tokens$/m);
   assert.match(
     stdout,
-    /of 8 test messages right: too few to tell\. Always guessing (ham|spam): \d.* A word-count model: \d.*\nsaved to first; report: first.report\.html\nmeasured on 8 rows alone: train --folds 5 .*\ntry it: .*\n$/,
+    /of 8 test messages right: too few to tell\. Always guessing (ham|spam): \d.* A word-count model: \d.*\nsaved to first; report: first.report\.html\nmeasured on 8 rows alone: train --folds 5 .*\ntry it: .*\nlabel a table: .*--run first --in new\.csv --out new-labelled\.csv\n$/,
   );
   assert.ok(stdout.split("\n").length <= 30, stdout);
   assert.match(
