@@ -67,6 +67,9 @@ async function openInput(input: string, model: string, { textColumn, encoding, s
   return openMeant(input, { textColumn, ...(await readTrainedTexts(model)), encoding, sheet });
 }
 
+/** What a file is read with, whatever its columns are. */
+const OF_FILES = ["encoding", "sheet"] as const;
+
 /** Opens a table in the encoding, and at the sheet, that it has beyond doubt, and says so. */
 async function openMeant(input: string, asked: TableOptions): Promise<Table> {
   try {
@@ -74,7 +77,7 @@ async function openMeant(input: string, asked: TableOptions): Promise<Table> {
   } catch (error) {
     if (!(error instanceof LowrankError)) throw error;
     const found = asProblem(error);
-    const isNew = Object.keys(found.settings).some((name) => asked[name as keyof TableOptions] === undefined);
+    const isNew = OF_FILES.some((name) => name in found.settings && asked[name] === undefined);
     if (!isNew || !isCertain(found)) throw error;
     printRead(found);
     return openMeant(input, { ...asked, ...found.settings });

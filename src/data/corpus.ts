@@ -156,7 +156,8 @@ export class Corpus {
     const pair: Pair | undefined = secondName === undefined ? undefined : [textName, secondName];
     if (isFirst) {
       this.pairColumns = pair;
-      if (chosen) this.chosen = { why: chosen, columns: { textColumn: textName, labelColumn: labelName } };
+      const textColumn = pair?.join() ?? textName;
+      if (chosen) this.chosen = { why: chosen, columns: { textColumn, labelColumn: labelName } };
     }
     if ((pair === undefined) === (this.pairColumns === undefined)) return;
     throw new DataError("wrong-text-count", `The first file has ${pair ? "single texts" : "pairs of texts"}`, {

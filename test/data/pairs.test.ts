@@ -199,4 +199,11 @@ test("a data set tells its columns; near-duplicates differ in neither text", asy
   assert.equal([data.origin.textColumn, data.stats.copies], ["question,answer", 1]);
   const alone = await load("a.jsonl", lines(all), { textColumn: "question" });
   assert.equal([alone.pairs, alone.origin.textColumn], [undefined, "question"]);
+  // A label that is chosen by its contents leaves both texts in the origin.
+  const named = lines(table.map(({ label, ...texts }) => ({ ...texts, fits: label })));
+  const { origin } = await loadDataset(
+    { file: bytesReader("a.jsonl", new TextEncoder().encode(named)) },
+    { fractions: [1, 0, 0] },
+  );
+  assert.equal([origin.textColumn, origin.labelColumn], ["premise,hypothesis", "fits"]);
 });

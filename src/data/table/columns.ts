@@ -104,7 +104,7 @@ export async function findKeys(sample: string[][], choice: LabelledChoice, file:
     throw new DataError("too-few-columns", "Text and label need two keys", {
       where: file,
       found: nameList(names),
-      hint: `for texts or chats that are learned to be written, use ${setting("objective", "lm")}`,
+      hint: `for texts that are learned to be written, use ${setting("objective", "lm")}; for chats ${setting("model", "smollm2-135m")} as well`,
     });
   const rows = sampleValues(sample, names);
   const guess = names.length === 2 ? likelyLabel(rows) : -1;
