@@ -124,20 +124,10 @@ const SEVERAL = `
 /** Files that a command refuses, and why is said. */
 const refused = (command, flags) =>
   [
-    ...["one-class", "numbers", "all-different", "single", "one-column", "fields", "quote", "latin-bad", "empty"].map(
-      (name) => `${name}.csv`,
-    ),
+    ...["one-class", "all-different", "single", "one-column", "fields", "quote", "empty"].map((name) => `${name}.csv`),
+    ...["page.pdf", "broken.jsonl", "no-text.jsonl", "unclosed.json", "null.jsonl", "broken.xlsx", "broken.parquet"],
     ...[
-      "page.pdf",
-      "broken.jsonl",
-      "no-text.jsonl",
-      "unclosed.json",
-      "null.jsonl",
-      "broken.xlsx",
-      "broken.parquet",
-      "sheets.xlsx",
-    ],
-    ...[
+      "numbers.csv --objective classification",
       "bad-score.csv --objective regression",
       "same-score.csv --objective regression",
       "broken.conll --objective tokens",
@@ -278,7 +268,12 @@ export const FURTHER = [
   ],
   ["decimal commas", `train bad-score.csv --objective regression --skip-faulty ${SMALL} --out runs/commas`],
   ["many classes", `train many.csv ${SMALL} --threshold none --out runs/many`],
-  ["a sheet of several", `train sheets.xlsx --sheet mails ${SMALL} --out runs/sheets`],
+  [
+    "what a file needs is taken, and said",
+    `train sheets.xlsx ${SMALL} --out runs/sheets`,
+    `train latin-bad.csv ${SMALL} --out runs/latin`,
+    `train numbers.csv ${SMALL} --out runs/numbers`,
+  ],
   ["a JSON array", `train array.json ${SMALL} --out runs/array`],
   [
     "sets of my own",
