@@ -271,7 +271,7 @@ export const FURTHER = [
   [
     "what a file needs is taken, and said",
     `train sheets.xlsx ${SMALL} --out runs/sheets`,
-    `train latin-bad.csv ${SMALL} --out runs/latin`,
+    `train latin-bad.csv ${SMALL} --out runs/latin-bad`,
     `train numbers.csv ${SMALL} --out runs/numbers`,
   ],
   ["a JSON array", `train array.json ${SMALL} --out runs/array`],
