@@ -542,33 +542,16 @@ test("labels that are not classes are refused, with their lines, as is a text co
   const bodies = (last: (i: number) => string) =>
     table("label,body,words", 30, (i) => `${turns(i)},${i * 7},${last(i)}`);
   const numbers = '"body" has only numbers & 0, 7, 14 & textColumn';
+  for (const [labels, code, words] of [
+    [[...two, "spma", ...two, "eggs"], "class-with-one-row", 'a.csv:42 & "spma" (line 42), "eggs" (line 83)'],
+    [[...two, '"ham, spam"'], "class-with-one-row", 'a message: objective "multi-label" and labelSeparator ","'],
+    [times(5, (i) => `c${i}`), "all-labels-different", 'in "label" & 5 labels in 5 rows: "c0" (line 2)'],
+    [times(60, (i) => `${i / 2}`), "label-column-is-numeric", score],
+    [times(400, (i) => `${3 * (i % 100)}`), "label-column-is-numeric", `100 different numbers & ${score}`],
+    [graded, "label-column-is-numeric", `5 different numbers & ${score}`],
+  ] as [string[], ErrorCode, string][])
+    await refuses([[{ file: labelled(labels) }, {}, code, words]]);
   await refuses([
-    [
-      { file: labelled([...two, "spma", ...two, "eggs"]) },
-      {},
-      "class-with-one-row",
-      'a.csv:42 & "spma" (line 42), "eggs" (line 83)',
-    ],
-    [
-      { file: labelled([...two, '"ham, spam"']) },
-      {},
-      "class-with-one-row",
-      'for several labels a message: objective "multi-label" and labelSeparator ","',
-    ],
-    [
-      { file: labelled(times(5, (i) => `c${i}`)) },
-      {},
-      "all-labels-different",
-      'All labels in "label" are different & 5 labels in 5 rows: "c0" (line 2)',
-    ],
-    [{ file: labelled(times(60, (i) => `${i / 2}`)) }, {}, "label-column-is-numeric", score],
-    [
-      { file: labelled(times(400, (i) => `${3 * (i % 100)}`)) },
-      {},
-      "label-column-is-numeric",
-      `100 different numbers & ${score}`,
-    ],
-    [{ file: labelled(graded) }, {}, "label-column-is-numeric", `5 different numbers & ${score}`],
     [{ rows: gradedRows }, {}, "label-column-is-numeric", "rows[0] & name the classes with labels"],
     [{ file: bodies((i) => `${i}.5`) }, {}, "text-column-is-numeric", numbers],
     [{ file: bodies((i) => `mail ${i}`) }, { textColumn: "body" }, "text-column-is-numeric", numbers],
