@@ -1,11 +1,10 @@
-/** Pairs of texts: their tokens at every length, tables to classify, errors of rows, duplicates. */
+/** Pairs of texts: their tokens at every length, errors of rows, duplicates. */
 import * as assert from "uvu/assert";
 import { Corpus, type ReadOptions } from "../../src/data/corpus.ts";
 import { Dataset } from "../../src/data/dataset.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { readSource } from "../../src/data/sets/source.ts";
-import { findTextName } from "../../src/data/table/text-columns.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
@@ -98,23 +97,6 @@ test("at every length the longer text is cut first, when read, in a padded batch
   }
 });
 
-test("a table to classify has the columns that the model needs", () => {
-  const both = { isPair: true, likelyText: "frage,antwort" };
-  for (const [names, choice, expected] of [
-    ["antwort frage text", both, ["frage", "antwort"]],
-    ["question answer", both, ["question", "answer"]],
-    ["x y", { ...both, text: "y,x" }, ["y", "x"]],
-    ["question answer", { isPair: false }, ["question", undefined]],
-    // PEFT's, which does not say.
-    ["x y", { text: "y,x" }, ["y", "x"]],
-  ] as const)
-    assert.equal(findTexts(names, choice), expected, names);
-});
-
-const findTexts = (names: string, choice: object) => {
-  const { textName, secondName } = findTextName(names.split(" "), -1, { text: undefined, ...choice }, "a.csv");
-  return [textName, secondName];
-};
 const load = (name: string, content: string | Uint8Array, options: DatasetOptions = {}) =>
   loadDataset({ file: fileOf(name, content) }, options);
 /** Files of one set. */
@@ -131,11 +113,7 @@ test("what is no pair, or half a pair, is refused by its column and file", async
   bytes[bytes.indexOf(63)] = 0xff;
   const [pairs, single] = ["question,answer,label\nq,a,x\nq,b,y\n", "text,label\nq,x\nq,y\n"];
   assert.is((await readBoth(pairs, pairs)).size, 4);
-  const both = { isPair: true };
   for (const [code, words, work] of [
-    ["column-not-recognized", ["two columns", "FIRST,SECOND"], () => findTexts("frage x", both)],
-    ["column-not-recognized", ["two columns"], () => findTexts("x y", { ...both, text: "x" })],
-    ["wrong-text-count", ["single texts"], () => findTexts("x y", { isPair: false, text: "x,y" })],
     ["no-such-key", ['"answer"', "a.jsonl:3"], () => load("a.jsonl", third({ question: "q", label: "x" }))],
     ["value-not-text", ['"answer"', "a.jsonl:3"], () => load("a.jsonl", third({ ...good, answer: null }))],
     ["invalid-text-encoding", ['"answer"', "a.csv:3"], () => load("a.csv", bytes)],

@@ -406,17 +406,3 @@ test("a file in place of texts is read from the column of the run's training; a 
     assert.match(refused.stderr, words);
   }
 });
-
-test("the column of the training is only a default", async () => {
-  for (const [content, column, textColumn] of [
-    ["text,body_text\na,b\n", "body_text"],
-    ["text,body_text\na,b\n", "text", "text"],
-    ["id,message\n1,b\n", "message"],
-    ["ham,see you at lunch\nspam,you have won a prize\nham,see you\n", "text"],
-  ] as const) {
-    writeFileSync(at("some.csv"), content);
-    const table = await openTable(at("some.csv"), { textColumn, likelyTextColumn: "Body text" });
-    await table.close();
-    assert.is(table.textColumn, column);
-  }
-});

@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { type ColumnChoice, findColumns, findKeys } from "../../../src/data/table/columns.ts";
 import { labelNotes } from "../../../src/data/table/labels.ts";
+import { findText, type TextChoice } from "../../../src/data/table/text-columns.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { nameList } from "../../../src/errors.ts";
 import { plain } from "../../../src/setting.ts";
@@ -235,6 +236,37 @@ test("keys of JSON lines: common names, otherwise by their values", async () => 
   const choice = { textColumn: "r,q", labelColumn: "y" };
   const { textName, secondName } = await findKeys([["q", "1", "r", "2", "y", "3"]], choice, "a.jsonl");
   assert.equal([textName, secondName], ["r", "q"]);
+});
+
+/** The column of the texts to classify, or both of a pair, with + between them. */
+async function foundTexts(sample: string[][], choice: Partial<TextChoice>): Promise<string> {
+  const { textName, secondName } = await findText(sample, { text: undefined, ...choice }, "a.csv");
+  return [textName, secondName ?? []].flat().join("+");
+}
+
+test("texts to classify: the training's column is a default; pairs where the model needs them", async () => {
+  const one = { likelyText: "Body text" };
+  const both = { isPair: true, likelyText: "frage,antwort" };
+  for (const [names, choice, expected] of [
+    ["text|body_text", one, "body_text"],
+    ["text|body_text", { ...one, text: "text" }, "text"],
+    ["id|message", one, "message"],
+    ["antwort|frage|text", both, "frage+antwort"],
+    ["question|answer", both, "question+answer"],
+    ["x|y", { ...both, text: "y,x" }, "y+x"],
+    ["question|answer", { isPair: false }, "question"],
+    // PEFT's, which does not say.
+    ["x|y", { text: "y,x" }, "y+x"],
+  ] as const)
+    assert.is(await foundTexts(named(...names.split("|")), choice), expected, names);
+  const bare = ["ham,see you at lunch", "spam,you have won a prize", "ham,see you"].map((row) => row.split(","));
+  assert.is(await foundTexts(bare, one), "text");
+  for (const [code, words, names, choice] of [
+    ["column-not-recognized", ["two columns", "FIRST,SECOND"], "frage|x", { isPair: true }],
+    ["column-not-recognized", ["two columns"], "x|y", { isPair: true, text: "x" }],
+    ["wrong-text-count", ["single texts"], "x|y", { isPair: false, text: "x,y" }],
+  ] as const)
+    await assertFails(code, words, () => foundTexts(named(...names.split("|")), choice));
 });
 
 test("notes about the labels: spelled in several ways, more than 20", () => {
