@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
+import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
 import languages from "../../data/datasets/languages.json" with { type: "json" };
 import description from "../../data/datasets/spam.json" with { type: "json" };
 import type { DatasetOptions, DatasetSpec } from "../../src/data/dataset-options.ts";
@@ -490,19 +491,16 @@ test("rows in memory are read with their labels as they are", async () => {
 
 test("a row in memory without a text or a label is named by its place, or skipped", async () => {
   const rows = times(10, (i) => ({ text: `mail ${i}`, label: turns(i) })) as object[];
-  const fourth = (bad: unknown) => ({ rows: [...rows.slice(0, 3), bad, ...rows] });
+  for (const [bad, code, words] of [
+    ["text", "row-not-json-object", '{ text: "...", label: "..." }'],
+    [{ label: "ham" }, "value-not-text", "text: a string\n & undefined"],
+    [{ text: ["a", "b"], label: "ham" }, "value-not-text", "all rows have single texts, or all have pairs"],
+    [{ text: "a" }, "row-without-label", "undefined"],
+    [{ text: "a", label: " " }, "row-without-label", "an empty string"],
+    [{ text: "a", label: ["ham"] }, "row-without-label", 'a list & objective "multi-label"'],
+  ] as [unknown, ErrorCode, string][])
+    await refuses([[{ rows: [...rows.slice(0, 3), bad, ...rows] }, {}, code, `rows[3] & ${words}`]]);
   await refuses([
-    [fourth("text"), {}, "row-not-json-object", 'rows[3] & { text: "...", label: "..." }'],
-    [fourth({ label: "ham" }), {}, "value-not-text", "rows[3] & text: a string\n & undefined"],
-    [
-      fourth({ text: ["a", "b"], label: "ham" }),
-      {},
-      "value-not-text",
-      "rows[3] & all rows have single texts, or all have pairs",
-    ],
-    [fourth({ text: "a" }), {}, "row-without-label", "rows[3] & undefined"],
-    [fourth({ text: "a", label: " " }), {}, "row-without-label", "rows[3] & an empty string"],
-    [fourth({ text: "a", label: ["ham"] }), {}, "row-without-label", 'rows[3] & a list & objective "multi-label"'],
     [{ rows: [{ label: "x" }] }, {}, "value-not-text", "rows[0] & array of two strings"],
     [{ rows: [{}] }, { skipFaulty: true }, "value-not-text", "rows[0]"],
     [{ rows: 8 }, {}, "invalid-argument", "rows: 8 & an array of rows"],
@@ -590,9 +588,12 @@ test("two concurrent loads use separate modules", async () => {
   assert.match(joinPair(a.train.text(0)), /^mail number \d+$/);
 });
 
-test("spam is the file that its description promises, with its parts", async () => {
-  const bytes = readFileSync(packagePath(`data/${description.file}`));
-  assert.is(createHash("sha256").update(bytes).digest("hex"), description.sha256);
+test("bundled data sets are the files that their descriptions promise", () => {
+  for (const { file, sha256 } of [description, languages, humanRights])
+    assert.is(createHash("sha256").update(readFileSync(packagePath(`data/${file}`))).digest("hex"), sha256, file); // biome-ignore format: short
+});
+
+test("spam has the rows and parts that its description promises", async () => {
   const data = await load({ name: "spam" }, { maxLength: 256 });
   const { labels, stats, source, test: tested, testParts } = data;
   assert.equal([...labels], ["ham", "spam"]);
@@ -616,8 +617,6 @@ test("spam is the file that its description promises, with its parts", async () 
 });
 
 test("languages: no article, sentence or near copy stands in two sets, and every class has as many rows", async () => {
-  const bytes = readFileSync(packagePath(`data/${languages.file}`));
-  assert.is(createHash("sha256").update(bytes).digest("hex"), languages.sha256);
   const data = await load({ name: "languages" });
   assert.equal([data.split, data.stats.leaks], ["ordered", { val: 0, test: 0 }]);
   const names = Object.keys(languages.labels);
