@@ -87,27 +87,20 @@ test("classify and generate refuse what is no run, no model of theirs, and inval
 });
 
 test("invalid rows are refused or skipped, long texts are truncated; both are counted and reported once", async () => {
-  const invalid = Buffer.concat([Buffer.from("ham,caf"), Buffer.from([0xe9]), Buffer.from(" bar\nspam,prize ")]);
-  const rows = Buffer.from(messages(20));
-  const long = `ham,${"word ".repeat(100)}\nspam,${"prize ".repeat(100)}\n`;
-  const odd = [rows, invalid, Buffer.from([0xff, 0x0a]), Buffer.from(long)];
-  write("odd.csv", Buffer.concat(odd));
   // More valid characters than invalid ones: damaged UTF-8.
-  write("damaged.csv", Buffer.concat([...odd, Buffer.from("ham,größer\nspam,über\n")]));
-  const out = join(folder, "odd");
-  const args = (name: string) => `${MODEL} ${name} --epochs 1 --threads 1 --mode last_layer --out`.split(" ");
+  const long = `ham,${"word ".repeat(100)}\nspam,${"prize ".repeat(100)}\nham,größer\nspam,über\n`;
+  const invalid = Buffer.from("ham,caf\xe9 bar\nspam,prize \xff\n", "latin1");
+  write("damaged.csv", Buffer.concat([Buffer.from(messages(20)), invalid, Buffer.from(long)]));
+  const args = `${MODEL} damaged.csv --epochs 1 --threads 1 --mode last_layer --out skipped`.split(" ");
   const before = filesIn(folder);
   const words = ["not UTF-8", "damaged.csv:42", "--encoding windows-1252"];
-  assertRefused(await runCommand("train", [...args("damaged.csv"), out], { cwd: folder }), before, 1, words);
-  const finished = await runCommand("train", [...args("damaged.csv"), out, "--skip-faulty"], { cwd: folder });
+  assertRefused(await runCommand("train", args, { cwd: folder }), before, 1, words);
+  const finished = await runCommand("train", [...args, "--skip-faulty"], { cwd: folder });
   assertCode(finished, 0);
-  const reported = (words: RegExp) => assert.is(finished.stdout.match(words)?.length, 1, String(words));
-  reported(/2 invalid rows were skipped/g);
-  reported(/damaged\.csv:42: The text is not UTF-8/g);
-  reported(/2 messages are longer than \d+ tokens and were truncated/g);
-  const json = await runCommand("train", [...args("odd.csv"), `${out}-json`, "--json"], { cwd: folder });
-  assert.match(json.stderr, "read with --encoding windows-1252: This file is not UTF-8, but likely windows-1252");
-  const { stats } = JSON.parse(json.stdout.split("\n")[0]!);
-  assert.is(stats.leftOut.rows, 0);
-  assert.is(stats.train.cut + stats.val.cut + stats.test.cut, 2);
+  for (const reported of [
+    /2 invalid rows were skipped/g,
+    /damaged\.csv:42: The text is not UTF-8/g,
+    /2 messages are longer than \d+ tokens and were truncated/g,
+  ])
+    assert.is(finished.stdout.match(reported)?.length, 1, String(reported));
 });

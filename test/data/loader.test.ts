@@ -1,15 +1,14 @@
-/** From rows to batches: balancing, shuffling, splitting, packing, padding, epochs and evaluation. */
+/** From rows to batches: balancing, shuffling, packing, padding, epochs and evaluation. */
 import * as assert from "uvu/assert";
-import { bytesReader, Corpus, type PackedBatch, type ReadOptions } from "../../src/data/corpus.ts";
+import { Corpus, type PackedBatch, type ReadOptions } from "../../src/data/corpus.ts";
 import { Dataset } from "../../src/data/dataset.ts";
 import { evaluationBatches, Loader, maxBatchTokens } from "../../src/data/loader.ts";
-import { splitDataset } from "../../src/data/sets/split.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { allTexts } from "../helpers/tiny.ts";
+import { allTexts, fileOf, jsonLines } from "../helpers/tiny.ts";
 
 const END_OF_TEXT = 50256;
 let module: DataModule;
@@ -19,9 +18,8 @@ async function buildDataset(
   rows: [label: string, text: string][],
   options: Partial<ReadOptions> = {},
 ): Promise<Dataset> {
-  const lines = rows.map(([label, text]) => JSON.stringify({ label, text })).join("\n");
   const corpus = new Corpus(module);
-  const file = bytesReader("a.jsonl", new TextEncoder().encode(lines));
+  const file = fileOf("a.jsonl", jsonLines(rows.map(([label, text]) => ({ label, text }))));
   const read = { labelsAre: "class" as const, maxLength: 1024, chunkBytes: 100, ...options };
   return new Dataset(corpus, await corpus.read(file, read));
 }
@@ -127,25 +125,6 @@ test("shuffle is the seed's Fisher and Yates, the same as in TypeScript", async 
   }
   const stream = new Rng(new Rng(7).next() + 3);
   assert.equal(Array.from(dataset.order(7, 3)), Array.from(stream.shuffle(dataset.positions())));
-});
-
-test("split parts are disjoint, complete and of the paper's sizes", async () => {
-  // The SMS collection after balancing: 0.1 * 1494 must not lose a row to rounding, nor 0.7 * 10 below.
-  for (const sizes of [
-    [1045, 149, 300],
-    [7, 1, 2],
-  ]) {
-    const dataset = await numbered(sizes.reduce((a, b) => a + b));
-    const parts = splitDataset(dataset.shuffle(2), "ordered", [0.7, 0.1, 0.2], 1);
-    assert.equal(
-      parts.map(({ size }) => size),
-      sizes,
-    );
-    assert.equal(parts.flatMap(allTexts).sort(), allTexts(dataset).sort());
-  }
-  const ten = await numbered(10);
-  await assertFails("invalid-split", () => splitDataset(ten, "ordered", [0.5, 0.2], 1));
-  await assertFails("too-few-rows", () => splitDataset(ten, "ordered", [0.05, 0.95], 1));
 });
 
 test("loader: every row once an epoch, other orders in other epochs, the same again from the seed", async () => {

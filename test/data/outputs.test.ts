@@ -1,6 +1,5 @@
 /** Labels that are not classes: scores, and any number of labels a message. */
 import * as assert from "uvu/assert";
-import { bytesReader } from "../../src/data/corpus.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
@@ -14,8 +13,9 @@ import { dataBlocks } from "../../src/views/data.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
+import { fileOf, jsonLines, setsOf } from "../helpers/tiny.ts";
 
-const file = (content: string, name = "a.csv") => bytesReader(name, new TextEncoder().encode(content));
+const file = (content: string, name = "a.csv") => fileOf(name, content);
 const SCORES = { objective: "regression" } as const;
 const LABELS = { objective: "multi-label" } as const;
 
@@ -31,8 +31,7 @@ test("scores: one output, split at random, each batch with its values; the diges
   const data = await loadDataset({ file: rows(scores) }, SCORES);
   assert.equal([data.objective, data.labels, data.split], ["regression", ["score"], "random"]);
   const found: number[] = [];
-  for (const set of [data.train, data.val, data.test])
-    for (const row of set.positions()) found[set.place(row)] = set.values(row)[0]!;
+  for (const set of setsOf(data)) for (const row of set.positions()) found[set.place(row)] = set.values(row)[0]!;
   assert.equal(
     found,
     scores.map((score) => Math.fround(Number(score))),
@@ -48,12 +47,6 @@ test("scores: one output, split at random, each batch with its values; the diges
     digestData(await loadDataset({ file: rows([first, ...scores.slice(1)]) }, SCORES));
   assert.is(await digest("3.0"), await digest(3));
   assert.is.not(await digest(4), await digest(3));
-});
-
-test("scores of files that are split already, each with scores of its own", async () => {
-  const data = await loadDataset({ train: rows([1, 2]), val: rows([0.5]), test: rows([9, 2, -4]) }, SCORES);
-  const scores = (set: typeof data.train) => Array.from({ length: set.size }, (_, row) => set.values(row)[0]);
-  assert.equal([scores(data.train), scores(data.val), scores(data.test)], [[1, 2], [0.5], [9, 2, -4]]);
 });
 
 test("a label that is no number is reported with its line; so are scores that are all equal", async () => {
@@ -78,9 +71,9 @@ test("a label that is no number is reported with its line; so are scores that ar
 
 /** The scores of all rows, in the order of the file. */
 async function readScores(one: ReturnType<typeof file>, options: DatasetOptions = {}) {
-  const { train, val, test, stats } = await loadDataset({ file: one }, { ...SCORES, split: "ordered", ...options });
-  const scores = [train, val, test].flatMap((set) => Array.from(set.positions(), (row) => set.values(row)[0]!));
-  return { scores, leftOut: stats.leftOut };
+  const data = await loadDataset({ file: one }, { ...SCORES, split: "ordered", ...options });
+  const scores = setsOf(data).flatMap((set) => Array.from(set.positions(), (row) => set.values(row)[0]!));
+  return { scores, leftOut: data.stats.leftOut };
 }
 
 const quoted = (labels: readonly string[]) => labels.map((label) => `"${label}"`);
@@ -100,7 +93,8 @@ test("decimal commas are read where no score has a point, in all files as in the
     assert.equal((await readScores(one)).scores, expected);
   // The training set's sign holds: of the others a comma with three digits is no thousands, a point is a fault.
   const sets = (val: string) => ({ train: rows(quoted(["3,5", "4"])), val: rows(quoted([val])), test: rows([2]) });
-  assert.is((await loadDataset(sets("1,234"), SCORES)).val.values(0)[0], Math.fround(1.234));
+  const given = setsOf(await loadDataset(sets("1,234"), SCORES));
+  assert.equal(given.map((set) => set.values(0)[0]), [3.5, Math.fround(1.234), 2]); // biome-ignore format: short
   const words = ["a.csv:2", "a comma before decimals", "2.5"];
   await assertFails("score-not-a-number", words, () => loadDataset(sets("2.5"), SCORES));
 });
@@ -117,9 +111,7 @@ test("several labels a message: sorted names, white space dropped, none in an em
   const labels = ["b|a", "a", "", " c | a ", "b", "a|b", "", "c", "a", "b"];
   const data = await loadDataset({ file: rows(labels) }, { ...LABELS, split: "ordered" });
   assert.equal(data.labels, ["a", "b", "c"]);
-  const found = [data.train, data.val, data.test].flatMap((set) =>
-    Array.from({ length: set.size }, (_, row) => [...set.values(row)].join("")),
-  );
+  const found = setsOf(data).flatMap((set) => Array.from(set.positions(), (row) => set.values(row).join("")));
   assert.equal(found, ["110", "100", "000", "101", "010", "110", "000", "001", "100", "010"]);
   assert.equal(
     [data.stats.classesRead, data.stats.test.classes],
@@ -151,7 +143,7 @@ test("several labels with a column each: 0 and 1, in CSV and JSON, in the order 
     ["nothing", 0, "false", "x"],
   ] as const;
   const csv = `text,"a, b",c,n,d\n${cells.map(([text, a, c, d]) => `"${text}",${a},${c},7,${d}`).join("\n")}\n`;
-  const json = cells.map(([text, a, c, d]) => JSON.stringify({ d, c, more: { text, a } })).join("\n");
+  const json = jsonLines(cells.map(([text, a, c, d]) => ({ d, c, more: { text, a } })));
   for (const [content, name, labelColumn, textColumn, expected] of [
     [csv, "a.csv", "c,d", "text", "00 11 10 01"],
     [json, "a.jsonl", "d,c", "more.text", "00 11 01 10"],

@@ -1,12 +1,10 @@
-/** Pairs of texts: their columns, their tokens in every format and at every length, errors of rows, duplicates. */
+/** Pairs of texts: their tokens at every length, errors of rows, duplicates. */
 import * as assert from "uvu/assert";
-import { bytesReader, Corpus, type ReadOptions } from "../../src/data/corpus.ts";
+import { Corpus, type ReadOptions } from "../../src/data/corpus.ts";
 import { Dataset } from "../../src/data/dataset.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { readSource } from "../../src/data/sets/source.ts";
-import { findColumns, findKeys } from "../../src/data/table/columns.ts";
-import { findTextName } from "../../src/data/table/text-columns.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
@@ -15,6 +13,7 @@ import type { Pair } from "../../src/pair.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
+import { fileOf, jsonLines } from "../helpers/tiny.ts";
 
 const END = 50256;
 let module: DataModule;
@@ -53,22 +52,16 @@ const PAIRS: readonly Pair[] = [
   ['a "quoted", comma', "tab-free <|endoftext|> text"],
 ];
 const table = PAIRS.map(([premise, hypothesis], i) => ({ premise, label: "ab"[i % 2]!, hypothesis }));
-const rows = [["premise", "label", "hypothesis"], ...table.map((row) => Object.values(row))];
-const separated = rows.map((row) => `${row.map((field) => `"${field.replaceAll('"', '""')}"`).join()}\n`).join("");
-const lines = (objects: readonly object[]) => objects.map((row) => JSON.stringify(row)).join("\n");
 const FILES: Record<string, string> = {
-  "a.csv": separated,
-  "nested.jsonl": lines(table.map(({ label, ...row }) => ({ label, pair: row, other: 1 }))),
+  "a.jsonl": jsonLines(table),
+  "nested.jsonl": jsonLines(table.map(({ label, ...row }) => ({ label, pair: row, other: 1 }))),
 };
-
-const file = (name: string, content: string | Uint8Array) =>
-  bytesReader(name, typeof content === "string" ? new TextEncoder().encode(content) : content);
 
 async function readFile(name: string, options: Partial<ReadOptions> = {}): Promise<Dataset> {
   const corpus = new Corpus(module);
   const nested = name === "nested.jsonl" ? { textColumn: "pair.premise,pair.hypothesis" } : {};
   const read = { labelsAre: "class" as const, maxLength: 1024, chunkBytes: 7, ...nested, ...options };
-  return new Dataset(corpus, await corpus.read(file(name, FILES[name]!), read));
+  return new Dataset(corpus, await corpus.read(fileOf(name, FILES[name]!), read));
 }
 
 /** The ids of each row, without padding. */
@@ -77,7 +70,7 @@ const sequences = (set: Dataset) => {
   return Array.from(lengths, (length, i) => [...ids.subarray(starts[i], starts[i]! + length)]);
 };
 
-test("in columns and in nested objects the ids are those of the first text, the end of a text, those of the second", async () => {
+test("in keys and in nested objects the ids are those of the first text, the end of a text, those of the second", async () => {
   for (const name of Object.keys(FILES)) {
     const set = await readFile(name);
     assert.equal(sequences(set), PAIRS.map((pair) => reference(pair, 1024)), name); // biome-ignore format: short
@@ -90,7 +83,7 @@ test("at every length the longer text is cut first, when read, in a padded batch
   const rng = new Rng(5);
   const words = () => " word".repeat(rng.below(9));
   const pairs = [...PAIRS, ...Array.from({ length: 60 }, (): Pair => [words(), words()])];
-  FILES["words.jsonl"] = lines(pairs.map(([premise, hypothesis], i) => ({ premise, hypothesis, label: i % 2 })));
+  FILES["words.jsonl"] = jsonLines(pairs.map(([premise, hypothesis], i) => ({ premise, hypothesis, label: i % 2 })));
   for (let maxLength = 1; maxLength <= 20; maxLength++) {
     const expected = pairs.map((pair) => reference(pair, maxLength));
     const cut = await readFile("words.jsonl", { maxLength });
@@ -104,76 +97,23 @@ test("at every length the longer text is cut first, when read, in a padded batch
   }
 });
 
-/** The columns of the texts, - where there is no second one, and of the label; all separated by |. */
-const columnsOf = async (header: string, choice = {}) => {
-  const names = header.split("|");
-  const sample = [names, names.map((_, i) => `value ${i}`)];
-  const { textName, secondName, labelName } = await findColumns(sample, choice, "a.csv");
-  return [textName, secondName ?? "-", labelName].join("|");
-};
-const choose = (textColumn: string) => columnsOf("q|a, b|y", { textColumn, labelColumn: "y" });
-
-test("columns: by the hub's names, in their order, or two names with a comma, which a name may have", async () => {
-  for (const [header, expected, choice] of [
-    ["label|hypothesis|premise", "premise|hypothesis|label"],
-    ["Sentence1|sentence2|label|idx", "Sentence1|sentence2|label"],
-    ["text_a|text_b|label", "text_a|text_b|label"],
-    ["question|answer|text|label", "text|-|label", { textColumn: "text" }],
-    ["question|answer|label", "question|-|label", { textColumn: "question" }],
-    ["question|answer", "question|-|answer"],
-    ["question|answer|x", "question|-|answer", { labelColumn: "answer" }],
-    // Three of them are no pair.
-    ["question|answer|premise|label", "question|-|label"],
-  ] as const)
-    assert.is(await columnsOf(header, choice), expected);
-  for (const [asked, expected] of Object.entries({ "q, a, b": "q|a, b|y", "a, b,q": "a, b|q|y", "a, b": "a, b|-|y" }))
-    assert.is(await choose(asked), expected);
-  const choice = { textColumn: "r,q", labelColumn: "y" };
-  const { textName, secondName } = await findKeys([["q", "1", "r", "2", "y", "3"]], choice, "a.jsonl");
-  assert.equal([textName, secondName], ["r", "q"]);
-});
-
-test("a table to classify has the columns that the model needs", () => {
-  const both = { isPair: true, likelyText: "frage,antwort" };
-  for (const [names, choice, expected] of [
-    ["antwort frage text", both, ["frage", "antwort"]],
-    ["question answer", both, ["question", "answer"]],
-    ["x y", { ...both, text: "y,x" }, ["y", "x"]],
-    ["question answer", { isPair: false }, ["question", undefined]],
-    // PEFT's, which does not say.
-    ["x y", { text: "y,x" }, ["y", "x"]],
-  ] as const)
-    assert.equal(findTexts(names, choice), expected, names);
-});
-
-const findTexts = (names: string, choice: object) => {
-  const { textName, secondName } = findTextName(names.split(" "), -1, { text: undefined, ...choice }, "a.csv");
-  return [textName, secondName];
-};
 const load = (name: string, content: string | Uint8Array, options: DatasetOptions = {}) =>
-  loadDataset({ file: file(name, content) }, options);
+  loadDataset({ file: fileOf(name, content) }, options);
 /** Files of one set. */
 const readBoth = (first: string, second: string) =>
-  readSource(new Corpus(module), [file("first.csv", first), file("second.csv", second)], {
+  readSource(new Corpus(module), [fileOf("first.csv", first), fileOf("second.csv", second)], {
     ...{ labelsAre: "class", maxLength: 9, chunkBytes: 99 },
   });
 
 test("what is no pair, or half a pair, is refused by its column and file", async () => {
   const good = { question: "q", answer: "a", label: "x" };
-  const third = (bad: object) => lines([good, { ...good, label: "y" }, bad]);
+  const third = (bad: object) => jsonLines([good, { ...good, label: "y" }, bad]);
   // More valid characters than invalid ones: one row is wrong, not the encoding of the file.
   const bytes = new TextEncoder().encode("question,answer,label\né,é,x\nq,?,y\n");
   bytes[bytes.indexOf(63)] = 0xff;
   const [pairs, single] = ["question,answer,label\nq,a,x\nq,b,y\n", "text,label\nq,x\nq,y\n"];
   assert.is((await readBoth(pairs, pairs)).size, 4);
-  const both = { isPair: true };
   for (const [code, words, work] of [
-    ["same-column", ["both texts"], () => choose("q,q")],
-    ["same-column", ["Text and label"], () => choose("q,y")],
-    ["no-such-column", ['"questoin"'], () => choose("questoin,q")],
-    ["column-not-recognized", ["two columns", "FIRST,SECOND"], () => findTexts("frage x", both)],
-    ["column-not-recognized", ["two columns"], () => findTexts("x y", { ...both, text: "x" })],
-    ["wrong-text-count", ["single texts"], () => findTexts("x y", { isPair: false, text: "x,y" })],
     ["no-such-key", ['"answer"', "a.jsonl:3"], () => load("a.jsonl", third({ question: "q", label: "x" }))],
     ["value-not-text", ['"answer"', "a.jsonl:3"], () => load("a.jsonl", third({ ...good, answer: null }))],
     ["invalid-text-encoding", ['"answer"', "a.csv:3"], () => load("a.csv", bytes)],
@@ -182,7 +122,7 @@ test("what is no pair, or half a pair, is refused by its column and file", async
     [
       "value-not-text",
       ['"question,answer"'],
-      () => loadTexts({ file: file("a.jsonl", lines([good])) }, { textColumn: "question,answer" }),
+      () => loadTexts({ file: fileOf("a.jsonl", jsonLines([good])) }, { textColumn: "question,answer" }),
     ],
   ] as [ErrorCode, string[], () => unknown][])
     await assertFails(code, words, work);
@@ -194,10 +134,10 @@ test("a data set tells its columns; near-duplicates differ in neither text", asy
     ["Question X!", "the same answer 1"],
     ["question x", "the same  answer, 2"],
   ].map(([question, answer], i) => ({ question, answer, label: "ab"[i % 2] }));
-  const data = await load("a.jsonl", lines(all), { dedupe: true });
+  const data = await load("a.jsonl", jsonLines(all), { dedupe: true });
   assert.equal(data.pairs, { columns: ["question", "answer"] });
   assert.equal([data.origin.textColumn, data.stats.copies], ["question,answer", 1]);
-  const alone = await load("a.jsonl", lines(all), { textColumn: "question" });
+  const alone = await load("a.jsonl", jsonLines(all), { textColumn: "question" });
   assert.equal([alone.pairs, alone.origin.textColumn], [undefined, "question"]);
   // A label that is chosen by its contents leaves both texts in the origin.
   const named = lines(table.map(({ label, ...texts }) => ({ ...texts, fits: label })));

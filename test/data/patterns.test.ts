@@ -1,6 +1,5 @@
 /** The tokenizers of SmolLM2, Llama 3 and Qwen2: their splitting patterns, whole words, NFC, a token before a text. */
 import * as assert from "uvu/assert";
-import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import type { Tokenizer } from "../../src/data/tokenizer.ts";
 import { Rng } from "../../src/rng.ts";
@@ -114,10 +113,9 @@ for (const name of Object.keys(GOLDEN))
     const model = vocabularyModel(await readPattern(name));
     const { begin, end } = model.vocabulary;
     const own = GOLDEN[name]!.cases.filter(([text]) => !/[\r\n]/.test(text));
-    const rows = own.map(([text], i) => JSON.stringify({ text, label: i % 2 ? "a" : "b" }));
-    const file = bytesReader("rows.jsonl", utf8.encode(rows.join("\n")));
+    const rows = own.map(([text], i) => ({ text, label: i % 2 ? "a" : "b" }));
     for (const maxLength of [1, 2, 5, 1000]) {
-      const { train } = await loadDataset({ file }, { model, padding: "none", maxLength });
+      const { train } = await loadDataset({ rows }, { model, padding: "none", maxLength });
       const { ids, starts, positions } = train.batch(train.positions());
       positions.forEach((row, i) => {
         const [text, full] = own[train.place(row)]!;
@@ -136,15 +134,12 @@ for (const name of Object.keys(GOLDEN))
 test("the rows of pairs begin with the token before a text, and are cut to any length", async () => {
   const model = vocabularyModel(await readPattern("llama-bpe", { added_tokens: [] }));
   const begin = FAST.model.vocab["<|endoftext|>"];
-  const [first, second] = ["die Würde des Menschen", "ist unantastbar"];
-  const rows = Array.from({ length: 10 }, (_, i) =>
-    JSON.stringify({ premise: first, hypothesis: second, label: i % 2 }),
-  );
-  const file = bytesReader("pairs.jsonl", utf8.encode(rows.join("\n")));
+  const [first, second] = ["die Würde des Menschen", "ist unantastbar"] as const;
+  const rows = Array.from({ length: 10 }, (_, i) => ({ text: [first, second] as const, label: i % 2 }));
   const tokenizer = await loadTokenizer(model.vocabulary);
   const [a, b] = [first, second].map((text) => tokenizer.encode(text, { addSpecialTokens: false }));
   for (const maxLength of [1, 2, 3, 1000]) {
-    const { train } = await loadDataset({ file }, { model, maxLength });
+    const { train } = await loadDataset({ rows }, { model, maxLength });
     const { ids, starts } = train.batch([0]);
     const all = [begin, ...a!, model.vocabulary.end.id, ...b!];
     if (maxLength === 1000) assertIds(ids.subarray(starts[0], starts[1]), all, "pair");

@@ -9,21 +9,16 @@ import { ReferenceTokenizer } from "../helpers/bpe-reference.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { randomText } from "../helpers/random-text.ts";
 import { testRounds } from "../helpers/rounds.ts";
+import { assertIds } from "../helpers/vocabulary.ts";
 
 let tokenizer: Tokenizer;
 let reference: ReferenceTokenizer;
 const utf8 = new TextEncoder();
 
-/** Fails with the text where ids differ; much quicker than comparing arrays with a report each time. */
-function assertIds(text: string, actual: ArrayLike<number>, expected: ArrayLike<number>): void {
-  const same = actual.length === expected.length && Array.prototype.every.call(actual, (id, i) => id === expected[i]);
-  if (!same) assert.equal(Array.from(actual), Array.from(expected), JSON.stringify(text.slice(0, 200)));
-}
-
 /** The ids of a text by `encode`, which must be those by the definition and decode to the text. */
 function checkAgainstReference(text: string): void {
   const ids = tokenizer.encode(text);
-  assertIds(text, ids, reference.encode(text));
+  assertIds(ids, reference.encode(text), text);
   assert.is(tokenizer.decode(ids), text.toWellFormed());
 }
 
@@ -49,9 +44,9 @@ test("the golden texts have tiktoken's ids, from strings and from bytes, and com
   const cases: { text: string; ids: number[] }[] = lines.split("\n").map((line) => JSON.parse(line));
   assert.is(cases.length, 456);
   for (const { text, ids } of cases) {
-    assertIds(text, tokenizer.encode(text), ids);
-    assertIds(text, tokenizer.encodeBytes(utf8.encode(text)), ids);
-    assertIds(text, reference.encode(text), ids);
+    assertIds(tokenizer.encode(text), ids, text);
+    assertIds(tokenizer.encodeBytes(utf8.encode(text)), ids, text);
+    assertIds(reference.encode(text), ids, text);
     assert.is(tokenizer.decode(ids), text);
     assert.equal(tokenizer.decodeBytes(ids), utf8.encode(text));
   }
@@ -80,7 +75,7 @@ for (const [declare, step, name] of [[test, 9, "every ninth"], [testAll, 1, "eve
       const text = Buffer.from(bytes).toString("utf8");
       if (!Buffer.from(text).equals(bytes)) continue; // a part of a character
       const ids = tokenizer.encodeBytes(bytes);
-      assertIds(text, ids, reference.encode(text));
+      assertIds(ids, reference.encode(text), text);
       if (ids.length === 1 && ids[0] === id) whole++;
     }
     assert.ok(whole > 49_000 / step, `${whole}`);
@@ -89,20 +84,19 @@ for (const [declare, step, name] of [[test, 9, "every ninth"], [testAll, 1, "eve
 test("<|endoftext|> is text by default and one id where it is allowed", () => {
   const text = "one<|endoftext|><|endoftext|> two<|endoftext|";
   const literal = [27, 91, 437, 1659, 5239, 91, 29];
-  assertIds("", tokenizer.encode("<|endoftext|>"), literal);
-  assertIds("", tokenizer.encode("<|endoftext|>", { allowSpecial: true }), [50256]);
-  assertIds(text, tokenizer.encode(text), reference.encode(text));
-  assertIds(text, tokenizer.encode(text, { allowSpecial: true }), [
-    ...reference.encode("one"),
-    50256,
-    50256,
-    ...reference.encode(" two<|endoftext|"),
-  ]);
+  assertIds(tokenizer.encode("<|endoftext|>"), literal, "");
+  assertIds(tokenizer.encode("<|endoftext|>", { allowSpecial: true }), [50256], "");
+  assertIds(tokenizer.encode(text), reference.encode(text), text);
+  assertIds(
+    tokenizer.encode(text, { allowSpecial: true }),
+    [...reference.encode("one"), 50256, 50256, ...reference.encode(" two<|endoftext|")],
+    text,
+  );
   assert.is(tokenizer.decode(tokenizer.encode(text, { allowSpecial: true })), text);
 });
 
 test("lone surrogates are U+FFFD and a byte order mark stays", () => {
-  assertIds("", tokenizer.encode("a\ud800b\udc00"), tokenizer.encode("a\ufffdb\ufffd"));
+  assertIds(tokenizer.encode("a\ud800b\udc00"), tokenizer.encode("a\ufffdb\ufffd"), "");
   assert.is(tokenizer.decode(tokenizer.encode("\ud83d")), "\ufffd");
   assert.is(tokenizer.decode(tokenizer.encode("\ufeffa")), "\ufeffa");
 });
@@ -170,13 +164,13 @@ test("texts longer than a chunk have the ids of their parts", () => {
     const expected = parts.flatMap((part) => Array.from(tokenizer.encode(part)));
     const text = parts.join("");
     assert.ok(utf8.encode(text).length > 2 * 262_144);
-    assertIds("parts", tokenizer.encode(text), expected);
-    assertIds("parts", tokenizer.encodeBytes(utf8.encode(text)), expected);
+    assertIds(tokenizer.encode(text), expected, "parts");
+    assertIds(tokenizer.encodeBytes(utf8.encode(text)), expected, "parts");
     assert.is(tokenizer.decode(expected), text);
   }
   const unbroken = "\u3000 ".repeat(200_000); // no place to cut
   assert.is(tokenizer.decode(tokenizer.encode(unbroken)), unbroken);
-  assertIds("unbroken", tokenizer.encode(unbroken), tokenizer.encodeBytes(utf8.encode(unbroken)));
+  assertIds(tokenizer.encode(unbroken), tokenizer.encodeBytes(utf8.encode(unbroken)), "unbroken");
 });
 
 test("bytes that are not UTF-8 are preserved", () => {
@@ -247,5 +241,5 @@ test("a batch has the ids of its texts", () => {
   assert.is(offsets.length, texts.length + 1);
   assert.is(offsets[texts.length], ids.length);
   for (const [i, text] of texts.entries())
-    assertIds(text, ids.subarray(offsets[i], offsets[i + 1]), tokenizer.encode(text));
+    assertIds(ids.subarray(offsets[i], offsets[i + 1]), tokenizer.encode(text), text);
 });

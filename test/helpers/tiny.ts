@@ -94,11 +94,24 @@ export function encoderModel(directory: string, name: string): string {
   return directory;
 }
 
+/** A file in memory. */
+export const fileOf = (name: string, content: string | Uint8Array) =>
+  bytesReader(name, typeof content === "string" ? new TextEncoder().encode(content) : content);
+
+/** Rows as JSON lines. */
+export const jsonLines = (rows: readonly unknown[]) => rows.map((row) => JSON.stringify(row)).join("\n");
+
 /** The rows of `content` as a data set. */
 export function tinyData(content: string | Uint8Array, options: DatasetOptions = {}): Promise<LoadedDataset> {
-  const file = bytesReader("messages.csv", typeof content === "string" ? new TextEncoder().encode(content) : content);
-  return loadDataset({ file }, { maxLength: TINY.n_positions, ...options });
+  return loadDataset({ file: fileOf("messages.csv", content) }, { maxLength: TINY.n_positions, ...options });
 }
+
+/** The training, the validation and the test set. */
+export const setsOf = <T>({ train, val, test }: Record<"train" | "val" | "test", T>): [T, T, T] => [train, val, test];
+
+/** How many rows each of them has. */
+export const sizesOf = (data: Record<"train" | "val" | "test", { size: number }>) =>
+  setsOf(data).map(({ size }) => size);
 
 /** The texts of a data set's rows. */
 export function allTexts(dataset: Dataset): string[] {

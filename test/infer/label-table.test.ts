@@ -243,21 +243,6 @@ test("several labels are in one column, their probabilities in a column each", a
   classifier.destroy();
 });
 
-test("of several labels the one is the most probable of those that are predicted, or none", async () => {
-  const labels = ["red", "green", "blue"];
-  for (const [thresholds, expected] of [
-    [[1, 0, 1], "green"],
-    [[0, 1, 1], "red"],
-    [[1, 1, 1], null],
-  ] as [number[], string | null][]) {
-    const classifier = await randomClassifier({ task: TASKS["multi-label"], labels, settings: { thresholds } });
-    const { label, labels: predicted, probability, probabilities } = (await classifier.classify("one"))[0]!;
-    assert.equal([label, predicted], [expected, expected === null ? [] : [expected]]);
-    assert.is(probability, expected === null ? null : probabilities[expected]);
-    classifier.destroy();
-  }
-});
-
 test("a table that changes while it is labelled is refused, and leaves no file", async () => {
   const before = `id,text\n${Array.from({ length: 40 }, (_, i) => `${i},see you at ${i} or so\n`).join("")}`;
   mkdirSync(at("live"));
@@ -343,7 +328,6 @@ test("what cannot be labelled is refused before any work", async () => {
     "in.csv": "id,message\n1,see you at lunch\n",
     "there.csv": "mine",
     "quote.csv": 'id,message\n1,a\n2,"see you',
-    "key.jsonl": '{"text":"a"}\n{"txt":"b"}\n',
     "columns.csv": "id,words,more\n1,a,b\n",
     "cut.parquet": PARQUET.subarray(0, 700),
     "types.parquet": readFileSync(packagePath("test/hub-datasets/types.parquet")),
@@ -362,7 +346,6 @@ test("what cannot be labelled is refused before any work", async () => {
     ["none.csv x.csv", "cannot-read-file", "no such file"],
     ["columns.csv x.csv", "column-not-recognized", "id, words, more", "textColumn"],
     ["quote.csv x.csv", "unclosed-quote", "quote.csv:3"],
-    ["key.jsonl x.jsonl", "no-such-key", 'no "text"', "key.jsonl:2"],
     ["cut.parquet x.csv", "invalid-parquet"],
     ["types.parquet x.csv", "column-without-text", '"image"', "bytes in tags, image, raw"],
   ] as [string, ErrorCode, ...string[]][]) {
@@ -421,19 +404,5 @@ test("a file in place of texts is read from the column of the run's training; a 
     const refused = await classify(line.split(" "));
     assertCode(refused, 2);
     assert.match(refused.stderr, words);
-  }
-});
-
-test("the column of the training is only a default", async () => {
-  for (const [content, column, textColumn] of [
-    ["text,body_text\na,b\n", "body_text"],
-    ["text,body_text\na,b\n", "text", "text"],
-    ["id,message\n1,b\n", "message"],
-    ["ham,see you at lunch\nspam,you have won a prize\nham,see you\n", "text"],
-  ] as const) {
-    writeFileSync(at("some.csv"), content);
-    const table = await openTable(at("some.csv"), { textColumn, likelyTextColumn: "Body text" });
-    await table.close();
-    assert.is(table.textColumn, column);
   }
 });

@@ -49,6 +49,9 @@ const text = (i: number) =>
   `a question on ${topic(i)} of the number ${String.fromCharCode(97 + (i % 26))}${i % 7} ${"please ".repeat(i % 5)}`;
 const lines = (count: number, line: (i: number) => string) =>
   Array.from({ length: count }, (_, i) => `${line(i)}\n`).join("");
+/** Sentences of four words with a tag each. */
+const tagged = (separator: string, tag: (i: number) => string) =>
+  lines(200, (i) => (i % 5 === 4 ? "" : `word${i % 9}${separator}${tag(i)}`));
 
 /** The settings that were found, without those that were given. */
 const found = ({ settings: { data: _, maxLength: _m, ...rest } }: { settings: RunSettings }) => rest;
@@ -67,21 +70,9 @@ test("each kind of file is read with the settings that it needs", async () => {
       `text,labels\n${lines(40, (i) => `${text(i)},"${topic(i)}, ${topic(i + 1)}"`)}`,
       { objective: "multi-label", labelSeparator: "," },
     ],
-    [
-      "e.conll",
-      lines(200, (i) => (i % 5 === 4 ? "" : `word${i % 9} ${i % 3 === 0 ? "B-X" : "O"}`)),
-      { objective: "tokens" },
-    ],
-    [
-      "f.tsv",
-      lines(200, (i) => (i % 5 === 4 ? "" : `word${i % 9}\t${i % 3 === 0 ? "B-X" : "O"}`)),
-      { objective: "tokens" },
-    ],
-    [
-      "pos.tsv",
-      lines(200, (i) => (i % 5 === 4 ? "" : `word${i % 9}\t${["NN", "VB"][i % 2]}`)),
-      { objective: "tokens" },
-    ],
+    ["e.conll", tagged(" ", (i) => (i % 3 ? "O" : "B-X")), { objective: "tokens" }],
+    ["f.tsv", tagged("\t", (i) => (i % 3 ? "O" : "B-X")), { objective: "tokens" }],
+    ["pos.tsv", tagged("\t", (i) => ["NN", "VB"][i % 2]!), { objective: "tokens" }],
     ["words.tsv", lines(200, (i) => `word${i % 9}\t${topic(i)}`), {}],
     [
       "g.jsonl",
@@ -140,7 +131,7 @@ test("columns are described with what each is read as", async () => {
 test("of tags it is said which entities they mean, and which of them seqeval reads differently", async () => {
   const checked = await check(
     "org.conll",
-    lines(100, (i) => (i % 5 === 4 ? "" : `word${i % 9} ${i % 3 === 0 ? "ORG" : "O"}`)),
+    tagged(" ", (i) => (i % 3 ? "O" : "ORG")),
   );
   const shown = renderBlocks(checkBlocks(checked, null), 200);
   assert.match(shown, /types of entities: ORG; seqeval, .* reads differently: ORG$/m);

@@ -4,7 +4,6 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { bytesReader } from "../../../src/data/corpus.ts";
 import type { DatasetOptions } from "../../../src/data/dataset-options.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { loadTexts } from "../../../src/data/text/texts.ts";
@@ -24,6 +23,7 @@ import {
   parquetCommit,
   useHub,
 } from "../../helpers/hub-server.ts";
+import { fileOf, setsOf, sizesOf } from "../../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const fixture = (path: string) => new Uint8Array(readFileSync(packagePath(`test/hub-datasets/${path}`)));
@@ -57,12 +57,6 @@ function publish(files: Record<string, string>, gated = false): void {
 
 const load = (name: string, options: DatasetOptions = {}) => loadDataset({ name }, { module, ...options });
 
-const sizes = ({ train, val, test }: Record<"train" | "val" | "test", { size: number }>) => [
-  train.size,
-  val.size,
-  test.size,
-];
-
 test("starts", async () => {
   module = await DataModule.load();
   cdn = await serve((request, response) => {
@@ -89,7 +83,7 @@ test("the documented data sets load with their splits and classes; the second ti
     setEnvironment({ HF_HUB_OFFLINE: undefined });
     const events: DownloadEvent[] = [];
     const first = await load(name, { onProgress: (event) => events.push(event) });
-    assert.equal(sizes(first), rows, name);
+    assert.equal(sizesOf(first), rows, name);
     assert.equal([...first.labels], labels);
     assert.match(first.source, words);
     assert.is(events.at(-1)!.status, "done");
@@ -120,7 +114,7 @@ test("the documented data sets load with their splits and classes; the second ti
   setEnvironment({ HF_HUB_OFFLINE: undefined });
   rmSync(join(snapshot, "plain_text/train/0000.parquet"));
   rmSync(join(place, "blobs", digest("sha256", IMDB("train"))));
-  assert.equal(sizes(await load(`stanfordnlp/imdb:plain_text@${parquetCommit("stanfordnlp/imdb")}`)), [54, 6, 20]);
+  assert.equal(sizesOf(await load(`stanfordnlp/imdb:plain_text@${parquetCommit("stanfordnlp/imdb")}`)), [54, 6, 20]);
   assert.equal(cdn.requests, [`GET ${TRAIN}`]);
   rmSync(place, { recursive: true });
   setEnvironment({ HF_HUB_OFFLINE: "1" });
@@ -162,7 +156,7 @@ test("several files of a split, other names of splits, and a test without answer
   start();
   publish({ "a/training/0000.parquet": "train", "a/training/0001.parquet": "test", "a/dev/0000.parquet": "test" });
   const two = await load(NAME);
-  assert.equal(sizes(two), [72, 8, 20]);
+  assert.equal(sizesOf(two), [72, 8, 20]);
   assert.match(two.source, `${NAME}:a of the Hugging Face hub: training, of which 8 rows`);
   assert.match(two.source, "and dev as the test set");
 
@@ -175,7 +169,7 @@ test("several files of a split, other names of splits, and a test without answer
 
   start();
   publish({ "x/train/0000.parquet": "train", "x/validation/0000.parquet": "test", "x/test/0000.parquet": "test" });
-  assert.equal(sizes(await load(NAME)), [60, 20, 20]);
+  assert.equal(sizesOf(await load(NAME)), [60, 20, 20]);
   await assertFails("already-split", () => load(NAME, { split: "random" }));
 });
 
@@ -271,7 +265,7 @@ test("Parquet of other types: lists, structures and bytes are no text or label; 
   const where = ["lists, structures or bytes in tags, image, raw"];
   const read = (file: string | Uint8Array, labelColumn?: string) =>
     loadDataset(
-      { file: typeof file === "string" ? file : bytesReader("x.parquet", file) },
+      { file: typeof file === "string" ? file : fileOf("x.parquet", file) },
       { module, ...(labelColumn ? { labelColumn } : {}) },
     );
   const bytes = fixture("types.parquet");
@@ -303,7 +297,7 @@ test("texts for a language model, in the same splits", async () => {
   start();
   const rows = async (name: string, options: object) => {
     const { stats, source, origin } = await loadTexts({ name }, { maxLength: 64, ...options });
-    return [[stats.train, stats.val, stats.test].map((one) => one.documents), source, origin.name] as const;
+    return [setsOf(stats).map((one) => one.documents), source, origin.name] as const;
   };
   const [imdb, source, origin] = await rows(IMDB_NAME, {});
   assert.equal(imdb, [54, 6, 20]);

@@ -18,6 +18,7 @@ import type { FileReader } from "../../../src/platform/reader.ts";
 import { assertFails, temporaryFolder } from "../../helpers/border.ts";
 import { test, testIf } from "../../helpers/harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "../../helpers/http.ts";
+import { setsOf } from "../../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -188,10 +189,8 @@ testIf(
   async () => {
     const [train, val, test] = ["train", "val", "test"].map((name) => `${shared}/${name}.csv`);
     const published = await loadDataset({ train: train!, val: val!, test: test! });
-    const setRows = ({ train, val, test }: LoadedDataset) =>
-      [train, val, test].map((set) =>
-        Array.from(set.positions(), (i) => [set.label(i), joinPair(set.text(i))] as const),
-      );
+    const setRows = (data: LoadedDataset) =>
+      setsOf(data).map((set) => Array.from(set.positions(), (i) => [set.label(i), joinPair(set.text(i))] as const));
     const rows = setRows(published);
 
     // A collection with the published messages where they are drawn from, and fillers elsewhere.

@@ -1,22 +1,23 @@
 /** Which columns are text and label: by requested names, by usual names, by their contents. */
 import * as assert from "uvu/assert";
-import { bytesReader } from "../../../src/data/corpus.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { type ColumnChoice, findColumns, findKeys } from "../../../src/data/table/columns.ts";
 import { labelNotes } from "../../../src/data/table/labels.ts";
+import { findText, type TextChoice } from "../../../src/data/table/text-columns.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { nameList } from "../../../src/errors.ts";
 import { plain } from "../../../src/setting.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
+import { fileOf } from "../../helpers/tiny.ts";
 
-/** Text and label, by their names, and whether there is a header. */
+/** Text (of a pair both, with + between them) and label, by their names, and whether there is a header. */
 async function found(sample: string[][], choice: ColumnChoice = {}): Promise<[string, string, boolean]> {
-  const { text, label, textName, labelName, header, width } = await findColumns(sample, choice, "a.csv");
+  const { text, label, textName, secondName, labelName, header, width } = await findColumns(sample, choice, "a.csv");
   assert.is(width, sample[0]!.length);
   if (header) assert.equal([sample[0]![text], sample[0]![label]], [textName, labelName]);
   else assert.equal([textName, labelName], ["text", "label"]);
-  return header ? [textName, labelName, header] : [`${text}`, `${label}`, header];
+  return header ? [[textName, secondName ?? []].flat().join("+"), labelName, header] : [`${text}`, `${label}`, header];
 }
 
 /** These columns, and a row that says nothing. */
@@ -47,9 +48,21 @@ const NAMED: (readonly [names: string, expected: string, choice?: ColumnChoice])
     [`id|${pair}|n`, pair],
     [pair.split("|").toReversed().join("||"), pair],
   ]),
+  // Pairs by the hub's names, in their order; three of them are none. Two names with a comma, which a name may have.
+  ["label|hypothesis|premise", "premise+hypothesis|label"],
+  ["Sentence1|sentence2|label|idx", "Sentence1+sentence2|label"],
+  ["text_a|text_b|label", "text_a+text_b|label"],
+  ["question|answer|text|label", "text|label", { textColumn: "text" }],
+  ["question|answer|label", "question|label", { textColumn: "question" }],
+  ["question|answer", "question|answer"],
+  ["question|answer|x", "question|answer", { labelColumn: "answer" }],
+  ["question|answer|premise|label", "question|label"],
+  ["q|a, b|y", "q+a, b|y", { textColumn: "q, a, b", labelColumn: "y" }],
+  ["q|a, b|y", "a, b+q|y", { textColumn: "a, b,q", labelColumn: "y" }],
+  ["q|a, b|y", "a, b|y", { textColumn: "a, b", labelColumn: "y" }],
 ];
 
-test("columns by their names: requested, the other one of two, common names", async () => {
+test("columns by their names: requested, the other one of two, common names, pairs", async () => {
   for (const [names, expected, choice] of NAMED)
     assert.equal(await found(named(...names.split("|")), choice), [...expected.split("|"), true], names);
 });
@@ -60,6 +73,9 @@ test("columns that leave it open are an error that lists those that may be meant
   const long = "l".repeat(65);
   for (const [code, words, sample, choice] of [
     ["same-column", ["give different columns"], "a|b|c", { textColumn: "a", labelColumn: "a" }],
+    ["same-column", ["both texts"], "q|a|y", { textColumn: "q,q", labelColumn: "y" }],
+    ["same-column", ["Text and label"], "q|a|y", { textColumn: "q,y", labelColumn: "y" }],
+    ["no-such-column", ['"questoin"'], "q|a|y", { textColumn: "questoin,q", labelColumn: "y" }],
     ["no-such-column", ['no column "tetx"', 'did you mean "text"'], "text|label", { textColumn: "tetx" }],
     ["ambiguous-column", several, "id|text|message|label"],
     ["ambiguous-column", ["may be the label: topic, class", "labelColumn"], "topic|text|class"],
@@ -197,7 +213,7 @@ test("a file that is sorted by its labels: rows from all of it say what its colu
     [Buffer.from(content), {}],
     [Buffer.from(content, "utf16le"), { encoding: "utf-16le" }],
   ] as const) {
-    const data = await loadDataset({ file: bytesReader("a.csv", new Uint8Array(bytes)) }, options);
+    const data = await loadDataset({ file: fileOf("a.csv", bytes) }, options);
     assert.equal([data.labels, data.origin.labelColumn], [["a", "b", "c"], "kind of it"]);
   }
 });
@@ -217,6 +233,40 @@ test("keys of JSON lines: common names, otherwise by their values", async () => 
   const byValues = 'text: column "b" (the other one), label: column "a" (fewer or shorter values)';
   assert.equal(await findKeys(sample, {}, "a.jsonl"), { textName: "b", labelName: "a", chosen: byValues });
   await assertFails("too-few-columns", () => findKeys([["a", "1"]], {}, "a.jsonl"));
+  const choice = { textColumn: "r,q", labelColumn: "y" };
+  const { textName, secondName } = await findKeys([["q", "1", "r", "2", "y", "3"]], choice, "a.jsonl");
+  assert.equal([textName, secondName], ["r", "q"]);
+});
+
+/** The column of the texts to classify, or both of a pair, with + between them. */
+async function foundTexts(sample: string[][], choice: Partial<TextChoice>): Promise<string> {
+  const { textName, secondName } = await findText(sample, { text: undefined, ...choice }, "a.csv");
+  return [textName, secondName ?? []].flat().join("+");
+}
+
+test("texts to classify: the training's column is a default; pairs where the model needs them", async () => {
+  const one = { likelyText: "Body text" };
+  const both = { isPair: true, likelyText: "frage,antwort" };
+  for (const [names, choice, expected] of [
+    ["text|body_text", one, "body_text"],
+    ["text|body_text", { ...one, text: "text" }, "text"],
+    ["id|message", one, "message"],
+    ["antwort|frage|text", both, "frage+antwort"],
+    ["question|answer", both, "question+answer"],
+    ["x|y", { ...both, text: "y,x" }, "y+x"],
+    ["question|answer", { isPair: false }, "question"],
+    // PEFT's, which does not say.
+    ["x|y", { text: "y,x" }, "y+x"],
+  ] as const)
+    assert.is(await foundTexts(named(...names.split("|")), choice), expected, names);
+  const bare = ["ham,see you at lunch", "spam,you have won a prize", "ham,see you"].map((row) => row.split(","));
+  assert.is(await foundTexts(bare, one), "text");
+  for (const [code, words, names, choice] of [
+    ["column-not-recognized", ["two columns", "FIRST,SECOND"], "frage|x", { isPair: true }],
+    ["column-not-recognized", ["two columns"], "x|y", { isPair: true, text: "x" }],
+    ["wrong-text-count", ["single texts"], "x|y", { isPair: false, text: "x,y" }],
+  ] as const)
+    await assertFails(code, words, () => foundTexts(named(...names.split("|")), choice));
 });
 
 test("notes about the labels: spelled in several ways, more than 20", () => {

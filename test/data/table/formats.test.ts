@@ -1,7 +1,6 @@
 /** What holds in every format of tables: the same rows are the same data, and the same faults have their own places. */
 import { parquetWriteBuffer } from "hyparquet-writer";
 import * as assert from "uvu/assert";
-import { bytesReader } from "../../../src/data/corpus.ts";
 import type { DatasetOptions, DatasetSpec } from "../../../src/data/dataset-options.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { digestData } from "../../../src/data/digest.ts";
@@ -11,14 +10,13 @@ import { csvField } from "../../../src/io/csv.ts";
 import { forgetFile, registerFile } from "../../../src/platform/files.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
+import { fileOf } from "../../helpers/tiny.ts";
 import { sheetData, sheetRow, workbook } from "../../helpers/workbook.ts";
 
 type Row = readonly (string | number | null)[];
 type Table = readonly [names: readonly string[], ...rows: Row[]];
 
-const file = (name: string, content: string | Uint8Array) => ({
-  file: bytesReader(name, typeof content === "string" ? new TextEncoder().encode(content) : content),
-});
+const file = (name: string, content: string | Uint8Array) => ({ file: fileOf(name, content) });
 const separated = (separator: string, table: Table) =>
   table.map((row) => `${row.map((cell) => csvField(cell, separator)).join(separator)}\r\n`).join("");
 const objects = ([names, ...rows]: Table) =>
@@ -106,30 +104,23 @@ test("a folder for each class has the data of a table that is sorted by them", a
   for (const [path] of paths) forgetFile(path);
 });
 
-const FILES = Object.keys(FORMATS).filter((format) => format !== "memory");
+const ALL = Object.keys(FORMATS);
+const FILES = ALL.filter((format) => format !== "memory");
 const HAVE_NULL = ["lines", "array", "parquet", "memory"];
 const [fifth, eleventh] = [4, 10];
-const changed = (at: number, row: Row): Table => [
-  ["text", "label"],
-  ...ROWS.map((one, i) => (i === at ? row : one.slice(0, 2))),
-];
+const changed = (at: number, row: Row) => CLASSES.with(at + 1, row) as unknown as Table;
+
+const scored: Table = [["text", "label"], ...ROWS.map(([text], i) => [text!, i === fifth ? "x" : `${i / 4}`])];
 
 for (const [code, table, words, row, formats, options] of [
-  ["row-without-label", changed(fifth, ["a text", ""]), [], fifth, Object.keys(FORMATS), {}],
+  ["row-without-label", changed(fifth, ["a text", ""]), [], fifth, ALL, {}],
   ["value-not-text", changed(eleventh, [null, "ham"]), ["text"], eleventh, HAVE_NULL, {}],
-  ["class-with-one-row", changed(fifth, ["a text", "other"]), ['"other"'], null, Object.keys(FORMATS), {}],
-  [
-    "only-one-class",
-    [["text", "label"], ...ROWS.slice(0, 9).map((one) => one.slice(0, 2))],
-    ["ham"],
-    null,
-    Object.keys(FORMATS),
-    {},
-  ],
+  ["class-with-one-row", changed(fifth, ["a text", "other"]), ['"other"'], fifth, ALL, {}],
+  ["only-one-class", CLASSES.slice(0, 10) as unknown as Table, ["ham"], null, ALL, {}],
   ["text-column-is-numeric", [["text", "label"], ...ROWS.map(([, b], i) => [i, b!])], ["0, 1"], null, FILES, {}],
   ["no-such-column", CLASSES, ['"texts"', 'did you mean "text"'], null, FILES, { textColumn: "texts" }],
-  ["no-rows", [["text", "label"]], [], null, Object.keys(FORMATS), {}],
-  ["score-not-a-number", changed(fifth, ["a text", "x"]), [], null, Object.keys(FORMATS), { objective: "regression" }],
+  ["no-rows", [["text", "label"]], [], null, ALL, {}],
+  ["score-not-a-number", scored, ["x"], fifth, ALL, { objective: "regression" }],
 ] as [ErrorCode, Table, string[], number | null, string[], DatasetOptions][])
   test(`${code}: in each format, with its place`, async () => {
     for (const format of formats) {

@@ -1,12 +1,12 @@
 /** Chats: what a template makes of messages, as transformers does, what is learned of them, and hostile templates. */
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { bytesReader } from "../../../src/data/corpus.ts";
 import { Chat, type Message } from "../../../src/data/text/chat.ts";
 import { loadTexts } from "../../../src/data/text/texts.ts";
 import { LIMITS } from "../../../src/io/limits.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test, testAll } from "../../helpers/harness.ts";
+import { fileOf, jsonLines } from "../../helpers/tiny.ts";
 import { assertIds, goldenVocabulary, loadTokenizer, readFiles, vocabularyModel } from "../../helpers/vocabulary.ts";
 
 interface Golden {
@@ -167,8 +167,7 @@ test("chats as data: answers are targets, a chat is in one set, and what is no c
   const chats = Array.from({ length: 30 }, (_, i) => ({
     messages: CONVERSATION.map((one) => ({ ...one, content: `${one.content} ${i}` })),
   }));
-  const file = (rows: unknown[]) =>
-    bytesReader("chats.jsonl", new TextEncoder().encode(rows.map((row) => JSON.stringify(row)).join("\n")));
+  const file = (rows: unknown[]) => fileOf("chats.jsonl", jsonLines(rows));
   const options = { model, maxLength: 4000 };
   const { train, val, test: held, stats, chat } = await loadTexts({ file: file(chats) }, options);
   assert.ok(chat);

@@ -1,6 +1,5 @@
 /** Sentences with a tag for each word: files, what is refused, and how words become tokens. */
 import * as assert from "uvu/assert";
-import { bytesReader } from "../../../src/data/corpus.ts";
 import { digestData } from "../../../src/data/digest.ts";
 import { describeCopies } from "../../../src/data/problems.ts";
 import { loadTagged, type TaggedOptions } from "../../../src/data/text/tagged.ts";
@@ -9,9 +8,7 @@ import { Tokenizer } from "../../../src/data/tokenizer.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
-import { spelled } from "../../helpers/tiny.ts";
-
-const file = (name: string, text: string) => bytesReader(name, new TextEncoder().encode(text));
+import { fileOf, jsonLines, setsOf, sizesOf, spelled } from "../../helpers/tiny.ts";
 
 const CONLL = `-DOCSTART- -X- O O
 
@@ -26,8 +23,8 @@ Rain NN O
 
 /** The same sentences as every set. */
 const load = (name: string, text: string, options: TaggedOptions = {}) => {
-  const [train, val, test] = [name, name, name].map((one) => file(one, text));
-  return loadTagged({ train: train!, val: val!, test: test! }, options);
+  const file = fileOf(name, text);
+  return loadTagged({ train: file, val: file, test: file }, options);
 };
 
 test("a CoNLL file: words, tags and the targets of first tokens", async () => {
@@ -56,7 +53,7 @@ test("JSON lines and a JSON array give what the CoNLL file gives", async () => {
     { tokens: ["Rain"], ner_tags: ["O"] },
   ];
   const expected = await digestData(await load("a.conll", CONLL));
-  const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+  const lines = jsonLines(rows);
   assert.is(await digestData(await load("a.jsonl", lines)), expected);
   assert.is(await digestData(await load("a.json", JSON.stringify(rows))), expected);
   const renamed = lines.replaceAll("tokens", "w").replaceAll("ner_tags", "t");
@@ -86,20 +83,14 @@ test("entities that annotation tools mark in texts are words with tags of IOB2",
   ]) {
     const { train, labels } = await load("a.jsonl", JSON.stringify(row));
     assert.equal(train.words(0).slice(-5), ["John", "Smith", "lives", "in", "Unbelievabletown"]);
-    assert.equal(
-      train
-        .tags(0)
-        .slice(-5)
-        .map((tag) => labels[tag]),
-      ["B-PER", "I-PER", "O", "O", "B-LOC"],
-    );
+    assert.equal(train.tags(0).slice(-5).map((tag) => labels[tag]), ["B-PER", "I-PER", "O", "O", "B-LOC"]); // biome-ignore format: short
   }
 });
 
 test("rows in memory are sentences; named tags come first", async () => {
   const rows = Array.from({ length: 10 }, (_, i) => ({ words: ["a", `b${i}`], tags: ["O", i % 2 ? "B-X" : "B-A"] }));
   const data = await loadTagged({ rows }, { labels: ["O", "B-X", "B-Q"], seed: 3 });
-  assert.equal([data.train.size, data.val.size, data.test.size], [7, 1, 2]);
+  assert.equal(sizesOf(data), [7, 1, 2]);
   assert.equal(data.labels, ["O", "B-X", "B-Q", "B-A"]);
   assert.equal(data.train.words(0), rows[data.train.place(0)]!.words);
   assert.equal([data.origin, data.source], [{ labels: ["O", "B-X", "B-Q"], seed: 3, rows: 10 }, "rows in memory"]);
@@ -113,8 +104,8 @@ test("rows in memory are sentences; named tags come first", async () => {
   ] as [unknown, ErrorCode, string][])
     await assertFails(code, ["rows[1]", words], () => loadTagged({ rows: [rows[0], row] as never }));
   await assertFails("no-rows", ["rows in memory"], () => loadTagged({ rows: [] }));
-  const { train, val, test: last, stats } = await loadTagged({ rows }, { fractions: [1, 0, 0] });
-  assert.equal([train.size, val.size, last.size, stats.test.words], [10, 0, 0, 0]);
+  const whole = await loadTagged({ rows }, { fractions: [1, 0, 0] });
+  assert.equal([...sizesOf(whole), whole.stats.test.words], [10, 0, 0, 0]);
 });
 
 test("a sentence is cut between tokens; words behind the cut have no target", async () => {
@@ -128,9 +119,9 @@ test("a sentence is cut between tokens; words behind the cut have no target", as
 test("one file is shuffled by the seed and split 70/10/20", async () => {
   const text = Array.from({ length: 20 }, (_, i) => `word${i} ${i % 2 ? "A" : "B"}\n`).join("\n");
   const split = async (seed: number) => {
-    const { train, val, test } = await loadTagged({ file: file("a.txt", text) }, { seed });
-    assert.equal([train.size, val.size, test.size], [14, 2, 4]);
-    return [train, val, test].flatMap((set) => Array.from({ length: set.size }, (_, i) => set.text(i)));
+    const data = await loadTagged({ file: fileOf("a.txt", text) }, { seed });
+    assert.equal(sizesOf(data), [14, 2, 4]);
+    return setsOf(data).flatMap((set) => Array.from(set.positions(), (i) => set.text(i)));
   };
   const [first, again, other] = [await split(1), await split(1), await split(2)];
   assert.equal(first, again);
@@ -171,13 +162,10 @@ test("near-duplicates, and sentences of one group, are in one set, and it is sai
     [{ groupColumn: "customer" }, 6],
   ] as const) {
     const data = await loadTagged({ rows }, options);
-    const groups = [data.train, data.val, data.test].map(
-      (set) => new Set([...set.positions()].map((i) => Math.floor(((set.place(i) % 12) * size) / 12))),
-    );
-    assert.is(
-      groups.reduce((sum, group) => sum + group.size, 0),
-      size,
-    );
+    const groups = setsOf(data).flatMap((set) => [
+      ...new Set(Array.from(set.positions(), (i) => Math.floor(((set.place(i) % 12) * size) / 12))),
+    ]);
+    assert.is(groups.length, size);
     assert.is(String(describeCopies(data.stats)), "84 of 96 rows are near-duplicates of 12 texts: each is in one set with its copies"); // biome-ignore format: short
   }
   const ordered = await loadTagged({ rows }, { split: "ordered" });
