@@ -5,8 +5,7 @@ import { Dataset } from "../../src/data/dataset.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { readSource } from "../../src/data/sets/source.ts";
-import { findColumns, findKeys } from "../../src/data/table/columns.ts";
-import { findTextName } from "../../src/data/table/text-columns.ts";
+import { findColumns, sampleTable } from "../../src/data/table/columns.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
@@ -108,7 +107,7 @@ test("at every length the longer text is cut first, when read, in a padded batch
 const columnsOf = async (header: string, choice = {}) => {
   const names = header.split("|");
   const sample = [names, names.map((_, i) => `value ${i}`)];
-  const { textName, secondName, labelName } = await findColumns(sample, choice, "a.csv");
+  const { textName, secondName, labelName } = findColumns({ rows: sample }, choice, "a.csv");
   return [textName, secondName ?? "-", labelName].join("|");
 };
 const choose = (textColumn: string) => columnsOf("q|a, b|y", { textColumn, labelColumn: "y" });
@@ -129,25 +128,29 @@ test("columns: by the hub's names, in their order, or two names with a comma, wh
   for (const [asked, expected] of Object.entries({ "q, a, b": "q|a, b|y", "a, b,q": "a, b|q|y", "a, b": "a, b|-|y" }))
     assert.is(await choose(asked), expected);
   const choice = { textColumn: "r,q", labelColumn: "y" };
-  const { textName, secondName } = await findKeys([["q", "1", "r", "2", "y", "3"]], choice, "a.jsonl");
+  const { textName, secondName } = findColumns(sampleTable([["q", "1", "r", "2", "y", "3"]], true), choice, "a.jsonl");
   assert.equal([textName, secondName], ["r", "q"]);
 });
 
 test("a table to classify has the columns that the model needs", () => {
-  const both = { isPair: true, likelyText: "frage,antwort" };
+  const both = { isPair: true, likelyTextColumn: "frage,antwort" };
   for (const [names, choice, expected] of [
     ["antwort frage text", both, ["frage", "antwort"]],
     ["question answer", both, ["question", "answer"]],
-    ["x y", { ...both, text: "y,x" }, ["y", "x"]],
+    ["x y", { ...both, textColumn: "y,x" }, ["y", "x"]],
     ["question answer", { isPair: false }, ["question", undefined]],
     // PEFT's, which does not say.
-    ["x y", { text: "y,x" }, ["y", "x"]],
+    ["x y", { textColumn: "y,x" }, ["y", "x"]],
   ] as const)
     assert.equal(findTexts(names, choice), expected, names);
 });
 
 const findTexts = (names: string, choice: object) => {
-  const { textName, secondName } = findTextName(names.split(" "), -1, { text: undefined, ...choice }, "a.csv");
+  const { textName, secondName } = findColumns(
+    { names: names.split(" "), rows: [] },
+    { labelsAre: null, ...choice },
+    "a.csv",
+  );
   return [textName, secondName];
 };
 const load = (name: string, content: string | Uint8Array, options: DatasetOptions = {}) =>
@@ -172,8 +175,8 @@ test("what is no pair, or half a pair, is refused by its column and file", async
     ["same-column", ["Text and label"], () => choose("q,y")],
     ["no-such-column", ['"questoin"'], () => choose("questoin,q")],
     ["column-not-recognized", ["two columns", "FIRST,SECOND"], () => findTexts("frage x", both)],
-    ["column-not-recognized", ["two columns"], () => findTexts("x y", { ...both, text: "x" })],
-    ["wrong-text-count", ["single texts"], () => findTexts("x y", { isPair: false, text: "x,y" })],
+    ["column-not-recognized", ["two columns"], () => findTexts("x y", { ...both, textColumn: "x" })],
+    ["wrong-text-count", ["single texts"], () => findTexts("x y", { isPair: false, textColumn: "x,y" })],
     ["no-such-key", ['"answer"', "a.jsonl:3"], () => load("a.jsonl", third({ question: "q", label: "x" }))],
     ["value-not-text", ['"answer"', "a.jsonl:3"], () => load("a.jsonl", third({ ...good, answer: null }))],
     ["invalid-text-encoding", ['"answer"', "a.csv:3"], () => load("a.csv", bytes)],

@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../../src/data/corpus.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
-import { type ColumnChoice, findColumns, findKeys } from "../../../src/data/table/columns.ts";
+import { type ColumnChoice, findColumns, sampleTable } from "../../../src/data/table/columns.ts";
 import { labelNotes } from "../../../src/data/table/labels.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { nameList } from "../../../src/errors.ts";
@@ -12,7 +12,7 @@ import { test } from "../../helpers/harness.ts";
 
 /** Text and label, by their names, and whether there is a header. */
 async function found(sample: string[][], choice: ColumnChoice = {}): Promise<[string, string, boolean]> {
-  const { text, label, textName, labelName, header, width } = await findColumns(sample, choice, "a.csv");
+  const { text, label, textName, labelName, header, width } = findColumns({ rows: sample }, choice, "a.csv");
   assert.is(width, sample[0]!.length);
   if (header) assert.equal([sample[0]![text], sample[0]![label]], [textName, labelName]);
   else assert.equal([textName, labelName], ["text", "label"]);
@@ -146,7 +146,7 @@ const table = (...columns: string[]) => {
 
 test("columns by their contents, whatever their names, and why they are those", async () => {
   const chosen = async (columns: string) =>
-    plain((await findColumns(table(...columns.split("|")), {}, "a.csv")).chosen ?? "");
+    plain(findColumns({ rows: table(...columns.split("|")) }, {}, "a.csv").chosen ?? "");
   for (const [columns, expected] of [
     [
       "id:id|Libelle:short|Rubrique:five",
@@ -184,7 +184,7 @@ test("columns by their contents, whatever their names, and why they are those", 
   ] as const)
     assert.equal((await found(table(...columns.split("|")))).slice(0, 2), expected);
   const scored = table("id:id", "x:long", "y:two", "z:price");
-  assert.is((await findColumns(scored, { labelsAre: "score" }, "a.csv")).labelName, "z");
+  assert.is(findColumns({ rows: scored }, { labelsAre: "score" }, "a.csv").labelName, "z");
 });
 
 test("a file that is sorted by its labels: rows from all of it say what its columns have", async () => {
@@ -209,14 +209,18 @@ test("a question as the header of two columns: all labels repeat but its own", a
 });
 
 test("keys of JSON lines: common names, otherwise by their values", async () => {
-  assert.equal(await findKeys([["text", "a", "label", "b"]], {}, "a.jsonl"), { textName: "text", labelName: "label" });
+  const keys = (sample: string[][]) => {
+    const { textName, labelName, chosen } = findColumns(sampleTable(sample, true), {}, "a.jsonl");
+    return [textName, labelName, chosen];
+  };
+  assert.equal(keys([["text", "a", "label", "b"]]), ["text", "label", undefined]);
   const sample = [
     ["a", "ham", "b", "some words"],
     ["a", "ham", "b", "others"],
   ];
   const byValues = 'text: column "b" (the other one), label: column "a" (fewer or shorter values)';
-  assert.equal(await findKeys(sample, {}, "a.jsonl"), { textName: "b", labelName: "a", chosen: byValues });
-  await assertFails("too-few-columns", () => findKeys([["a", "1"]], {}, "a.jsonl"));
+  assert.equal(keys(sample), ["b", "a", byValues]);
+  await assertFails("too-few-columns", () => keys([["a", "1"]]));
 });
 
 test("notes about the labels: spelled in several ways, more than 20", () => {
