@@ -10,7 +10,7 @@ import { LIST_SEPARATOR } from "./places.ts";
 import { readSample, sampleOthers } from "./sample.ts";
 import { type CellRows, cellNames, writeCells } from "./table/cell-writer.ts";
 import { SAMPLE_ROWS } from "./table/cells.ts";
-import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./table/columns.ts";
+import { type ColumnChoice, type FoundNames, findColumns, refuseNumbers, sampleTable } from "./table/columns.ts";
 import { dataFormat, FORMATS } from "./table/dialect.ts";
 import { describeRowError, ROW_ERRORS, type RowError } from "./table/row-errors.ts";
 import type { DataModule } from "./wasm.ts";
@@ -267,26 +267,24 @@ export class Corpus {
     const others = places.filter((row) => !seen.has(keyOf(row)) && seen.add(keyOf(row)));
     const settings = [options.maxLength, learn, Number(options.skipFaulty ?? false)] as const;
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
-    if (dataFormat(file.name) === "jsonl") {
-      const names = await findKeys([...rows, ...others], options, file.name);
-      const values = rows.flatMap((row) => row.filter((_, i) => i % 2 === 1 && row[i - 1] === names.textName));
-      refuseNumbers(values, names.textName, file.name);
-      const { textName, labelName, secondName, labelNames = [labelName] } = names;
-      const more = labelNames.slice(1);
-      // The keys of further labels are behind those of three columns.
-      const second = secondName ?? (more.length > 0 ? textName : undefined);
-      nameKeys(this.module, [textName, labelNames[0]!, ...(second === undefined ? [] : [second]), ...more]);
-      this.joinLabels(more.map(() => 0));
-      wasm.read_settings(0, 0, 0, secondName === undefined ? -1 : 0, 0, ...settings);
-      return names;
+    const isJson = dataFormat(file.name) === "jsonl";
+    const alike = others.filter(({ length }) => isJson || length === rows[0]!.length);
+    const table = sampleTable([...rows, ...alike], isJson);
+    const columns = findColumns(table, options, file.name);
+    refuseNumbers(table.rows.slice(0, rows.length), columns, file.name);
+    const { textName, labelName, secondName, labelNames = [labelName] } = columns;
+    const { width, text, label, second, header, moreLabels } = columns;
+    if (!isJson) {
+      this.joinLabels(moreLabels);
+      wasm.read_settings(width, text, label, second, Number(header), ...settings);
+      return columns;
     }
-    const alike = others.filter(({ length }) => length === rows[0]!.length);
-    const columns = await findColumns([...rows, ...alike], options, file.name);
-    const values = rows.slice(Number(columns.header)).map((row) => row[columns.text] ?? "");
-    refuseNumbers(values, columns.textName, file.name);
-    const { width, text, label, second, header, moreLabels = [] } = columns;
-    this.joinLabels(moreLabels);
-    wasm.read_settings(width, text, label, second, Number(header), ...settings);
+    const more = labelNames.slice(1);
+    // The keys of further labels are behind those of three columns.
+    const third = secondName ?? (more.length > 0 ? textName : undefined);
+    nameKeys(this.module, [textName, labelNames[0]!, ...(third === undefined ? [] : [third]), ...more]);
+    this.joinLabels(more.map(() => 0));
+    wasm.read_settings(0, 0, 0, second < 0 ? -1 : 0, 0, ...settings);
     return columns;
   }
 

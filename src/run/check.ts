@@ -4,11 +4,11 @@ import { textContext } from "../config.ts";
 import type { DatasetOptions } from "../data/dataset-options.ts";
 import { asProblem, findProblems, type Problem, problem } from "../data/problems.ts";
 import { hasSettingOf } from "../data/settings.ts";
-import { type CheckedColumn, checkColumns, likeliestColumns, type TableSample } from "../data/table/checked-columns.ts";
+import { type CheckedColumn, checkColumns, likeliestColumns } from "../data/table/checked-columns.ts";
+import type { TableSample } from "../data/table/column-facts.ts";
 import { WRITTEN } from "../data/table/column-names.ts";
 import { isOnlyTable } from "../data/table/dialect.ts";
-import { looksTagged, recognizeLabels } from "../data/table/label-kinds.ts";
-import { settingsOfSeveral } from "../data/table/labels.ts";
+import { recognizeLabels, settingsOfSeveral } from "../data/table/labels.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
 import { isLabelled, type TrainingData } from "../data/training-data.ts";
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
@@ -164,18 +164,13 @@ function withColumns(found: Problem, table: TableSample | null, settings: RunSet
 /** What is to be learned of messages whose labels are no classes: scores, several labels, tags of words. */
 function otherTask(data: TrainingData): Problem | null {
   if (!isLabelled(data) || TRAINING[data.objective].labels !== "class") return null;
-  const rows = Object.entries(data.stats.classesRead);
-  const learn = (code: string, what: string, settings: Problem["settings"]) =>
-    problem(code, `the labels are ${what}`, { settings, isNeeded: true });
-  if (looksTagged(data.labels.map((label) => `word ${label}`).join("\n")))
-    return learn("tags", "tags of words", { objective: objectiveWith("tags") });
-  const { labelsAre, why, separator, decimalSign } = recognizeLabels(
-    rows.flatMap(([label, count]) => new Array<string>(count).fill(label)),
-  );
-  if (decimalSign) return learn("scores", `scores: ${why}`, { objective: objectiveWith(labelsAre) });
-  if (separator === undefined) return null;
-  const settings = settingsIn(settingsOfSeveral({ labels: [], separator }));
-  return learn("several-labels", `several in one: ${why}`, settings);
+  const { classesRead, combined } = data.stats;
+  const found = recognizeLabels(classesRead, combined);
+  if (!found) return null;
+  const { labelsAre, code, why } = found;
+  const settings =
+    labelsAre === "set" ? settingsIn(settingsOfSeveral(combined!)) : { objective: objectiveWith(labelsAre) };
+  return problem(code, `the labels are ${why}`, { settings, isNeeded: true });
 }
 
 /** Labels that are learned as classes, though their rows have the keys of texts that are written. */

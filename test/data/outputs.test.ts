@@ -4,8 +4,7 @@ import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
 import { findCombined } from "../../src/data/table/label-faults.ts";
-import { looksTagged, recognizeLabels } from "../../src/data/table/label-kinds.ts";
-import { settingsOfSeveral } from "../../src/data/table/labels.ts";
+import { recognizeLabels, settingsOfSeveral } from "../../src/data/table/labels.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { plain } from "../../src/setting.ts";
 import { TASKS } from "../../src/tasks/index.ts";
@@ -165,22 +164,24 @@ test("several labels with a column each: 0 and 1, in CSV and JSON, in the order 
     );
 });
 
-test("kinds of labels are recognised: scores, also with decimal commas, several in a cell, classes", () => {
-  for (const [cells, expected] of [
-    ["1,5;2;;3,25", { labelsAre: "score", decimalSign: "," }],
-    ["1.5;2;3.25", { labelsAre: "score" }],
-    [[...Array(21).keys()].join(";"), { labelsAre: "score" }],
-    ["1;2;3;1", { labelsAre: "class" }],
-    ["1.0;2.0;3.0;1.0", { labelsAre: "class" }],
-    ["a|b;a;b", { labelsAre: "set", separator: "|" }],
-    ["a, b;b, c;a;c;b", { labelsAre: "set", separator: "," }],
-    ["New York, NY;Boston;Paris", { labelsAre: "class" }],
+test("kinds of labels are recognised: scores, also with decimal commas, several in a cell, tags; others are classes", () => {
+  const recognize = (...labels: string[]) =>
+    recognizeLabels(Object.fromEntries(labels.map((label) => [label, 2])), findCombined(labels));
+  for (const [labels, expected, why = ""] of [
+    ["1,5;2;3,25", "score", "comma"],
+    ["1.5;2;3.25", "score", "point"],
+    ["1;2;3", null],
+    ["1.0;2.0;3.0", null],
+    ["a|b;a;b", "set", '"|" between several labels in 33'],
+    ["a, b;b, c;a;c;b", "set", '","'],
+    ["New York, NY;Boston;Paris", null],
+    ["B-LOC;O;I-LOC", "tags"],
+    ["O;yes", null],
   ] as const) {
-    const found = recognizeLabels(cells.split(";"));
-    assert.equal({ ...found, ...expected }, found, cells);
+    const found = recognize(...labels.split(";"));
+    assert.is(found?.labelsAre ?? null, expected, labels);
+    assert.ok((found?.why ?? "").includes(why), found?.why);
   }
-  assert.ok(looksTagged("-DOCSTART- -X- O\n\nParis NNP B-LOC\nis VBZ O\n"));
-  assert.not.ok(looksTagged("Paris is a city\nO yes\n"));
 });
 
 test("labels that look like several in one, and the settings that separate them", async () => {

@@ -140,10 +140,7 @@ test("a data set tells its columns; near-duplicates differ in neither text", asy
   const alone = await load("a.jsonl", jsonLines(all), { textColumn: "question" });
   assert.equal([alone.pairs, alone.origin.textColumn], [undefined, "question"]);
   // A label that is chosen by its contents leaves both texts in the origin.
-  const named = lines(table.map(({ label, ...texts }) => ({ ...texts, fits: label })));
-  const { origin } = await loadDataset(
-    { file: bytesReader("a.jsonl", new TextEncoder().encode(named)) },
-    { fractions: [1, 0, 0] },
-  );
+  const named = jsonLines(table.map(({ label, ...texts }) => ({ ...texts, fits: label })));
+  const { origin } = await loadDataset({ file: fileOf("a.jsonl", named) }, { fractions: [1, 0, 0] });
   assert.equal([origin.textColumn, origin.labelColumn], ["premise,hypothesis", "fits"]);
 });

@@ -8,19 +8,10 @@ import type { Corpus, ReadOptions } from "../corpus.ts";
 import { addClasses, Dataset } from "../dataset.ts";
 import { dropCopies, type Groups } from "../duplicates.ts";
 import { takeScores } from "../outputs.ts";
-import { type CellRows, cellNames } from "../table/cell-writer.ts";
-import { type CellFile, SAMPLE_ROWS } from "../table/cells.ts";
-import {
-  type Columns,
-  type FoundNames,
-  findColumns,
-  findKeys,
-  type LabelledChoice,
-  refuseNumbers,
-} from "../table/columns.ts";
+import type { CellRows } from "../table/cell-writer.ts";
+import { chooseCells } from "../table/columns.ts";
 import { ENDINGS, knownFormat, tableFormat } from "../table/dialect.ts";
 import { checkClasses, dropSingles } from "../table/label-faults.ts";
-import { haveDecimals, MANY_CLASSES } from "../table/labels.ts";
 import { folderRows } from "./folder.ts";
 import { type Parts, type Split, splitDataset } from "./split.ts";
 
@@ -66,7 +57,7 @@ export async function readSource(corpus: Corpus, source: Source | readonly Sourc
   if (read.labelsAre === "score") {
     return new Dataset(corpus, takeScores(corpus, all, { skipFaulty: read.skipFaulty ?? false, before, file }));
   }
-  if (before.length === 0 && read.labelsAre === "class") await checkLabels(corpus, rows.length, file, read.labels);
+  if (before.length === 0 && read.labelsAre === "class") checkClasses(corpus, rows.length, file, read.labels);
   return new Dataset(corpus, all);
 }
 
@@ -94,30 +85,6 @@ async function openCells(file: FileReader, read: ReadOptions): Promise<CellRows 
   return { name: file.name, found, classes, rows: table.rows(columns, columns, header) };
 }
 
-async function chooseCells({ choose, names = [] }: CellFile, read: LabelledChoice, file: string) {
-  return choose(async (sample, usable) => {
-    const rows = await sample();
-    const found: FoundNames & Partial<Columns> = await (usable
-      ? findNamed(usable, rows, read, file)
-      : findColumns(rows, read, file));
-    const {
-      textName,
-      text = usable!.indexOf(textName),
-      label = -1,
-      second = -1,
-      moreLabels = [],
-      header = false,
-    } = found;
-    const texts = rows.slice(Number(header), SAMPLE_ROWS + Number(header)).map((row) => row[text]!);
-    refuseNumbers(texts, textName, file);
-    // Columns of a sheet may have the same name.
-    const columns = usable
-      ? cellNames(found).map((name) => names.indexOf(name))
-      : [text, label, ...(second < 0 ? [] : [second]), ...moreLabels];
-    return { found, columns, header };
-  });
-}
-
 /** Whether a row has a class: the hub's tests without answers have -1 in all rows. */
 export async function hasClasses(file: FileReader, read: ReadOptions): Promise<boolean> {
   const table = await tableFormat(file.name)!.open!(file);
@@ -128,26 +95,10 @@ export async function hasClasses(file: FileReader, read: ReadOptions): Promise<b
   return false;
 }
 
-type Texts = readonly string[];
-
-/** Finds the columns of text and label by their names and the first rows. */
-export function findNamed(names: Texts, rows: readonly Texts[], choice: LabelledChoice, file: string) {
-  const first = rows.length > 0 ? rows : [names.map(() => "")];
-  const keyed = first.map((row) => row.flatMap((value, i) => [names[i]!, value]));
-  return findKeys(keyed, choice, file);
-}
-
 export async function whileOpen<T>(source: DataSource, work: (file: FileReader) => Promise<T>): Promise<T> {
   if (typeof source !== "string") return work(source);
   const file = await open(source);
   return work(file).finally(() => file.close());
-}
-
-/** Throws DataError if the labels of a training set are not classes to learn; `named` ones are. */
-async function checkLabels(corpus: Corpus, rows: number, file: string, named?: readonly string[]): Promise<void> {
-  const { length } = corpus.labels;
-  if (length < 2 || (!named && (length > MANY_CLASSES || length === rows || haveDecimals(corpus.labels))))
-    checkClasses(corpus, rows, file);
 }
 
 /** The rows of a file that is to be split, each set with all classes: see `dropSingles`. */

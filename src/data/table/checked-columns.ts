@@ -1,30 +1,21 @@
 /** The columns of a table with what each is read as, and those that are likeliest where several may be meant. */
 import type { Objective } from "../../tasks/index.ts";
 import { objectiveWith } from "../../tasks/training.ts";
-import { findNamed } from "../sets/source.ts";
-import { type ColumnFacts, chooseColumns, describeColumns } from "./column-facts.ts";
-import { type ColumnChoice, columnNamed, type LabelledChoice } from "./columns.ts";
+import { type ColumnFacts, chooseColumns, describeColumns, type TableSample } from "./column-facts.ts";
+import { type ColumnChoice, columnNamed, findColumns, type TableChoice } from "./columns.ts";
 
 /** A column of a table by its first rows, and what it is read as. */
 export interface CheckedColumn extends ColumnFacts {
   readAs: "text" | "label" | null;
 }
 
-export interface TableSample {
-  names: readonly string[];
-  rows: readonly (readonly string[])[];
-}
-
 /** The columns of a table that was read with this choice; null: it was not read. */
-export async function checkColumns(
-  { names, rows }: TableSample,
-  choice: LabelledChoice | null,
-): Promise<CheckedColumn[]> {
-  const found = choice ? await findNamed(names, rows, choice, "") : undefined;
+export async function checkColumns(table: TableSample, choice: TableChoice | null): Promise<CheckedColumn[]> {
+  const found = choice ? findColumns(table, choice, "") : undefined;
   const { textName, secondName, labelName, labelNames = [labelName] } = found ?? {};
   const roleOf = (name: string) =>
     name === textName || name === secondName ? "text" : labelNames.includes(name) ? "label" : null;
-  return describeColumns(names, rows).map((facts) => ({ ...facts, readAs: roleOf(facts.name) }));
+  return describeColumns(table).map((facts) => ({ ...facts, readAs: roleOf(facts.name) }));
 }
 
 /** So many columns with 0 and 1 are labels of a message, not one label among other columns. */
@@ -32,11 +23,12 @@ const SEVERAL = 3;
 
 /** Settings of the columns that are likeliest to be meant where it is open; null: no column may be the one. */
 export function likeliestColumns(
-  { names, rows }: TableSample,
+  table: TableSample,
   { textColumn, labelColumn }: ColumnChoice,
 ): { settings: { textColumn?: string; labelColumn?: string; objective?: Objective }; isGuess: boolean } | null {
-  const columns = describeColumns(names, rows);
-  const place = (name: string | undefined) => (name === undefined ? -1 : columnNamed([...names], name));
+  const { names } = table;
+  const columns = describeColumns(table);
+  const place = (name: string | undefined) => (name === undefined ? -1 : columnNamed(names, name));
   const known = { text: place(textColumn), second: -1, label: place(labelColumn), labelsAre: "class" as const };
   const { text, label, texts, labels } = chooseColumns(columns, known);
   const most = (some: readonly number[], of: "meanLength" | "distinct") =>

@@ -8,7 +8,7 @@ import { formatCount, joinWords } from "../../format.ts";
 import { setting } from "../../setting.ts";
 import type { LabelKind } from "../../tasks/task.ts";
 import { isSetColumn, isUsual, sayChosen, usualName } from "./column-names.ts";
-import { isNumber, LONGEST_LABEL, MANY_CLASSES, partsOf } from "./labels.ts";
+import { isNumber, LONGEST_LABEL, MANY_CLASSES, NEARLY_ALL, partsOf, SEPARATORS } from "./labels.ts";
 
 /**
  * What the values of a column are: `texts`; `labels`, a few short ones that repeat; `flags`, 0 and 1 or the like;
@@ -29,8 +29,11 @@ export interface ColumnFacts {
   kind: ColumnKind;
 }
 
-/** A share of the values, above which all of them are said to be of a kind. */
-const NEARLY_ALL = 0.9;
+/** Some rows of a table, the first ones first. */
+export interface TableSample {
+  names: readonly string[];
+  rows: readonly (readonly string[])[];
+}
 
 /** Values repeat if at most this share of them is different. */
 const REPEATING = 0.7;
@@ -43,7 +46,7 @@ const FLAG = /^(0|1|true|false|yes|no)$/i;
 /** One word of signs that names, codes and addresses have. */
 const CODE = /^[\w.:@/#+-]+$/;
 
-export function describeColumns(names: readonly string[], rows: readonly (readonly string[])[]): ColumnFacts[] {
+export function describeColumns({ names, rows }: TableSample): ColumnFacts[] {
   return names.map((name, column) => {
     const values = rows.map((row) => (row[column] ?? "").trim()).filter((value) => value !== "");
     const distinct = new Set(values).size;
@@ -70,12 +73,9 @@ function kindOf(values: readonly string[], { filled, distinct, longest }: Omit<C
   return mostly((value) => CODE.test(value)) ? "ids" : "texts";
 }
 
-/** Signs between several labels of a cell. */
-const SIGNS = ["|", ";", ","];
-
 /** Whether cells are lists of a few labels, though most of the lists are different. */
 function repeatsInParts(values: readonly string[]): boolean {
-  return SIGNS.some((sign) => {
+  return SEPARATORS.some((sign) => {
     const parts = values.flatMap((value) => partsOf(value, sign));
     return parts.length > 1.2 * values.length && new Set(parts).size <= Math.min(MANY_CLASSES, parts.length / 3);
   });
@@ -93,7 +93,8 @@ interface Known {
   /** The second text of pairs. */
   second: number;
   label: number;
-  labelsAre: LabelKind;
+  /** null: no label is needed. */
+  labelsAre: LabelKind | null;
 }
 
 /** The columns of text and label, -1 where it is open, and the columns that may be them. */
@@ -109,8 +110,8 @@ export interface ByContents {
 }
 
 /** The columns of a table, of which not both are requested; `candidates` are ends of hints. */
-export function findByContents(names: readonly string[], rows: readonly (readonly string[])[], known: Known) {
-  const columns = describeColumns(names, rows);
+export function findByContents(table: TableSample, known: Known) {
+  const columns = describeColumns(table);
   const found = chooseColumns(columns, known);
   const list = (some: readonly number[]) => (some.length > 0 ? `: ${listCandidates(columns, some)}` : "");
   // Columns with 0 and 1 together may be several labels of a message.
@@ -134,19 +135,20 @@ const OPEN: Choice = [-1, null];
  * with a usual name, or else the only one.
  */
 export function chooseColumns(columns: readonly ColumnFacts[], { text, second, label, labelsAre }: Known): ByContents {
+  const kinds = labelsAre === null ? [] : LABEL_KINDS[labelsAre];
   const others = columns.map((_, i) => i).filter((i) => i !== label && i !== text && i !== second);
   const texts = others.filter((i) => columns[i]!.kind === "texts");
   const [textAt, textWhy] = text >= 0 ? [text, null] : chooseText(columns, others);
   const labels = others.filter((i) => i !== textAt);
-  const [labelAt, labelWhy] = label >= 0 ? [label, null] : chooseLabel(columns, labels, labelsAre);
+  const [labelAt, labelWhy] = label >= 0 ? [label, null] : chooseLabel(columns, labels, kinds);
   const nameAll = (some: readonly number[]) => some.flatMap((i) => columns[i]?.name ?? []);
   const read = columns.flatMap(({ name }, i) => (i === textAt || texts.includes(i) ? name : []));
-  const isOpen = second < 0 && read.length === 2;
+  const isOpen = labelsAre !== null && second < 0 && read.length === 2;
   const pairs = isOpen ? `; for pairs of texts: ${setting("textColumn", read.join())}` : "";
   const isSaid = textAt >= 0 && labelAt >= 0 && ((textWhy ?? labelWhy) !== null || isOpen);
   return {
     ...{ text: textAt, label: labelAt, texts, pairs },
-    labels: labelsOf(columns, labels, labelsAre),
+    labels: labelsOf(columns, labels, kinds),
     ...(isSaid ? { chosen: sayChosen(nameAll([textAt, second]), textWhy, nameAll([labelAt]), labelWhy) + pairs } : {}),
   };
 }
@@ -172,20 +174,20 @@ const LABEL_KINDS: Readonly<Record<LabelKind, readonly ColumnKind[]>> = {
 };
 
 /** The columns of the likeliest kind. */
-function labelsOf(columns: readonly ColumnFacts[], others: readonly number[], labelsAre: LabelKind) {
-  const found = LABEL_KINDS[labelsAre].map((kind) => others.filter((i) => columns[i]!.kind === kind));
+function labelsOf(columns: readonly ColumnFacts[], others: readonly number[], kinds: readonly ColumnKind[]) {
+  const found = kinds.map((kind) => others.filter((i) => columns[i]!.kind === kind));
   return found.find(({ length }) => length > 0) ?? [];
 }
 
-function chooseLabel(columns: readonly ColumnFacts[], others: readonly number[], labelsAre: LabelKind): Choice {
-  const possible = others.filter((i) => LABEL_KINDS[labelsAre].includes(columns[i]!.kind));
+function chooseLabel(columns: readonly ColumnFacts[], others: readonly number[], kinds: readonly ColumnKind[]): Choice {
+  const possible = others.filter((i) => kinds.includes(columns[i]!.kind));
   for (const likely of [false, true]) {
     const isLabel = (name: string) => (likely ? LIKELY_LABELS.includes(usualName(name)) : isUsual(name, "label"));
     const usual = possible.filter((i) => isLabel(columns[i]!.name));
     if (usual.length === 1) return [usual[0]!, likely ? countValues(columns[usual[0]!]!) : null];
     if (usual.length > 1) return OPEN;
   }
-  const labels = labelsOf(columns, others, labelsAre);
+  const labels = labelsOf(columns, others, kinds);
   return labels.length === 1 ? [labels[0]!, countValues(columns[labels[0]!]!)] : OPEN;
 }
 

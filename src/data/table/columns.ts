@@ -1,9 +1,10 @@
 /** Finds the text and label columns of a file, by their names or by the first rows. */
-import { DataError, nameList } from "../../errors.ts";
+import { DataError, type ErrorDetails, nameList } from "../../errors.ts";
 import { setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
 import type { LabelKind } from "../../tasks/task.ts";
-import { findByContents } from "./column-facts.ts";
+import { type CellFile, SAMPLE_ROWS } from "./cells.ts";
+import { type ColumnFacts, describeColumns, findByContents, type TableSample } from "./column-facts.ts";
 import { isUsual, PAIR_NAMES, plain, sayChosen, TEXT_NAMES, USUAL, usualName } from "./column-names.ts";
 import { knownFormat } from "./dialect.ts";
 import { isNumber, LONGEST_LABEL } from "./labels.ts";
@@ -24,8 +25,14 @@ export interface ColumnChoice {
   onColumns?: ((names: readonly string[], rows: readonly (readonly string[])[]) => void) | undefined;
 }
 
-export interface LabelledChoice extends ColumnChoice {
-  labelsAre?: LabelKind;
+export interface TableChoice extends Omit<ColumnChoice, "textColumn"> {
+  textColumn?: string | undefined;
+  /** The text column if none is requested and the table has one of this name. */
+  likelyTextColumn?: string | undefined;
+  /** Whether the texts are pairs; undefined: as requested, and where there are labels by the names. */
+  isPair?: boolean | undefined;
+  /** null: the table needs no labels. */
+  labelsAre?: LabelKind | null;
 }
 
 /** The names of the columns of text and label, and of the second text if the texts are pairs. */
@@ -42,47 +49,136 @@ export interface FoundNames {
 /** The indices (from 0) and names of the columns, and whether the first row is a header. */
 export interface Columns extends FoundNames {
   text: number;
+  /** -1: none is needed. */
   label: number;
   /** -1: the texts are no pairs. */
   second: number;
   /** The columns of labels behind the first, if each has one. */
-  moreLabels?: readonly number[];
+  moreLabels: readonly number[];
   header: boolean;
   /** Fields per row. */
   width: number;
 }
 
+type Names = readonly string[];
+
+/** The first rows of a table; without names the first of them may have the names. */
+type Sample = Pick<TableSample, "rows"> & Partial<TableSample>;
+
+/** A sample of data.wasm as a table. Rows of JSON are key, value, key, value, ...: its names are the first one's. */
+export function sampleTable(sample: string[][], isJson: boolean): Sample {
+  if (!isJson) return { rows: sample };
+  const names = (sample.find(({ length }) => length > 0) ?? []).filter((_, i) => i % 2 === 0);
+  const rows = sample.map((row) => {
+    const values = new Map(row.flatMap((key, i) => (i % 2 === 0 ? [[key, row[i + 1] ?? ""] as const] : [])));
+    return names.map((name) => values.get(name) ?? "");
+  });
+  return { names, rows };
+}
+
 /**
- * Finds the columns of a CSV or TSV file by its first rows (`sample`, including the first row).
+ * Finds the columns of a table by its first rows.
  *
  * A file of two columns has no header if no column is requested by name and its first row looks like data. The row
  * looks like data if its value in the label column (the column with fewer distinct values, none of them long) occurs
  * again in a later row, like "ham" in `ham<TAB>text`; or if no cell is a common name, the text has at least
- * WORDS_OF_A_TEXT words, and not all other labels repeat. Every other file has a header. Throws DataError if a column is
- * missing or ambiguous.
+ * WORDS_OF_A_TEXT words, and not all other labels repeat. So does a file of one column of texts that need no labels.
+ * Every other file has a header. Throws DataError if a column is missing or ambiguous.
  */
-export async function findColumns(sample: string[][], choice: LabelledChoice, file: string): Promise<Columns> {
-  const [names = [], ...rows] = sample;
+export function findColumns(sample: Sample, choice: TableChoice, file: string): Columns {
+  const { labelColumn, labelsAre = "class", likelyTextColumn: likely, isPair, onColumns } = choice;
+  const [names, rows] = sample.names ? [sample.names, sample.rows] : [sample.rows[0] ?? [], sample.rows.slice(1)];
   const width = names.length;
-  const asked = choice.textColumn !== undefined || choice.labelColumn !== undefined;
-  if (width < 2) {
-    throw new DataError("too-few-columns", "Text and label need two columns", {
+  const isLabelled = labelsAre !== null;
+  if (isLabelled && width < 2) refuseFew(sample, names, file);
+  const hasLikely = likely !== undefined && (columnNamed(names, likely) >= 0 || pairNamed(names, likely) !== null);
+  const { textColumn = hasLikely ? likely : undefined } = choice;
+  // Two keys of texts without labels have names that say it, or contents that do.
+  const guess =
+    width === 2 && (isLabelled || !sample.names) ? likelyLabel({ names, rows: rows.length > 0 ? rows : [names] }) : -1;
+  const isAsked = textColumn !== undefined || labelColumn !== undefined || isPair;
+  if (!sample.names && !isAsked && (guess >= 0 || width === 1) && looksLikeData(names, rows, guess)) {
+    onColumns?.(guess === 1 ? ["text", "label"] : ["label", "text"], sample.rows);
+    const at = { text: guess < 0 ? 0 : 1 - guess, label: isLabelled ? guess : -1, second: -1, moreLabels: [] };
+    return { ...at, textName: "text", labelName: "label", header: false, width };
+  }
+  onColumns?.(names, rows);
+  const labels = labelColumn === undefined ? [] : findAskedLabels(names, labelColumn, labelsAre, file);
+  let [label = -1] = labels;
+  // One of two columns is the label.
+  const pair = (isLabelled ? width > 2 : isPair) ? findPair(names, label) : null;
+  let [text, second] = textColumn === undefined ? (pair ?? [-1, -1]) : findAskedTexts(names, textColumn, file);
+  if (isPair !== undefined && isPair !== second >= 0) refuseCount(names, textColumn, isPair, file);
+  const isOpen = isLabelled ? width > 2 && (text < 0 || label < 0) : text < 0;
+  const byContents = isOpen ? findByContents({ names, rows }, { text, second, label, labelsAre }) : null;
+  const candidates = byContents?.candidates ?? { text: "", label: "" };
+  const choose = (kind: "text" | "label", taken: number) => {
+    const found = byContents?.[kind] ?? -1;
+    const usual = found < 0 || !isLabelled ? findUsual(names, kind, taken, file, candidates[kind]) : -1;
+    return usual < 0 ? found : usual;
+  };
+  if (text < 0) text = choose("text", label);
+  if (label < 0 && isLabelled) label = choose("label", text);
+  const isGuessed = width === 2 && text < 0 && label < 0;
+  // The remaining one of two, or the one that looks like labels.
+  if (isGuessed) label = guess;
+  if (width === 2 && text < 0 && label >= 0) text = 1 - label;
+  if (width === 2 && label < 0 && text >= 0) label = 1 - text;
+  if (!isLabelled) label = -1;
+  if (!isLabelled && width === 1) text = 0;
+  const isMissing = { text: text < 0, label: label < 0 && isLabelled };
+  if (isMissing.text || isMissing.label) refuseOpen(names, isMissing, candidates, file);
+  const moreLabels = labels.slice(1);
+  const used = [text, second, label, ...moreLabels].filter((i) => i >= 0);
+  const twice = used.find((i, at) => used.indexOf(i) < at);
+  if (twice !== undefined)
+    throw new DataError("same-column", "Text and label are the same column, or both texts", {
       where: file,
-      found: nameList(names),
-      hint: `add a column of labels${knownFormat(file) === "jsonl" ? "" : ", or separate the columns with commas, semicolons or tabs"}`,
+      found: names[twice]!,
+      hint: `give different columns with ${setting("textColumn")}${isLabelled ? ` and ${setting("labelColumn")}` : ""}`,
     });
-  }
-  const guess = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
-  if (!asked && guess >= 0 && looksLikeData(names, rows, guess)) {
-    choice.onColumns?.(guess === 1 ? ["text", "label"] : ["label", "text"], sample);
-    return { text: 1 - guess, label: guess, second: -1, textName: "text", labelName: "label", header: false, width };
-  }
-  const { at, found } = await findNames(names, rows, guess, choice, file);
-  return { ...at, ...found, header: true, width };
+  const [textName, labelName] = [names[text]!, moreLabels.length > 0 ? labelColumn! : (names[label] ?? "")];
+  const chosen = isGuessed
+    ? sayChosen([textName], "the other one", [labelName], "fewer or shorter values")
+    : byContents?.chosen;
+  return {
+    ...{ text, label, second, moreLabels, textName, labelName },
+    ...(second < 0 ? {} : { secondName: names[second]! }),
+    ...(moreLabels.length > 0 ? { labelNames: labels.map((i) => names[i]!) } : {}),
+    ...(chosen ? { chosen } : {}),
+    ...{ header: !sample.names, width },
+  };
+}
+
+/**
+ * Finds the columns of a file of cells; `columns` are those of its rows for `cellNames`, `names` those of all, none if
+ * no row has them.
+ */
+export function chooseCells(table: CellFile, choice: TableChoice, file: string) {
+  return table.choose(async (sample, usable) => {
+    const rows = await sample();
+    const found = findColumns(usable ? { names: usable, rows } : { rows }, choice, file);
+    if (choice.labelsAre !== null) refuseNumbers(rows, found, file);
+    const { text, label, second, moreLabels, header } = found;
+    const used = [text, label, second, ...moreLabels].filter((i) => i >= 0);
+    // Columns of a sheet may have the same name.
+    const columns = usable ? used.map((i) => table.names!.indexOf(usable[i]!)) : used;
+    return { found, columns, header, names: table.names ?? (header ? rows[0]! : []) };
+  });
+}
+
+function refuseFew({ names: keys }: Sample, names: Names, file: string): never {
+  throw new DataError("too-few-columns", `Text and label need two ${keys ? "keys" : "columns"}`, {
+    where: file,
+    found: nameList(names),
+    hint: keys
+      ? `for texts that are learned to be written, use ${setting("objective", "lm")}; for chats ${setting("model", "smollm2-135m")} as well`
+      : `add a column of labels${knownFormat(file) === "jsonl" ? "" : ", or separate the columns with commas, semicolons or tabs"}`,
+  });
 }
 
 /** `label`: the label column of two, -1 where there is one column, of texts. */
-export function looksLikeData(first: string[], rows: string[][], label: number): boolean {
+function looksLikeData(first: Names, rows: TableSample["rows"], label: number): boolean {
   if (label >= 0 && rows.some((row) => row[label]?.trim() === first[label]?.trim())) return true;
   const usual = first.some((name) => isUsual(name, "text") || isUsual(name, "label"));
   const isTitle = label >= 0 && rows.length >= ROWS_OF_LABELS && repeatAll(rows.map((row) => row[label]?.trim()));
@@ -92,121 +188,28 @@ export function looksLikeData(first: string[], rows: string[][], label: number):
 const repeatAll = (values: readonly unknown[]) =>
   values.every((value) => values.indexOf(value) !== values.lastIndexOf(value));
 
-/** The keys of the first object that has some, of those of a sample, each given as key, value, key, value, ... */
-export function sampleKeys(sample: string[][]): string[] {
-  return (sample.find(({ length }) => length > 0) ?? []).filter((_, i) => i % 2 === 0);
-}
-
-/** Finds the text and label keys of a JSON-lines file, or the paths to them (`message.body`), by its first objects. */
-export async function findKeys(sample: string[][], choice: LabelledChoice, file: string): Promise<FoundNames> {
-  const names = sampleKeys(sample);
-  if (names.length < 2)
-    throw new DataError("too-few-columns", "Text and label need two keys", {
-      where: file,
-      found: nameList(names),
-      hint: `for texts that are learned to be written, use ${setting("objective", "lm")}; for chats ${setting("model", "smollm2-135m")} as well`,
-    });
-  const rows = sampleValues(sample, names);
-  const guess = names.length === 2 ? likelyLabel(rows) : -1;
-  return (await findNames(names, rows, guess, choice, file)).found;
-}
-
-/** The values of these keys in the objects of a sample, as rows of a table. */
-export function sampleValues(sample: string[][], names: readonly string[]): string[][] {
-  return sample.map((row) => {
-    const values = new Map(row.flatMap((key, i) => (i % 2 === 0 ? [[key, row[i + 1] ?? ""] as const] : [])));
-    return names.map((name) => values.get(name) ?? "");
-  });
-}
-
 /** The one of two columns with fewer distinct values, on a tie with shorter ones; -1 if its values are long. */
-export function likelyLabel(rows: string[][]): number {
-  const columns = [0, 1].map((column) => {
-    const values = rows.map((row) => row[column] ?? "");
-    const total = values.reduce((sum, value) => sum + value.length, 0);
-    return { column, distinct: new Set(values).size, total, longest: Math.max(0, ...values.map((v) => v.length)) };
-  }) as [ColumnFacts, ColumnFacts];
-  const [a, b] = columns;
-  const label = a.distinct < b.distinct || (a.distinct === b.distinct && a.total <= b.total) ? a : b;
-  return rows.length === 0 || label.longest > LONGEST_LABEL ? -1 : label.column;
-}
-
-interface ColumnFacts {
-  column: number;
-  distinct: number;
-  total: number;
-  longest: number;
-}
-
-/** The ends of hints: the columns that may be text or label. */
-type Candidates = Record<"text" | "label", string>;
-
-async function findNames(
-  names: string[],
-  rows: string[][],
-  guess: number,
-  choice: LabelledChoice,
-  file: string,
-): Promise<{ at: Pick<Columns, "text" | "label" | "second" | "moreLabels">; found: FoundNames }> {
-  const { textColumn, labelColumn, labelsAre = "class", onColumns } = choice;
-  onColumns?.(names, rows);
-  const labels = labelColumn === undefined ? [] : findAskedLabels(names, labelColumn, labelsAre, file);
-  let [label = -1] = labels;
-  // One of two columns is the label.
-  const pair = names.length > 2 ? findPair(names, label) : null;
-  let [text, second] = textColumn === undefined ? (pair ?? [-1, -1]) : findAskedTexts(names, textColumn, file);
-  const isOpen = names.length > 2 && (text < 0 || label < 0);
-  const known = { text, second, label, labelsAre };
-  const byContents = isOpen ? findByContents(names, rows, known) : null;
-  const candidates = byContents?.candidates ?? { text: "", label: "" };
-  const choose = (kind: "text" | "label", taken: number) => {
-    const found = byContents?.[kind] ?? -1;
-    return found >= 0 ? found : findUsual(names, kind, taken, file, candidates[kind]);
-  };
-  if (text < 0) text = choose("text", label);
-  if (label < 0) label = choose("label", text);
-  const isGuessed = names.length === 2 && text < 0 && label < 0;
-  if (names.length === 2) {
-    // The remaining one, or the one that looks like labels.
-    if (isGuessed) label = guess;
-    if (text < 0 && label >= 0) text = 1 - label;
-    if (label < 0 && text >= 0) label = 1 - text;
-  }
-  if (text < 0 || label < 0) refuseOpen(names, { text: text < 0, label: label < 0 }, candidates, file);
-  if (new Set([text, second, label, ...labels.slice(1)]).size < 2 + Math.max(1, labels.length))
-    throw new DataError("same-column", "Text and label are the same column, or both texts", {
-      where: file,
-      found: names[text === label ? text : second]!,
-      hint: `give different columns with ${setting("textColumn")} and ${setting("labelColumn")}`,
-    });
-  const [textName, labelName] = [names[text]!, labels.length > 1 ? labelColumn! : names[label]!];
-  const chosen = isGuessed
-    ? sayChosen([textName], "the other one", [labelName], "fewer or shorter values")
-    : byContents?.chosen;
-  const found: FoundNames = {
-    ...{ textName, labelName },
-    ...(second < 0 ? {} : { secondName: names[second]! }),
-    ...(labels.length > 1 ? { labelNames: labels.map((i) => names[i]!) } : {}),
-    ...(chosen ? { chosen } : {}),
-  };
-  return { at: { text, label, second, moreLabels: labels.slice(1) }, found };
+function likelyLabel(table: TableSample): number {
+  const [a, b] = describeColumns(table) as [ColumnFacts, ColumnFacts];
+  const label = Number(a.distinct > b.distinct || (a.distinct === b.distinct && a.meanLength > b.meanLength));
+  return [a, b][label]!.longest > LONGEST_LABEL ? -1 : label;
 }
 
 /** The columns of texts that are requested: one of this very name, or the two whose names a comma separates. */
-export function findAskedTexts(names: string[], asked: string, file: string): [text: number, second: number] {
+export function findAskedTexts(names: Names, asked: string, file: string): [text: number, second: number] {
   const [first, ...rest] = asked.split(",");
   if (rest.length === 0 || columnNamed(names, asked) >= 0) return [findAsked(names, asked, file), -1];
   return pairNamed(names, asked) ?? [findAsked(names, first!, file), findAsked(names, rest.join(), file)];
 }
 
 /** The column of the labels; of several labels a message also those whose names commas separate. */
-function findAskedLabels(names: string[], asked: string, labelsAre: LabelKind, file: string): number[] {
+function findAskedLabels(names: Names, asked: string, labelsAre: LabelKind | null, file: string): number[] {
   const isOne = labelsAre !== "set" || columnNamed(names, asked) >= 0;
   return (isOne ? [asked] : asked.split(",")).map((name) => findAsked(names, name.trim() || name, file));
 }
 
 /** The two columns whose names a comma separates; the names can have commas, too. Null: there are none. */
-export function pairNamed(names: string[], asked: string): [text: number, second: number] | null {
+function pairNamed(names: Names, asked: string): [text: number, second: number] | null {
   const parts = asked.split(",");
   for (let i = 1; i < parts.length; i++) {
     const pair = [parts.slice(0, i), parts.slice(i)].map((half) => columnNamed(names, half.join())) as [number, number];
@@ -216,7 +219,7 @@ export function pairNamed(names: string[], asked: string): [text: number, second
 }
 
 /** The columns of a pair by their names; null if there are none, or other columns that may be texts. */
-export function findPair(names: string[], taken: number): [text: number, second: number] | null {
+function findPair(names: Names, taken: number): [text: number, second: number] | null {
   const kinds = names.map((name, i) => (i === taken ? "" : usualName(name)));
   const found = PAIR_NAMES.filter((pair) => pair.every((name) => kinds.includes(name)));
   const others = kinds.filter((name) => [...TEXT_NAMES, ...PAIR_NAMES.flat()].includes(name));
@@ -226,10 +229,11 @@ export function findPair(names: string[], taken: number): [text: number, second:
 }
 
 /** Throws DataError if all texts in the first rows are numbers. */
-export function refuseNumbers(texts: readonly string[], column: string, file: string): void {
+export function refuseNumbers(rows: TableSample["rows"], { text, textName, header }: Columns, file: string): void {
+  const texts = rows.slice(Number(header), SAMPLE_ROWS + Number(header)).map((row) => row[text] ?? "");
   const filled = texts.filter((text) => text.trim() !== "");
   if (filled.length === 0 || !filled.every(isNumber)) return;
-  throw new DataError("text-column-is-numeric", `The text column "${column}" has only numbers`, {
+  throw new DataError("text-column-is-numeric", `The text column "${textName}" has only numbers`, {
     where: file,
     expected: "messages",
     found: `${nameList(filled)}: rows 1 to ${texts.length}`,
@@ -237,63 +241,60 @@ export function refuseNumbers(texts: readonly string[], column: string, file: st
   });
 }
 
-/** The column with a common name, -1 if there is none. Throws DataError if there are several. */
-export function findUsual(
-  names: string[],
-  kind: "text" | "label",
-  taken: number,
-  file: string,
-  candidates = "",
-): number {
-  const found = names.flatMap((name, i) => (i !== taken && isUsual(name, kind) ? [i] : []));
-  if (found.length <= 1) return found[0] ?? -1;
-  throw new DataError(
-    "ambiguous-column",
-    `Several columns may be the ${kind}: ${nameList(found.map((i) => names[i]!))}`,
-    {
-      where: file,
-      expected: `one column with a common name of the ${kind}`,
-      found: nameList(names),
-      columns: names,
-      hint: `give its name with ${setting(`${kind}Column`)}${candidates}`,
-    },
-  );
+/** An error about the names of a table's columns. */
+const refusal = (code: DataError["code"], summary: string, names: Names, details: ErrorDetails) =>
+  new DataError(code, summary, { found: nameList(names), columns: names, ...details });
+
+/** Throws DataError for one column of texts where they are pairs, and for two if not. */
+function refuseCount(names: Names, asked: string | undefined, isPair: boolean, where: string): never {
+  const found = asked ?? nameList(names);
+  if (!isPair)
+    throw refusal("wrong-text-count", "The model reads single texts, not pairs", names, {
+      ...{ where, found, expected: "one column of texts" },
+      hint: `give its name with ${setting("textColumn")}`,
+    });
+  throw refusal("column-not-recognized", "The model reads pairs of texts: two columns are needed", names, {
+    ...{ where, found, expected: `columns such as ${PAIR_NAMES[0]!.join(" and ")}` },
+    hint: `give both names: ${setting("textColumn", "FIRST,SECOND")}`,
+  });
 }
 
+/** The column with a common name, -1 if there is none. Throws DataError if there are several. */
+export function findUsual(names: Names, kind: "text" | "label", taken: number, where: string, candidates = ""): number {
+  const found = names.flatMap((name, i) => (i !== taken && isUsual(name, kind) ? [i] : []));
+  if (found.length <= 1) return found[0] ?? -1;
+  const several = nameList(found.map((i) => names[i]!));
+  throw refusal("ambiguous-column", `Several columns may be the ${kind}: ${several}`, names, {
+    ...{ where, expected: `one column with a common name of the ${kind}` },
+    hint: `give its name with ${setting(`${kind}Column`)}${candidates}`,
+  });
+}
+
+type Kinds<T> = Record<"text" | "label", T>;
+
 /** Throws DataError: no column is the text or the label. `candidates`: the end of a hint, by what is missing. */
-function refuseOpen(
-  names: string[],
-  isOpen: Record<"text" | "label", boolean>,
-  candidates: Candidates,
-  file: string,
-): never {
-  const kind = isOpen.text ? "text" : "label";
-  throw new DataError("column-not-recognized", `No column is recognized as the ${kind}`, {
-    where: file,
-    expected: `one of ${USUAL[kind].join(", ")}${candidates[kind] ? ", or one column alone that looks like it" : ""}`,
-    found: nameList(names),
-    columns: names,
+function refuseOpen(names: Names, isMissing: Kinds<boolean>, candidates: Kinds<string>, where: string): never {
+  const kind = isMissing.text ? "text" : "label";
+  const more = candidates[kind] ? ", or one column alone that looks like it" : "";
+  throw refusal("column-not-recognized", `No column is recognized as the ${kind}`, names, {
+    ...{ where, expected: `one of ${USUAL[kind].join(", ")}${more}` },
     hint:
-      isOpen.text && isOpen.label
+      isMissing.text && isMissing.label
         ? `give the names of both columns with ${setting("textColumn")} and ${setting("labelColumn")}`
         : `give its name with ${setting(`${kind}Column`)}${candidates[kind]}`,
   });
 }
 
 /** The index of a column; -1 if there is none. */
-export function columnNamed(names: string[], asked: string): number {
+export function columnNamed(names: Names, asked: string): number {
   const exact = names.indexOf(asked);
   return exact >= 0 ? exact : names.findIndex((n) => plain(n) === plain(asked));
 }
 
-function findAsked(names: string[], asked: string, file: string): number {
+function findAsked(names: Names, asked: string, where: string): number {
   const index = columnNamed(names, asked);
   if (index >= 0) return index;
   const near = nearest(asked, names);
-  throw new DataError("no-such-column", `There is no column "${asked}"`, {
-    where: file,
-    found: nameList(names),
-    columns: names,
-    hint: near && `did you mean "${near}"?`,
-  });
+  const hint = near && `did you mean "${near}"?`;
+  throw refusal("no-such-column", `There is no column "${asked}"`, names, { where, hint });
 }

@@ -1,4 +1,4 @@
-/** Labels that are no classes to learn, or look like several in one. Loaded when there may be some. */
+/** Labels that are no classes to learn, or look like several in one. */
 
 import { ConfigError, DataError, nameList } from "../../errors.ts";
 import type { TextOrPair } from "../../pair.ts";
@@ -12,9 +12,10 @@ import {
   type Combined,
   haveDecimals,
   isNumber,
-  LABEL_SEPARATOR,
   MANY_CLASSES,
+  NEARLY_ALL,
   partsOf,
+  SEPARATORS,
   settingsOfSeveral,
 } from "./labels.ts";
 
@@ -32,8 +33,13 @@ export function checkNames(names: readonly string[], labelsAre: LabelKind): void
     });
 }
 
-/** Throws DataError if the labels of a training set are not classes to learn. */
-export function checkClasses({ labels, labelColumn, labelLines, leftOut }: Corpus, rows: number, file: string): void {
+/** Throws DataError if the labels of a training set are not classes to learn; classes that are `named` are. */
+export function checkClasses(
+  { labels, labelColumn, labelLines, leftOut }: Corpus,
+  rows: number,
+  file: string,
+  named?: readonly string[],
+): void {
   if (labels.length < 2) {
     const { rows: left, rowErrors } = leftOut;
     throw new DataError("only-one-class", "All rows have the same class", {
@@ -48,6 +54,7 @@ export function checkClasses({ labels, labelColumn, labelLines, leftOut }: Corpu
             : `give another ${setting("labelColumn")}, or add rows of another class`,
     });
   }
+  if (named) return;
   refuseScores(labels, labelColumn, file, labelLines[0]!);
   // Rows in memory say themselves which of their values is the label.
   if (labels.length === rows && rows > 2 && file !== ROWS)
@@ -130,7 +137,7 @@ function singleRows({ labels, labelLines }: Corpus, ids: readonly number[], file
 function refuseScores(labels: readonly string[], column: string, file: string, line: number): void {
   const numbers = labels.filter(isNumber);
   const mayBeScores = labels.length > MANY_CLASSES || haveDecimals(labels);
-  if (!mayBeScores || numbers.length <= 0.9 * labels.length) return;
+  if (!mayBeScores || numbers.length <= NEARLY_ALL * labels.length) return;
   const values = new Set(numbers.map(Number));
   const first = values.has(0) ? 0 : 1;
   if (labels.every((_, i) => values.has(first + i))) return;
@@ -149,9 +156,6 @@ function refuseScores(labels: readonly string[], column: string, file: string, l
     },
   );
 }
-
-/** Signs that may be between several labels. */
-const SEPARATORS = [LABEL_SEPARATOR, ";", ","];
 
 /**
  * The labels that look like several in one with a sign between them. Commas are part of many names and numbers: what is

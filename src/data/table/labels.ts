@@ -1,10 +1,11 @@
 /** What labels are: names of classes, numbers, several in one. */
 import { isObject } from "../../checks.ts";
 import { nameList } from "../../errors.ts";
-import { joinWords } from "../../format.ts";
+import { joinWords, percent } from "../../format.ts";
 import { groupBy } from "../../group-by.ts";
 import { isSameCell } from "../../quote.ts";
 import { setting } from "../../setting.ts";
+import type { LabelKind } from "../../tasks/task.ts";
 
 export const LONGEST_LABEL = 64;
 
@@ -26,8 +27,14 @@ export function classNames(names: unknown): readonly string[] | undefined {
 /** More classes than this are usually a mistake. */
 export const MANY_CLASSES = 20;
 
+/** Values are of a kind if at least this share of them is. */
+export const NEARLY_ALL = 0.9;
+
 /** Between several labels of a message, unless another sign is given. */
 export const LABEL_SEPARATOR = "|";
+
+/** Signs that may be between several labels. */
+export const SEPARATORS = [LABEL_SEPARATOR, ";", ","];
 
 /** What a cell has between a sign: the labels of "a|b", none of an empty one. */
 export const partsOf = (cell: string, sign: string) => cell.split(sign).flatMap((part) => part.trim() || []);
@@ -68,4 +75,37 @@ export function settingsOfSeveral({ separator }: Combined, hasSeveral = false): 
     ...(hasSeveral ? [] : [setting("objective", "multi-label")]),
     ...(isUsual ? [] : [setting("labelSeparator", separator)]),
   ]);
+}
+
+const TAG = /^(O|[BIESLU]-\S+)$/;
+/** Labels are lists of labels if they are so in at least this share of the rows. */
+const SOME = 0.05;
+
+/** What labels are that are no classes, and why. */
+interface Recognized {
+  labelsAre: LabelKind;
+  code: string;
+  why: string;
+}
+
+/** null: they may be classes. `classes`: rows by label. */
+export function recognizeLabels(
+  classes: Readonly<Record<string, number>>,
+  combined: Combined | null,
+): Recognized | null {
+  const labels = Object.keys(classes);
+  const count = (some: readonly string[]) => some.reduce((sum, label) => sum + classes[label]!, 0);
+  const rows = count(labels);
+  if (labels.filter((label) => TAG.test(label)).length >= NEARLY_ALL * labels.length)
+    return { labelsAre: "tags", code: "tags", why: "tags of words" };
+  const numbers = labels.filter(isNumber);
+  if (count(numbers) >= NEARLY_ALL * rows) {
+    if (!haveDecimals(labels)) return null;
+    const sign = numbers.some((label) => label.includes(".")) ? "point" : "comma";
+    return { labelsAre: "score", code: "scores", why: `scores: numbers with a decimal ${sign}` };
+  }
+  const share = combined ? count(combined.labels) / rows : 0;
+  if (share < SOME) return null;
+  const why = `several in one: "${combined!.separator}" between several labels in ${percent(share)} of the rows`;
+  return { labelsAre: "set", code: "several-labels", why };
 }

@@ -6,13 +6,11 @@ import { nameKeys, Pipeline, type PipelineExports } from "../../data/pipeline.ts
 import { placeOf } from "../../data/places.ts";
 import { readSample } from "../../data/sample.ts";
 import { type CellFile, cellValue, textOf } from "../../data/table/cells.ts";
-import { sampleKeys, sampleValues } from "../../data/table/columns.ts";
+import { chooseCells, findColumns, sampleTable, type TableChoice } from "../../data/table/columns.ts";
 import { type DataFormat, type Dialect, dataFormat, FORMATS, tableFormat } from "../../data/table/dialect.ts";
 import { utf8Pieces } from "../../data/table/encoding.ts";
 import { describeRowError } from "../../data/table/row-errors.ts";
-import { findText, findTextName, guessText, type TextChoice } from "../../data/table/text-columns.ts";
 import { DataModule } from "../../data/wasm.ts";
-import { DataError } from "../../errors.ts";
 import { csvField } from "../../io/csv.ts";
 import type { TextOrPair } from "../../pair.ts";
 import type { FileReader } from "../../platform/reader.ts";
@@ -28,12 +26,7 @@ export function outputFormat(file: string): DataFormat {
   return isWrittenAsCsv(file) ? "csv" : dataFormat(file);
 }
 
-export interface TableOptions {
-  textColumn?: string | undefined;
-  /** The text column if none is requested and the file has one of this name. */
-  likelyTextColumn?: string | undefined;
-  /** Whether the texts are pairs; undefined: as `textColumn` says. */
-  isPair?: boolean | undefined;
+export interface TableOptions extends Pick<TableChoice, "textColumn" | "likelyTextColumn" | "isPair"> {
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
   encoding?: string | undefined;
   /** The sheet of an Excel file. Default: the only one with cells. */
@@ -44,14 +37,14 @@ export interface TableOptions {
 /** Opens a CSV, TSV, JSON, Excel or Parquet file and finds its columns. Throws ConfigError, DataError or FormatError. */
 export async function openTable(
   path: string,
-  { textColumn, likelyTextColumn, isPair, encoding, sheet, chunkBytes = CHUNK_BYTES }: TableOptions = {},
+  { encoding, sheet, chunkBytes = CHUNK_BYTES, ...columns }: TableOptions = {},
 ): Promise<Table> {
-  const asked = { text: textColumn, likelyText: likelyTextColumn, isPair };
+  const choice = { ...columns, labelsAre: null };
   const file = await openFile(path);
   try {
     const cells = await tableFormat(path)?.open?.(file, sheet);
-    if (cells) return await openCells(file, cells, asked);
-    return await TextTable.open(file, asked, { encoding, chunkBytes });
+    if (cells) return await openCells(file, cells, choice);
+    return await TextTable.open(file, choice, { encoding, chunkBytes });
   } catch (error) {
     await file.close();
     throw error;
@@ -83,32 +76,23 @@ class TextTable implements Table {
     this.separator = dialect.separator;
   }
 
-  static async open(file: FileReader, asked: TextChoice, reading: Reading): Promise<TextTable> {
+  static async open(file: FileReader, choice: TableChoice, reading: Reading): Promise<TextTable> {
     const module = await DataModule.load();
     const { dialect, rows } = await readSample(new Pipeline(module), file, { ...reading, chunkBytes: CHUNK_BYTES });
-    const first = rows[0] ?? [];
-    if (dataFormat(file.name) === "jsonl") {
-      const keys = sampleKeys(rows);
-      const { textName, secondName } = findTextName(
-        keys,
-        await guessText(keys, sampleValues(rows, keys)),
-        asked,
-        file.name,
-      );
-      const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
-      // The objects of nested keys have names, too.
-      const names = keys.flatMap((key) => [key, key.split(".")[0]!]);
-      return new TextTable(file, module, reading, dialect, names, texts, (wasm) => {
-        nameKeys(module, [textName, ...texts]);
-        wasm.read_settings(0, 0, 0, secondName === undefined ? -1 : 0, 0, 0, 0, 0);
-      });
-    }
-    const { text, textName, second, secondName, header, width } = await findText(rows, asked, file.name);
+    const isJson = dataFormat(file.name) === "jsonl";
+    const table = sampleTable(rows, isJson);
+    const { text, textName, second, secondName, header, width } = findColumns(table, choice, file.name);
     const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
-    const names = header ? first : [];
-    return new TextTable(file, module, reading, dialect, names, texts, (wasm) =>
-      wasm.read_settings(width, text, text, second, Number(header), 0, 0, 0),
-    );
+    // The objects of nested keys have names, too.
+    const keys = table.names?.flatMap((key) => [key, key.split(".")[0]!]);
+    const names = keys ?? (header ? rows[0]! : []);
+    return new TextTable(file, module, reading, dialect, names, texts, (wasm) => {
+      if (isJson) nameKeys(module, [textName, ...texts]);
+      const at = isJson
+        ? ([0, 0, 0, second < 0 ? -1 : 0, 0] as const)
+        : ([width, text, text, second, Number(header)] as const);
+      wasm.read_settings(...at, 0, 0, 0);
+    });
   }
 
   get textColumn(): string {
@@ -190,37 +174,28 @@ class TextTable implements Table {
 }
 
 /** A sheet or a Parquet file, whose copy is CSV. */
-async function openCells(file: FileReader, table: CellFile, asked: TextChoice): Promise<Table> {
-  const { found, columns, header } = await table.choose(async (sample, usable) => {
-    const rows = await sample();
-    if (!usable) {
-      const found = await findText(rows, asked, file.name);
-      return { found, columns: rows[0]!, header: found.header };
-    }
-    const columns = [...table.names!];
-    const guess = usable[await guessText(usable, rows)];
-    const found = findTextName(columns, guess === undefined ? -1 : columns.indexOf(guess), asked, file.name);
-    const nested = [found.textName, found.secondName ?? found.textName].find((name) => !usable.includes(name));
-    if (nested !== undefined) throw new DataError("no-such-column", `There is no column "${nested}"`);
-    return { found, columns, header: false };
-  });
-  const { textName, secondName } = found;
+async function openCells(file: FileReader, table: CellFile, choice: TableChoice): Promise<Table> {
+  const { found, columns: at, header, names } = await chooseCells(table, choice, file.name);
+  const { textName, secondName, width } = found;
   const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
-  // Without a header the text has a name that no cell has.
-  const at = table.names
-    ? texts.map((name) => columns.indexOf(name))
-    : [found.text, found.second].slice(0, texts.length);
-  const names = table.names || header ? columns : [];
+  const columns = Array.from({ length: table.names?.length ?? width }, (_, i) => i);
   async function* rows(): AsyncGenerator<TableRow[]> {
     if (names.length > 0) yield [csvRow(names, null)];
-    for await (const some of table.rows([...columns.keys()], at, header))
+    for await (const some of table.rows(columns, at, header))
       yield some.map(({ number, cells }) => {
         const where = placeOf(file.name, number);
-        const [text, second] = at.map((i) => textOf(cellValue(cells[i]!, columns[i]!, where)));
+        const [text, second] = at.map((column, i) => textOf(cellValue(cells[column]!, texts[i]!, where)));
         return csvRow(cells.map(textOf), second === undefined ? text! : [text!, second]);
       });
   }
-  return { format: "csv", separator: ",", textColumn: texts.join(), names, rows, close: () => file.close() };
+  return {
+    format: "csv",
+    separator: ",",
+    textColumn: texts.join(),
+    names: [...names],
+    rows,
+    close: () => file.close(),
+  };
 }
 
 const encoder = new TextEncoder();

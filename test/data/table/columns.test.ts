@@ -1,9 +1,8 @@
 /** Which columns are text and label: by requested names, by usual names, by their contents. */
 import * as assert from "uvu/assert";
 import { loadDataset } from "../../../src/data/datasets.ts";
-import { type ColumnChoice, findColumns, findKeys } from "../../../src/data/table/columns.ts";
+import { type ColumnChoice, findColumns, sampleTable } from "../../../src/data/table/columns.ts";
 import { labelNotes } from "../../../src/data/table/labels.ts";
-import { findText, type TextChoice } from "../../../src/data/table/text-columns.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { nameList } from "../../../src/errors.ts";
 import { plain } from "../../../src/setting.ts";
@@ -13,7 +12,11 @@ import { fileOf } from "../../helpers/tiny.ts";
 
 /** Text (of a pair both, with + between them) and label, by their names, and whether there is a header. */
 async function found(sample: string[][], choice: ColumnChoice = {}): Promise<[string, string, boolean]> {
-  const { text, label, textName, secondName, labelName, header, width } = await findColumns(sample, choice, "a.csv");
+  const { text, label, textName, secondName, labelName, header, width } = findColumns(
+    { rows: sample },
+    choice,
+    "a.csv",
+  );
   assert.is(width, sample[0]!.length);
   if (header) assert.equal([sample[0]![text], sample[0]![label]], [textName, labelName]);
   else assert.equal([textName, labelName], ["text", "label"]);
@@ -162,7 +165,7 @@ const table = (...columns: string[]) => {
 
 test("columns by their contents, whatever their names, and why they are those", async () => {
   const chosen = async (columns: string) =>
-    plain((await findColumns(table(...columns.split("|")), {}, "a.csv")).chosen ?? "");
+    plain(findColumns({ rows: table(...columns.split("|")) }, {}, "a.csv").chosen ?? "");
   for (const [columns, expected] of [
     [
       "id:id|Libelle:short|Rubrique:five",
@@ -200,7 +203,7 @@ test("columns by their contents, whatever their names, and why they are those", 
   ] as const)
     assert.equal((await found(table(...columns.split("|")))).slice(0, 2), expected);
   const scored = table("id:id", "x:long", "y:two", "z:price");
-  assert.is((await findColumns(scored, { labelsAre: "score" }, "a.csv")).labelName, "z");
+  assert.is(findColumns({ rows: scored }, { labelsAre: "score" }, "a.csv").labelName, "z");
 });
 
 test("a file that is sorted by its labels: rows from all of it say what its columns have", async () => {
@@ -225,46 +228,50 @@ test("a question as the header of two columns: all labels repeat but its own", a
 });
 
 test("keys of JSON lines: common names, otherwise by their values", async () => {
-  assert.equal(await findKeys([["text", "a", "label", "b"]], {}, "a.jsonl"), { textName: "text", labelName: "label" });
+  const keys = (sample: string[][]) => {
+    const { textName, labelName, chosen } = findColumns(sampleTable(sample, true), {}, "a.jsonl");
+    return [textName, labelName, chosen];
+  };
+  assert.equal(keys([["text", "a", "label", "b"]]), ["text", "label", undefined]);
   const sample = [
     ["a", "ham", "b", "some words"],
     ["a", "ham", "b", "others"],
   ];
   const byValues = 'text: column "b" (the other one), label: column "a" (fewer or shorter values)';
-  assert.equal(await findKeys(sample, {}, "a.jsonl"), { textName: "b", labelName: "a", chosen: byValues });
-  await assertFails("too-few-columns", () => findKeys([["a", "1"]], {}, "a.jsonl"));
+  assert.equal(keys(sample), ["b", "a", byValues]);
+  await assertFails("too-few-columns", () => keys([["a", "1"]]));
   const choice = { textColumn: "r,q", labelColumn: "y" };
-  const { textName, secondName } = await findKeys([["q", "1", "r", "2", "y", "3"]], choice, "a.jsonl");
+  const { textName, secondName } = findColumns(sampleTable([["q", "1", "r", "2", "y", "3"]], true), choice, "a.jsonl");
   assert.equal([textName, secondName], ["r", "q"]);
 });
 
 /** The column of the texts to classify, or both of a pair, with + between them. */
-async function foundTexts(sample: string[][], choice: Partial<TextChoice>): Promise<string> {
-  const { textName, secondName } = await findText(sample, { text: undefined, ...choice }, "a.csv");
+async function foundTexts(sample: string[][], choice: object): Promise<string> {
+  const { textName, secondName } = findColumns({ rows: sample }, { labelsAre: null, ...choice }, "a.csv");
   return [textName, secondName ?? []].flat().join("+");
 }
 
 test("texts to classify: the training's column is a default; pairs where the model needs them", async () => {
-  const one = { likelyText: "Body text" };
-  const both = { isPair: true, likelyText: "frage,antwort" };
+  const one = { likelyTextColumn: "Body text" };
+  const both = { isPair: true, likelyTextColumn: "frage,antwort" };
   for (const [names, choice, expected] of [
     ["text|body_text", one, "body_text"],
-    ["text|body_text", { ...one, text: "text" }, "text"],
+    ["text|body_text", { ...one, textColumn: "text" }, "text"],
     ["id|message", one, "message"],
     ["antwort|frage|text", both, "frage+antwort"],
     ["question|answer", both, "question+answer"],
-    ["x|y", { ...both, text: "y,x" }, "y+x"],
+    ["x|y", { ...both, textColumn: "y,x" }, "y+x"],
     ["question|answer", { isPair: false }, "question"],
     // PEFT's, which does not say.
-    ["x|y", { text: "y,x" }, "y+x"],
+    ["x|y", { textColumn: "y,x" }, "y+x"],
   ] as const)
     assert.is(await foundTexts(named(...names.split("|")), choice), expected, names);
   const bare = ["ham,see you at lunch", "spam,you have won a prize", "ham,see you"].map((row) => row.split(","));
   assert.is(await foundTexts(bare, one), "text");
   for (const [code, words, names, choice] of [
     ["column-not-recognized", ["two columns", "FIRST,SECOND"], "frage|x", { isPair: true }],
-    ["column-not-recognized", ["two columns"], "x|y", { isPair: true, text: "x" }],
-    ["wrong-text-count", ["single texts"], "x|y", { isPair: false, text: "x,y" }],
+    ["column-not-recognized", ["two columns"], "x|y", { isPair: true, textColumn: "x" }],
+    ["wrong-text-count", ["single texts"], "x|y", { isPair: false, textColumn: "x,y" }],
   ] as const)
     await assertFails(code, words, () => foundTexts(named(...names.split("|")), choice));
 });
