@@ -1,5 +1,5 @@
 /** Finds the text and label columns of a file, by their names or by the first rows. */
-import { DataError, type ErrorDetails, nameList } from "../../errors.ts";
+import { DataError, nameList } from "../../errors.ts";
 import { setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
 import type { LabelKind } from "../../tasks/task.ts";
@@ -241,19 +241,20 @@ export function refuseNumbers(rows: TableSample["rows"], { text, textName, heade
   });
 }
 
-/** An error about the names of a table's columns. */
-const refusal = (code: DataError["code"], summary: string, names: Names, details: ErrorDetails) =>
-  new DataError(code, summary, { found: nameList(names), columns: names, ...details });
+/** Of an error about the names of a table's columns. */
+const ofNames = (names: Names) => ({ found: nameList(names), columns: names });
 
 /** Throws DataError for one column of texts where they are pairs, and for two if not. */
 function refuseCount(names: Names, asked: string | undefined, isPair: boolean, where: string): never {
   const found = asked ?? nameList(names);
   if (!isPair)
-    throw refusal("wrong-text-count", "The model reads single texts, not pairs", names, {
+    throw new DataError("wrong-text-count", "The model reads single texts, not pairs", {
+      ...ofNames(names),
       ...{ where, found, expected: "one column of texts" },
       hint: `give its name with ${setting("textColumn")}`,
     });
-  throw refusal("column-not-recognized", "The model reads pairs of texts: two columns are needed", names, {
+  throw new DataError("column-not-recognized", "The model reads pairs of texts: two columns are needed", {
+    ...ofNames(names),
     ...{ where, found, expected: `columns such as ${PAIR_NAMES[0]!.join(" and ")}` },
     hint: `give both names: ${setting("textColumn", "FIRST,SECOND")}`,
   });
@@ -264,7 +265,8 @@ export function findUsual(names: Names, kind: "text" | "label", taken: number, w
   const found = names.flatMap((name, i) => (i !== taken && isUsual(name, kind) ? [i] : []));
   if (found.length <= 1) return found[0] ?? -1;
   const several = nameList(found.map((i) => names[i]!));
-  throw refusal("ambiguous-column", `Several columns may be the ${kind}: ${several}`, names, {
+  throw new DataError("ambiguous-column", `Several columns may be the ${kind}: ${several}`, {
+    ...ofNames(names),
     ...{ where, expected: `one column with a common name of the ${kind}` },
     hint: `give its name with ${setting(`${kind}Column`)}${candidates}`,
   });
@@ -276,7 +278,8 @@ type Kinds<T> = Record<"text" | "label", T>;
 function refuseOpen(names: Names, isMissing: Kinds<boolean>, candidates: Kinds<string>, where: string): never {
   const kind = isMissing.text ? "text" : "label";
   const more = candidates[kind] ? ", or one column alone that looks like it" : "";
-  throw refusal("column-not-recognized", `No column is recognized as the ${kind}`, names, {
+  throw new DataError("column-not-recognized", `No column is recognized as the ${kind}`, {
+    ...ofNames(names),
     ...{ where, expected: `one of ${USUAL[kind].join(", ")}${more}` },
     hint:
       isMissing.text && isMissing.label
@@ -296,5 +299,5 @@ function findAsked(names: Names, asked: string, where: string): number {
   if (index >= 0) return index;
   const near = nearest(asked, names);
   const hint = near && `did you mean "${near}"?`;
-  throw refusal("no-such-column", `There is no column "${asked}"`, names, { where, hint });
+  throw new DataError("no-such-column", `There is no column "${asked}"`, { ...ofNames(names), where, hint });
 }
