@@ -7,6 +7,7 @@ import { ClassicModel } from "../classic/model.ts";
 import { isClassic } from "../classic/parts.ts";
 import { asProblem, isCertain, UNREAD } from "../data/problems.ts";
 import { isFolder } from "../data/sets/source.ts";
+import { dataFormat, hasCells } from "../data/table/dialect.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
 import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
@@ -15,7 +16,7 @@ import { Fields } from "../infer/table/label-fields.ts";
 import { LabelLimits } from "../infer/table/label-limits.ts";
 import { labelTable, refuseExisting, type Survey, survey, unchangedRows } from "../infer/table/label-table.ts";
 import type { Labeller } from "../infer/table/labeller.ts";
-import { isWrittenAsCsv, openTable, outputFormat, type TableOptions } from "../infer/table/open-table.ts";
+import { openTable, type TableOptions } from "../infer/table/open-table.ts";
 import type { Table } from "../infer/table/table.ts";
 import { vectorWriter } from "../infer/table/vector-file.ts";
 import type { TextOrPair } from "../pair.ts";
@@ -106,8 +107,8 @@ export async function tableTexts(
 
 /** Throws ConfigError if the output has another format, or `refuseUnwritable` does. */
 async function refuseOutput({ in: input, out: output, force }: Paths & TableFlags): Promise<void> {
-  const format = outputFormat(input);
-  if (outputFormat(output) !== format || isWrittenAsCsv(output))
+  const format = dataFormat(input);
+  if (dataFormat(output) !== format || hasCells(output))
     throw new ConfigError("invalid-output", "--out has another format than --in", {
       where: output,
       expected: `a name that ends in .${format}`,

@@ -5,14 +5,12 @@ import type { FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { firstCopies } from "./duplicates.ts";
-import { type FeedOptions, nameKeys, Pipeline, readError } from "./pipeline.ts";
-import { LIST_SEPARATOR } from "./places.ts";
-import { readSample, sampleOthers } from "./sample.ts";
+import { type FeedOptions, joinFields, Pipeline, readError } from "./pipeline.ts";
 import { type CellRows, cellNames, writeCells } from "./table/cell-writer.ts";
-import { SAMPLE_ROWS } from "./table/cells.ts";
-import { type ColumnChoice, type FoundNames, findColumns, refuseNumbers, sampleTable } from "./table/columns.ts";
-import { dataFormat, FORMATS } from "./table/dialect.ts";
+import type { ColumnChoice, FoundNames } from "./table/columns.ts";
+import { FORMATS } from "./table/dialect.ts";
 import { describeRowError, ROW_ERRORS, type RowError } from "./table/row-errors.ts";
+import { openText } from "./table/text-table.ts";
 import type { DataModule } from "./wasm.ts";
 
 export { bytesReader } from "../platform/reader.ts";
@@ -108,12 +106,15 @@ export class Corpus {
     const learn = this.labels.length === 0 || labelsAre !== "class";
     const isText = "size" in file;
     const accepted = labelsAre === "set" ? LEARN.sets : Number(learn);
-    const names = isText ? await this.prepare(file, options, accepted) : this.prepareCells(file, options, accepted);
+    const { maxLength, skipFaulty = false } = options;
+    const table = isText ? await openText(this.pipeline, file, options, options) : null;
+    table?.begin(maxLength, accepted, skipFaulty);
+    const names = table?.columns ?? this.prepareCells(file as CellRows, options, accepted);
     if (learn) this.classes = isText ? undefined : file.classes;
     if (learn && wasm.label_count() === 0) this.addLabels(labels);
     this.notePair(names, first === 0, file.name);
     const fail = (atEnd: boolean) => this.rowError(file.name, names, atEnd);
-    if (!isText) await writeCells(this.pipeline, file, options.skipFaulty ?? false, () => fail(false));
+    if (!isText) await writeCells(this.pipeline, file, skipFaulty, () => fail(false));
     const atEnd = isText && (await this.pipeline.feed(file, options));
     if (wasm.error_code() !== 0) throw fail(atEnd);
     this.noteLeftOut(file.name, names);
@@ -257,37 +258,6 @@ export class Corpus {
     }
   }
 
-  /** Finds the file's columns and configures the module to read them. */
-  private async prepare(file: FileReader, options: ReadOptions, learn: number): Promise<FoundNames> {
-    const wasm = this.pipeline.open();
-    const { dialect, rows } = await readSample(this.pipeline, file, options);
-    const keyOf = (row: readonly string[]) => row.join(LIST_SEPARATOR);
-    const seen = new Set(rows.map(keyOf));
-    const places = rows.length < SAMPLE_ROWS ? [] : await sampleOthers(this.pipeline, dialect, file, options);
-    const others = places.filter((row) => !seen.has(keyOf(row)) && seen.add(keyOf(row)));
-    const settings = [options.maxLength, learn, Number(options.skipFaulty ?? false)] as const;
-    wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
-    const isJson = dataFormat(file.name) === "jsonl";
-    const alike = others.filter(({ length }) => isJson || length === rows[0]!.length);
-    const table = sampleTable([...rows, ...alike], isJson);
-    const columns = findColumns(table, options, file.name);
-    refuseNumbers(table.rows.slice(0, rows.length), columns, file.name);
-    const { textName, labelName, secondName, labelNames = [labelName] } = columns;
-    const { width, text, label, second, header, moreLabels } = columns;
-    if (!isJson) {
-      this.joinLabels(moreLabels);
-      wasm.read_settings(width, text, label, second, Number(header), ...settings);
-      return columns;
-    }
-    const more = labelNames.slice(1);
-    // The keys of further labels are behind those of three columns.
-    const third = secondName ?? (more.length > 0 ? textName : undefined);
-    nameKeys(this.module, [textName, labelNames[0]!, ...(third === undefined ? [] : [third]), ...more]);
-    this.joinLabels(more.map(() => 0));
-    wasm.read_settings(0, 0, 0, second < 0 ? -1 : 0, 0, ...settings);
-    return columns;
-  }
-
   /** Configures the module to read cells. */
   private prepareCells(table: CellRows, { maxLength, skipFaulty = false }: ReadOptions, learn: number): FoundNames {
     const { name, found } = table;
@@ -297,17 +267,9 @@ export class Corpus {
     if (new Set(names).size < names.length)
       throw new DataError("same-column", "Two columns have the same name", { where: name, found: names.join() });
     wasm.read_begin(FORMATS.cells, 0);
-    this.joinLabels(names.map((_, i) => i).slice(second < 0 ? 2 : 3));
+    joinFields(this.pipeline, names.map((_, i) => i).slice(second < 0 ? 2 : 3));
     wasm.read_settings(names.length, 0, 1, second, 0, maxLength, learn, Number(skipFaulty));
     return found;
-  }
-
-  /** Tells the module the fields of labels that have a column each, without the first. */
-  private joinLabels(fields: readonly number[]): void {
-    if (fields.length === 0) return;
-    const list = this.module.write(new Uint8Array(Uint32Array.from(fields).buffer));
-    this.pipeline.open().read_labels(list, fields.length);
-    this.pipeline.open().free(list);
   }
 
   /** The error that stopped the reading, `atEnd` of the file or before. */

@@ -73,6 +73,15 @@ export function nameKeys(module: DataModule, names: readonly string[]): void {
   wasm.free(lengths);
 }
 
+/** Tells the module the fields of labels that have a column each, without the first. */
+export function joinFields(pipeline: Pipeline, fields: readonly number[]): void {
+  if (fields.length === 0) return;
+  const wasm = pipeline.open();
+  const list = pipeline.module.write(new Uint8Array(Uint32Array.from(fields).buffer));
+  wasm.read_labels(list, fields.length);
+  wasm.free(list);
+}
+
 /** What stopped the reading. */
 export const readError = (wasm: PipelineExports) => ({
   code: wasm.error_code(),

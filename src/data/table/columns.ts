@@ -6,7 +6,7 @@ import type { LabelKind } from "../../tasks/task.ts";
 import { type CellFile, SAMPLE_ROWS } from "./cells.ts";
 import { type ColumnFacts, describeColumns, findByContents, type TableSample } from "./column-facts.ts";
 import { isUsual, PAIR_NAMES, plain, sayChosen, TEXT_NAMES, USUAL, usualName } from "./column-names.ts";
-import { knownFormat } from "./dialect.ts";
+import { hasCells } from "./dialect.ts";
 import { isNumber, LONGEST_LABEL } from "./labels.ts";
 
 /** A cell of the first row with at least this many words is a text, not a column name. */
@@ -63,18 +63,7 @@ export interface Columns extends FoundNames {
 type Names = readonly string[];
 
 /** The first rows of a table; without names the first of them may have the names. */
-type Sample = Pick<TableSample, "rows"> & Partial<TableSample>;
-
-/** A sample of data.wasm as a table. Rows of JSON are key, value, key, value, ...: its names are the first one's. */
-export function sampleTable(sample: string[][], isJson: boolean): Sample {
-  if (!isJson) return { rows: sample };
-  const names = (sample.find(({ length }) => length > 0) ?? []).filter((_, i) => i % 2 === 0);
-  const rows = sample.map((row) => {
-    const values = new Map(row.flatMap((key, i) => (i % 2 === 0 ? [[key, row[i + 1] ?? ""] as const] : [])));
-    return names.map((name) => values.get(name) ?? "");
-  });
-  return { names, rows };
-}
+export type ColumnSample = Pick<TableSample, "rows"> & Partial<TableSample>;
 
 /**
  * Finds the columns of a table by its first rows.
@@ -85,7 +74,7 @@ export function sampleTable(sample: string[][], isJson: boolean): Sample {
  * WORDS_OF_A_TEXT words, and not all other labels repeat. So does a file of one column of texts that need no labels.
  * Every other file has a header. Throws DataError if a column is missing or ambiguous.
  */
-export function findColumns(sample: Sample, choice: TableChoice, file: string): Columns {
+export function findColumns(sample: ColumnSample, choice: TableChoice, file: string): Columns {
   const { labelColumn, labelsAre = "class", likelyTextColumn: likely, isPair, onColumns } = choice;
   const [names, rows] = sample.names ? [sample.names, sample.rows] : [sample.rows[0] ?? [], sample.rows.slice(1)];
   const width = names.length;
@@ -167,13 +156,13 @@ export function chooseCells(table: CellFile, choice: TableChoice, file: string) 
   });
 }
 
-function refuseFew({ names: keys }: Sample, names: Names, file: string): never {
+function refuseFew({ names: keys }: ColumnSample, names: Names, file: string): never {
   throw new DataError("too-few-columns", `Text and label need two ${keys ? "keys" : "columns"}`, {
     where: file,
     found: nameList(names),
     hint: keys
       ? `for texts that are learned to be written, use ${setting("objective", "lm")}; for chats ${setting("model", "smollm2-135m")} as well`
-      : `add a column of labels${knownFormat(file) === "jsonl" ? "" : ", or separate the columns with commas, semicolons or tabs"}`,
+      : `add a column of labels${hasCells(file) ? "" : ", or separate the columns with commas, semicolons or tabs"}`,
   });
 }
 

@@ -19,9 +19,9 @@ export type DataFormat = "csv" | "tsv" | "jsonl";
 interface TableFormat {
   /** How the names of its files end. */
   endings: readonly string[];
-  /** How its rows are written; those of cells are like JSON: no separator can be wrong. */
+  /** How its rows are written; of cells, those of a labelled copy. */
   format: DataFormat;
-  /** Of cells: opens a file, with a reader that is loaded on demand. A labelled copy is CSV. */
+  /** Of cells: opens a file, with a reader that is loaded on demand. */
   open?: (file: FileReader, sheet?: string) => Promise<CellFile>;
   /** What else its files can have, without labels: objects, with a text or a chat each, or one text. */
   texts?: "objects" | "one";
@@ -35,8 +35,8 @@ const TABLES: readonly TableFormat[] = [
   { endings: ["tsv"], format: "tsv" },
   { endings: ["txt"], format: "tsv", texts: "one" },
   { endings: ["jsonl", "ndjson", "json"], format: "jsonl", texts: "objects" },
-  { endings: ["parquet"], format: "jsonl", texts: "objects", open: parquet },
-  { endings: ["xlsx"], format: "jsonl", open: sheet },
+  { endings: ["parquet"], format: "csv", texts: "objects", open: parquet },
+  { endings: ["xlsx"], format: "csv", open: sheet },
 ];
 
 const endingsOf = (tables: readonly TableFormat[]) => tables.flatMap(({ endings }) => endings.map((end) => `.${end}`));
@@ -61,6 +61,9 @@ const ARRAY: Dialect = { format: "array", separator: "," };
 
 /** White space before a JSON array is expected to be shorter. */
 const START_BYTES = 4096;
+
+/** Whether the rows of a table are cells, which a labelled copy has as CSV. */
+export const hasCells = (file: string) => tableFormat(file)?.open !== undefined;
 
 /** Whether a file is a table by its name, of which no text is learned without labels. */
 export const isOnlyTable = (file: string) => !(tableFormat(file) ?? { texts: "one" }).texts;

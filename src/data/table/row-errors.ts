@@ -2,7 +2,7 @@
 import { DataError, FormatError, type LowrankError, nameList } from "../../errors.ts";
 import { nearest } from "../../suggest.ts";
 import { placeOf } from "../places.ts";
-import { tableFormat } from "./dialect.ts";
+import { hasCells } from "./dialect.ts";
 import { encodingHint } from "./encoding.ts";
 
 /** The codes of row errors, for data.wasm too (src/tools/kernels.mjs). A comment says what its two numbers are. */
@@ -106,7 +106,7 @@ export function describeRowError(rowError: RowError, context: RowErrorContext): 
         where,
         expected: "UTF-8",
         found: `${byteName(second)} in "${column}"`,
-        hint: tableFormat(rowError.file)?.open ? undefined : encodingHint(),
+        hint: hasCells(rowError.file) ? undefined : encodingHint(),
         isGuess: true,
       });
     case ROW_ERRORS.NO_KEY:

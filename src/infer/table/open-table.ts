@@ -2,14 +2,14 @@
 
 import { openFile } from "#platform";
 import { concat } from "../../concat.ts";
-import { nameKeys, Pipeline, type PipelineExports } from "../../data/pipeline.ts";
+import { type FeedOptions, Pipeline, type PipelineExports, readError } from "../../data/pipeline.ts";
 import { placeOf } from "../../data/places.ts";
-import { readSample } from "../../data/sample.ts";
 import { type CellFile, cellValue, textOf } from "../../data/table/cells.ts";
-import { chooseCells, findColumns, sampleTable, type TableChoice } from "../../data/table/columns.ts";
-import { type DataFormat, type Dialect, dataFormat, FORMATS, tableFormat } from "../../data/table/dialect.ts";
+import { chooseCells, type FoundNames, type TableChoice } from "../../data/table/columns.ts";
+import { type DataFormat, tableFormat } from "../../data/table/dialect.ts";
 import { utf8Pieces } from "../../data/table/encoding.ts";
 import { describeRowError } from "../../data/table/row-errors.ts";
+import { openText, type TextTable } from "../../data/table/text-table.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { csvField } from "../../io/csv.ts";
 import type { TextOrPair } from "../../pair.ts";
@@ -18,13 +18,6 @@ import type { Table, TableRow } from "./table.ts";
 
 /** Bytes read at a time: enough rows for some batches. */
 const CHUNK_BYTES = 1 << 16;
-
-/** Whether the rows of a table are written in another format than its own: as CSV. */
-export const isWrittenAsCsv = (file: string) => tableFormat(file)?.open !== undefined;
-
-export function outputFormat(file: string): DataFormat {
-  return isWrittenAsCsv(file) ? "csv" : dataFormat(file);
-}
 
 export interface TableOptions extends Pick<TableChoice, "textColumn" | "likelyTextColumn" | "isPair"> {
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
@@ -44,7 +37,9 @@ export async function openTable(
   try {
     const cells = await tableFormat(path)?.open?.(file, sheet);
     if (cells) return await openCells(file, cells, choice);
-    return await TextTable.open(file, choice, { encoding, chunkBytes });
+    const module = await DataModule.load();
+    const table = await openText(new Pipeline(module), file, choice, { encoding, chunkBytes: CHUNK_BYTES });
+    return new TextFile(file, module, table, { encoding, chunkBytes });
   } catch (error) {
     await file.close();
     throw error;
@@ -53,58 +48,39 @@ export async function openTable(
 
 const [LF, CR, CLOSE] = [10, 13, 125];
 
-interface Reading {
-  encoding: string | undefined;
-  chunkBytes: number;
-}
+const textsOf = ({ textName, secondName }: FoundNames) => [textName, ...(secondName === undefined ? [] : [secondName])];
 
 /** A CSV, TSV or JSON file. */
-class TextTable implements Table {
+class TextFile implements Table {
   readonly format: DataFormat;
   readonly separator: string;
+  readonly names: string[];
+  private readonly texts: readonly string[];
 
-  private constructor(
+  constructor(
     private readonly file: FileReader,
     private readonly module: DataModule,
-    private readonly reading: Reading,
-    private readonly dialect: Dialect,
-    readonly names: string[],
-    private readonly textColumns: readonly string[],
-    private readonly begin: (wasm: PipelineExports) => void,
+    private readonly table: TextTable,
+    private readonly reading: FeedOptions,
   ) {
-    this.format = dialect.format === "array" ? "jsonl" : dialect.format;
-    this.separator = dialect.separator;
-  }
-
-  static async open(file: FileReader, choice: TableChoice, reading: Reading): Promise<TextTable> {
-    const module = await DataModule.load();
-    const { dialect, rows } = await readSample(new Pipeline(module), file, { ...reading, chunkBytes: CHUNK_BYTES });
-    const isJson = dataFormat(file.name) === "jsonl";
-    const table = sampleTable(rows, isJson);
-    const { text, textName, second, secondName, header, width } = findColumns(table, choice, file.name);
-    const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
+    const { format, separator } = table.dialect;
+    this.format = format === "array" ? "jsonl" : format;
+    this.separator = separator;
     // The objects of nested keys have names, too.
-    const keys = table.names?.flatMap((key) => [key, key.split(".")[0]!]);
-    const names = keys ?? (header ? rows[0]! : []);
-    return new TextTable(file, module, reading, dialect, names, texts, (wasm) => {
-      if (isJson) nameKeys(module, [textName, ...texts]);
-      const at = isJson
-        ? ([0, 0, 0, second < 0 ? -1 : 0, 0] as const)
-        : ([width, text, text, second, Number(header)] as const);
-      wasm.read_settings(...at, 0, 0, 0);
-    });
+    const isJson = this.format === "jsonl";
+    this.names = table.names.flatMap((name) => (isJson ? [name, name.split(".")[0]!] : name));
+    this.texts = textsOf(table.columns);
   }
 
   get textColumn(): string {
-    return this.textColumns.join();
+    return this.texts.join();
   }
 
   async *rows(): AsyncGenerator<TableRow[]> {
-    const { file, module, dialect } = this;
+    const { file, module } = this;
     const { encoding, chunkBytes } = this.reading;
     const wasm = module.exports as PipelineExports;
-    wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
-    this.begin(wasm);
+    this.table.begin(0, 0, false);
     wasm.read_texts();
     const buffer = wasm.alloc(chunkBytes) >>> 0;
     let before = new Uint8Array();
@@ -150,7 +126,7 @@ class TextTable implements Table {
       const isHeader = isFirst && i === 0 && this.names.length > 0 && this.format !== "jsonl";
       const row = bytes.subarray(end, next);
       const [first, second] = [take(ends[i]!), take(ends[i + 1]!)];
-      const text: TextOrPair = this.textColumns.length > 1 ? [first, second] : first;
+      const text: TextOrPair = this.texts.length > 1 ? [first, second] : first;
       rows.push({ bytes: row, at: this.rowEnd(row), text: isHeader ? null : text });
       end = next;
     }
@@ -165,20 +141,17 @@ class TextTable implements Table {
   }
 
   private error(wasm: PipelineExports, atEnd: boolean): Error {
-    const [code, line] = [wasm.error_code(), wasm.error_line()];
-    const [first, second] = [wasm.error_first(), wasm.error_second()];
-    const [text = "", secondText] = this.textColumns;
+    const [text = "", secondText] = this.texts;
     const context = { columns: [text, text, secondText] as const, labels: [], unknownLabel: "" };
-    return describeRowError({ code, line, first, second, file: this.file.name, atEnd }, context);
+    return describeRowError({ ...readError(wasm), file: this.file.name, atEnd }, context);
   }
 }
 
 /** A sheet or a Parquet file, whose copy is CSV. */
 async function openCells(file: FileReader, table: CellFile, choice: TableChoice): Promise<Table> {
   const { found, columns: at, header, names } = await chooseCells(table, choice, file.name);
-  const { textName, secondName, width } = found;
-  const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
-  const columns = Array.from({ length: table.names?.length ?? width }, (_, i) => i);
+  const texts = textsOf(found);
+  const columns = Array.from({ length: table.names?.length ?? found.width }, (_, i) => i);
   async function* rows(): AsyncGenerator<TableRow[]> {
     if (names.length > 0) yield [csvRow(names, null)];
     for await (const some of table.rows(columns, at, header))

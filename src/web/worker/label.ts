@@ -1,8 +1,9 @@
 /** Labels the rows of a table, or pasted lines, in memory: the bytes that `classify --in` writes to the disk. */
+import { hasCells } from "../../data/table/dialect.ts";
 import { formatScore } from "../../format.ts";
 import { labelRows, survey } from "../../infer/table/label-table.ts";
 import type { Labeller } from "../../infer/table/labeller.ts";
-import { isWrittenAsCsv, openTable } from "../../infer/table/open-table.ts";
+import { openTable } from "../../infer/table/open-table.ts";
 import { csvField } from "../../io/csv.ts";
 import { excerpt, type TextOrPair } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
@@ -68,7 +69,7 @@ export async function labelSource(
       columns: isPasted ? [] : [...new Set(table.names)],
       textColumn: isPasted ? null : table.textColumn,
       file: new Blob(pieces),
-      fileName: name.replace(/\.[^.]+$/, (ending) => `-labelled${isWrittenAsCsv(ending) ? ".csv" : ending}`),
+      fileName: name.replace(/\.[^.]+$/, (ending) => `-labelled${hasCells(ending) ? ".csv" : ending}`),
     };
   } finally {
     await table.close();

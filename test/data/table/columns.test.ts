@@ -1,7 +1,7 @@
 /** Which columns are text and label: by requested names, by usual names, by their contents. */
 import * as assert from "uvu/assert";
 import { loadDataset } from "../../../src/data/datasets.ts";
-import { type ColumnChoice, findColumns, sampleTable } from "../../../src/data/table/columns.ts";
+import { type ColumnChoice, findColumns } from "../../../src/data/table/columns.ts";
 import { labelNotes } from "../../../src/data/table/labels.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { nameList } from "../../../src/errors.ts";
@@ -228,20 +228,16 @@ test("a question as the header of two columns: all labels repeat but its own", a
 });
 
 test("keys of JSON lines: common names, otherwise by their values", async () => {
-  const keys = (sample: string[][]) => {
-    const { textName, labelName, chosen } = findColumns(sampleTable(sample, true), {}, "a.jsonl");
+  const find = (names: string[], rows: string[][], choice = {}) => findColumns({ names, rows }, choice, "a.jsonl");
+  const keys = (names: string[], ...rows: string[][]) => {
+    const { textName, labelName, chosen } = find(names, rows);
     return [textName, labelName, chosen];
   };
-  assert.equal(keys([["text", "a", "label", "b"]]), ["text", "label", undefined]);
-  const sample = [
-    ["a", "ham", "b", "some words"],
-    ["a", "ham", "b", "others"],
-  ];
+  assert.equal(keys(["text", "label"], ["a", "b"]), ["text", "label", undefined]);
   const byValues = 'text: column "b" (the other one), label: column "a" (fewer or shorter values)';
-  assert.equal(keys(sample), ["b", "a", byValues]);
-  await assertFails("too-few-columns", () => keys([["a", "1"]]));
-  const choice = { textColumn: "r,q", labelColumn: "y" };
-  const { textName, secondName } = findColumns(sampleTable([["q", "1", "r", "2", "y", "3"]], true), choice, "a.jsonl");
+  assert.equal(keys(["a", "b"], ["ham", "some words"], ["ham", "others"]), ["b", "a", byValues]);
+  await assertFails("too-few-columns", () => keys(["a"], ["1"]));
+  const { textName, secondName } = find(["q", "r", "y"], [["1", "2", "3"]], { textColumn: "r,q", labelColumn: "y" });
   assert.equal([textName, secondName], ["r", "q"]);
 });
 

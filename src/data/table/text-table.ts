@@ -1,17 +1,19 @@
-/** The first rows of a file, by which its dialect and its columns are found. */
-import { DataError, type LowrankError } from "../errors.ts";
-import { bytesReader, type FileReader } from "../platform/reader.ts";
-import { type FeedOptions, type Pipeline, readError } from "./pipeline.ts";
-import { SAMPLE_ROWS } from "./table/cells.ts";
-import { type Dialect, FORMATS, possibleDialects } from "./table/dialect.ts";
-import { checkUtf8, fileEncoding, utf8Bytes } from "./table/encoding.ts";
-import { describeRowError } from "./table/row-errors.ts";
+/** A CSV, TSV or JSON file as a table: by its first rows its dialect and its columns are found. */
+import { DataError, type LowrankError } from "../../errors.ts";
+import { bytesReader, type FileReader } from "../../platform/reader.ts";
+import { type FeedOptions, joinFields, nameKeys, type Pipeline, readError } from "../pipeline.ts";
+import { LIST_SEPARATOR } from "../places.ts";
+import { SAMPLE_ROWS } from "./cells.ts";
+import { type ColumnSample, type Columns, findColumns, refuseNumbers, type TableChoice } from "./columns.ts";
+import { type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
+import { checkUtf8, fileEncoding, utf8Bytes } from "./encoding.ts";
+import { describeRowError } from "./row-errors.ts";
 
 /** As many rows are from further places of a longer file, with bytes at each. */
 const OTHERS = { PLACES: 8, BYTES: 1 << 16 };
 
 /** The first rows of a file, and how they were read. */
-export interface Sample {
+interface Sample {
   dialect: Dialect;
   /** Fields, including those of a header; for JSON key, value, key, value, ... */
   rows: string[][];
@@ -19,6 +21,66 @@ export interface Sample {
   agreement: number;
   /** What ended the sample early. */
   error: LowrankError | null;
+}
+
+/** A file with the columns that were found in it. */
+export interface TextTable {
+  dialect: Dialect;
+  columns: Columns;
+  /** Of all columns; none if no row has them. */
+  names: readonly string[];
+  /** Has data.wasm read the file from here on; see its `read_settings`. */
+  begin(maxLength: number, learn: number, tolerant: boolean): void;
+}
+
+/** Finds the columns of a file. Throws ConfigError, DataError or FormatError. */
+export async function openText(
+  pipeline: Pipeline,
+  file: FileReader,
+  choice: TableChoice,
+  options: FeedOptions,
+): Promise<TextTable> {
+  const { dialect, rows } = await readSample(pipeline, file, options);
+  const isJson = dataFormat(file.name) === "jsonl";
+  const keyOf = (row: readonly string[]) => row.join(LIST_SEPARATOR);
+  const seen = new Set(rows.map(keyOf));
+  const places = rows.length < SAMPLE_ROWS ? [] : await sampleOthers(pipeline, dialect, file, options);
+  const others = places.filter((row) => !seen.has(keyOf(row)) && seen.add(keyOf(row)));
+  const alike = others.filter(({ length }) => isJson || length === rows[0]!.length);
+  const table: ColumnSample = isJson ? jsonTable([...rows, ...alike]) : { rows: [...rows, ...alike] };
+  const columns = findColumns(table, choice, file.name);
+  if (choice.labelsAre !== null) refuseNumbers(table.rows.slice(0, rows.length), columns, file.name);
+  return {
+    ...{ dialect, columns, names: table.names ?? (columns.header ? rows[0]! : []) },
+    begin(...[maxLength, learn, tolerant]) {
+      const wasm = pipeline.open();
+      const { width, text, label, second, moreLabels, header } = columns;
+      wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
+      if (isJson) nameKeys(pipeline.module, keysOf(columns));
+      joinFields(pipeline, isJson ? moreLabels.map(() => 0) : moreLabels);
+      const at = isJson
+        ? ([0, 0, 0, second < 0 ? -1 : 0, 0] as const)
+        : ([width, text, label < 0 ? text : label, second, Number(header)] as const);
+      wasm.read_settings(...at, maxLength, learn, Number(tolerant));
+    },
+  };
+}
+
+/** The keys in JSON; those of further labels are behind those of three columns. A text without a label stands for it. */
+function keysOf({ textName, label, labelName, labelNames = [labelName], secondName }: Columns): string[] {
+  const [first, ...more] = label < 0 ? [textName] : labelNames;
+  const second = secondName ?? (more.length > 0 ? textName : undefined);
+  return [textName, first!, ...(second === undefined ? [] : [second]), ...more];
+}
+
+/** Rows of JSON are key, value, key, value, ...: the names are those of the first. */
+function jsonTable(sample: string[][]): ColumnSample {
+  const names = (sample.find(({ length }) => length > 0) ?? []).filter((_, i) => i % 2 === 0);
+  const rows = sample.map((row) => {
+    const values = new Map(row.flatMap((key, i) => (i % 2 === 0 ? [[key, row[i + 1] ?? ""] as const] : [])));
+    return names.map((name) => values.get(name) ?? "");
+  });
+  return { names, rows };
 }
 
 const LINE_FEED = 10;
@@ -32,7 +94,7 @@ async function wholeLines(part: FileReader, encoding: string): Promise<Uint8Arra
 /**
  * The first rows, in the dialect with the most rows of one width. Throws FormatError or DataError if there are none.
  */
-export async function readSample(pipeline: Pipeline, file: FileReader, options: FeedOptions): Promise<Sample> {
+async function readSample(pipeline: Pipeline, file: FileReader, options: FeedOptions): Promise<Sample> {
   await checkUtf8(file, options.encoding);
   let best: Sample | undefined;
   for (const dialect of await possibleDialects(file, options.encoding)) {
@@ -50,7 +112,7 @@ export async function readSample(pipeline: Pipeline, file: FileReader, options: 
  * Rows from further places: many files are sorted by their labels. Which of them a separator within quotes has cut is
  * not known; they only say what columns have. None of a JSON array, or where the encoding finds no place to begin.
  */
-export async function sampleOthers(
+async function sampleOthers(
   pipeline: Pipeline,
   dialect: Dialect,
   file: FileReader,
