@@ -84,8 +84,12 @@ function decoded(
   }
 }
 
+const UNITS = /* @__PURE__ */ Uint16Array.from({ length: 256 }, (_, i) => WINDOWS_1252.charCodeAt(i - 0x80) || i);
+
 function windows1252(bytes: Uint8Array): string {
-  return UTF16.decode(Uint16Array.from(bytes, (byte) => WINDOWS_1252.charCodeAt(byte - 0x80) || byte));
+  const units = new Uint16Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) units[i] = UNITS[bytes[i]!]!;
+  return UTF16.decode(units);
 }
 const UTF16 = new TextDecoder("utf-16le", { ignoreBOM: true });
 
