@@ -16,6 +16,7 @@ import type { TrialEstimate } from "../train/estimate.ts";
 
 /** Examples of a problem that are shown: programs get more. */
 const SHOWN = 5;
+const SHOWN_COLUMNS = 50;
 /** An example with at most so many characters is a place, and stands in a line with others. */
 const LONGEST_PLACE = 48;
 
@@ -33,8 +34,10 @@ export function checkBlocks({ columns, problems, readable }: DataCheck, estimate
   ];
 }
 
-const columnsTable = (columns: readonly CheckedColumn[]) =>
-  makeTable<CheckedColumn>(
+/** The columns in the file's order; of very many those that are read come first. */
+const columnsTable = (columns: readonly CheckedColumn[]) => ({
+  shown: SHOWN_COLUMNS,
+  ...makeTable<CheckedColumn>(
     "columns",
     `Columns, by ${formatCount(columns[0]!.rows)} of the rows`,
     [
@@ -45,8 +48,9 @@ const columnsTable = (columns: readonly CheckedColumn[]) =>
       { title: "Different", key: "distinct", format: formatCount, value: ({ distinct }) => distinct },
       { title: "Mean length", key: "mean_length", format: digits(1), value: ({ meanLength }) => meanLength },
     ],
-    columns,
-  );
+    columns.length > SHOWN_COLUMNS ? columns.toSorted((a, b) => Number(!a.readAs) - Number(!b.readAs)) : columns,
+  ),
+});
 
 /** What is learned of how many rows, and how long they are. */
 function describeData(data: TrainingData): string[] {

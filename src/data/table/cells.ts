@@ -1,6 +1,7 @@
 /** Cells of values instead of text: of a sheet, a Parquet file, a folder or memory. */
-import { DataError, nameList } from "../../errors.ts";
+import { DataError, FormatError, nameList } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
+import { formatBytes } from "../../plan/memory.ts";
 import { either, setting } from "../../setting.ts";
 import { placeOf } from "../places.ts";
 
@@ -62,13 +63,21 @@ export function cellValue(cell: Cell, column: string, where: string, canSkip = f
   });
 }
 
-/** Throws DataError for a row, or columns, with too much text: a few bytes of a dictionary can stand for many rows. */
-export function checkSizes(where: string, names: readonly string[], row: number, length: number, size: number): void {
-  if (length <= LIMITS.line && size <= LIMITS.columns) return;
-  const isRow = length > LIMITS.line;
-  throw new DataError("data-too-large", isRow ? `The row ${row} is too long` : "The file has too much text", {
-    where: isRow ? placeOf(where, row) : where,
-    expected: `at most ${isRow ? LIMITS.line : LIMITS.columns} bytes in ${nameList(names)}`,
-    hint: "use a smaller part of the data",
+/** The error for a row with too much text. */
+export const rowTooLong = (where: string, hint = "shorten its texts, or leave it out") =>
+  new FormatError("exceeds-limit", "The row is too long", {
+    where,
+    expected: `at most ${LIMITS.line / 2 ** 20} MiB`,
+    hint,
   });
+
+/** Throws for a row, or columns, with too much text: a few bytes of a dictionary can stand for many rows. */
+export function checkSizes(where: string, names: readonly string[], row: number, length: number, size: number): void {
+  if (length > LIMITS.line) throw rowTooLong(placeOf(where, row));
+  if (size > LIMITS.columns)
+    throw new DataError("data-too-large", "The file has too much text", {
+      where,
+      expected: `at most ${formatBytes(LIMITS.columns)} in ${nameList(names)}`,
+      hint: "use a smaller part of the data",
+    });
 }

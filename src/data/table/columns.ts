@@ -210,7 +210,8 @@ function pairNamed(names: Names, asked: string): [text: number, second: number] 
 /** The columns of a pair by their names; null if there are none, or other columns that may be texts. */
 function findPair(names: Names, taken: number): [text: number, second: number] | null {
   const kinds = names.map((name, i) => (i === taken ? "" : usualName(name)));
-  const found = PAIR_NAMES.filter((pair) => pair.every((name) => kinds.includes(name)));
+  const all = new Set(kinds);
+  const found = PAIR_NAMES.filter((pair) => pair.every((name) => all.has(name)));
   const others = kinds.filter((name) => [...TEXT_NAMES, ...PAIR_NAMES.flat()].includes(name));
   return found.length === 1 && others.length === 2
     ? (found[0]!.map((name) => kinds.indexOf(name)) as [number, number])

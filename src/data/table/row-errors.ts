@@ -2,7 +2,8 @@
 import { DataError, FormatError, type LowrankError, nameList } from "../../errors.ts";
 import { nearest } from "../../suggest.ts";
 import { placeOf } from "../places.ts";
-import { hasCells } from "./dialect.ts";
+import { rowTooLong } from "./cells.ts";
+import { hasCells, knownFormat } from "./dialect.ts";
 import { encodingHint } from "./encoding.ts";
 
 /** The codes of row errors, for data.wasm too (src/tools/kernels.mjs). A comment says what its two numbers are. */
@@ -76,11 +77,10 @@ export function describeRowError(rowError: RowError, context: RowErrorContext): 
         hint: 'write a quote within a quoted field as ""',
       });
     case ROW_ERRORS.ROW_SIZE:
-      return new FormatError("exceeds-limit", "The row is too long", {
+      return rowTooLong(
         where,
-        expected: `at most ${first / 2 ** 20} MiB`,
-        hint: "look for a quote that is not closed",
-      });
+        knownFormat(rowError.file) === "jsonl" ? undefined : "look for a quote that is not closed",
+      );
     case ROW_ERRORS.JSON:
       return new FormatError("row-not-json-object", "The row is not a valid JSON object", {
         where: `${where}:${first}`,

@@ -281,8 +281,8 @@ test("Parquet of other types: lists, structures and bytes are no text or label; 
     ],
     ["no-such-column", ['There is no column "txt"'], () => loadTexts({ file: path }, { textColumn: "txt" })],
     [
-      "data-too-large",
-      ["row 1 is too long", "long.parquet:1", "at most 16777216"],
+      "exceeds-limit",
+      ["row is too long", "long.parquet:1", "at most 16 MiB"],
       () => read(packagePath("test/hub-datasets/long.parquet")),
     ],
     ["invalid-parquet", ["x.parquet"], () => read(nameless)],
