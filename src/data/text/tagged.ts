@@ -1,7 +1,7 @@
 /** Sentences of which each word has a tag: reads CoNLL files and JSON lines. */
 import { checkNumber, isObject, isText, isWithin, parseChoice } from "../../checks.ts";
 import { usualLength } from "../../config.ts";
-import { ConfigError, DataError } from "../../errors.ts";
+import { ConfigError, DataError, FormatError } from "../../errors.ts";
 import { GPT2_VOCABULARY } from "../../io/tokenizer/vocabulary.ts";
 import { setting } from "../../setting.ts";
 import type { Splits } from "../../tasks/evaluation.ts";
@@ -11,7 +11,7 @@ import { type CopyStats, countCopies, firstCopies } from "../duplicates.ts";
 import { placeOf, ROWS } from "../places.ts";
 import { type DataSource, sourceName, whileOpen } from "../sets/source.ts";
 import { splitDataset } from "../sets/split.ts";
-import { tableFormat } from "../table/dialect.ts";
+import { hasCells, knownFormat } from "../table/dialect.ts";
 import { checkEncoding } from "../table/encoding.ts";
 import { Tokenizer } from "../tokenizer.ts";
 import { readText } from "./text-file.ts";
@@ -218,8 +218,14 @@ const noSentences = (where: string) =>
 
 function readSentences(source: DataSource, options: TaggedOptions): Promise<Sentence[]> {
   return whileOpen(source, async (file) => {
+    if (hasCells(file.name))
+      throw new FormatError("table-without-text", "Sentences with tags are no table of cells", {
+        where: file.name,
+        expected: "CoNLL lines, or JSON lines with lists of words and tags, or with a text and its entities",
+        hint: "convert the table to .jsonl",
+      });
     const text = new TextDecoder().decode(await readText(file, options.encoding));
-    const isJson = tableFormat(file.name)?.format === "jsonl";
+    const isJson = knownFormat(file.name) === "jsonl";
     if (!isJson && options.groupColumn !== undefined)
       throw new ConfigError("option-without-effect", `${setting("groupColumn")} needs a key of JSON lines`, {
         where: file.name,

@@ -147,6 +147,7 @@ test("sentences that cannot be learned from are refused, with their place", asyn
     ["a.jsonl", '{"text": "a b", "spans": [[0, 1, "X"], [0, 3, "Y"]]}', "tags-differ-from-words", ['[0,3,"Y"]']],
     ["a.jsonl", '{"text": "a b", "spans": [{}]}', "tags-differ-from-words", ["a.jsonl:1", "{}", '[0, 4, "PER"]']],
     ["a.jsonl", "[1", "invalid-json", ["a.jsonl"]],
+    ["a.xlsx", "PK", "table-without-text", ["a.xlsx", "convert the table to .jsonl"]],
   ] satisfies [string, string, ErrorCode, string[]][])
     await assertFails(code, words, () => load(name, text));
 });
