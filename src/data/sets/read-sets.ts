@@ -7,13 +7,13 @@ import { Corpus, type ReadOptions } from "../corpus.ts";
 import { type Dataset, HELD_OUT } from "../dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../dataset-options.ts";
 import type { Groups } from "../duplicates.ts";
-import { COUNTED, ROWS } from "../places.ts";
+import { COUNTED } from "../places.ts";
 import { findSetColumn, SETS, setNamed } from "../table/column-names.ts";
 import { knownFormat } from "../table/dialect.ts";
 import { DataModule } from "../wasm.ts";
 import { correctRows } from "./corrections.ts";
 import { folderSets } from "./folder.ts";
-import type { HubDataset, HubSplit } from "./hub.ts";
+import type { HubSplit } from "./hub.ts";
 import { memoryRows } from "./memory-rows.ts";
 import { isOnHub, openNamed } from "./named.ts";
 import {
@@ -42,91 +42,105 @@ export async function readSets(
   options: DatasetOptions,
   seed: number,
 ): Promise<Loaded> {
+  const sets = await findGiven(spec, read, options);
   const loaded =
-    "train" in spec
-      ? await readSplits(corpus, spec, read, options, seed)
-      : "name" in spec && isOnHub(spec.name)
-        ? await readHub(corpus, spec.name, read, options, seed)
-        : ((await readFolders(corpus, spec, read, options, seed)) ??
-          (await readAndSplit(corpus, spec, read, options, seed)));
+    sets?.val || sets?.test
+      ? await readGiven(corpus, sets, read, options, seed)
+      : await readAndSplit(corpus, spec, sets, read, options, seed);
   const { groupColumn, corrections } = options;
   if (groupColumn !== undefined && !loaded.groups) refuseGroups(groupColumn);
   if (corrections !== undefined && !loaded.corrected) refuseCorrections(loaded.source);
   return loaded;
 }
 
-async function readSplits(
-  corpus: Corpus,
-  spec: { train: DataSource; val: DataSource; test: DataSource },
-  read: ReadOptions,
-  options: DatasetOptions,
-  seed: number,
-): Promise<Loaded> {
-  if (options.split !== undefined) refuseSplit("split", options.split);
-  const sources = [spec.train, spec.val, spec.test];
-  const sets: Dataset[] = [];
-  for (const source of sources) sets.push(await readSource(corpus, source, read));
-  const kept = withoutCopies(sets, sources.map(sourceName), options);
-  return {
-    parts: (options.balance ? kept.map((set) => set.balance(seed)) : kept) as Parts,
-    testParts: [],
-    ...counts(sets, kept),
-    source: sources.map(sourceName).join(", "),
-    split: "given",
-  };
+interface GivenSet {
+  name: string;
+  files: readonly DataSource[];
 }
 
-/** A folder with one of each set, which has a folder of each class; null for anything else. */
-async function readFolders(
-  corpus: Corpus,
-  spec: DatasetSpec,
-  read: ReadOptions,
-  options: DatasetOptions,
-  seed: number,
-): Promise<Loaded | null> {
+/** Sets that are given. Of a data set of the hub that has a training set alone, that is all. */
+interface GivenSets {
+  train: GivenSet;
+  val?: GivenSet | undefined;
+  test?: GivenSet | undefined;
+  /** What they are the sets of. */
+  title?: string;
+  /** Of the hub: its name, and the splits that are not used, in words. */
+  name?: string;
+  unused?: string;
+}
+
+/** Three files, a folder with one of each set, or a data set of the hub; null for what is one set. */
+async function findGiven(spec: DatasetSpec, read: ReadOptions, options: DownloadOptions): Promise<GivenSets | null> {
+  if ("train" in spec) {
+    const set = (source: DataSource) => ({ name: sourceName(source), files: [source] });
+    return { train: set(spec.train), val: set(spec.val), test: set(spec.test) };
+  }
+  if ("name" in spec) return isOnHub(spec.name) ? findOnHub(spec.name, read, options) : null;
   if (!("file" in spec) || typeof spec.file !== "string" || knownFormat(spec.file)) return null;
-  if (!(await isFolder(spec.file))) return null;
-  const sets = await folderSets(spec.file);
-  if (!sets) return null;
-  return readGivenSets(corpus, sets, spec.file, read, options, seed);
+  const sets = (await isFolder(spec.file)) && (await folderSets(spec.file));
+  return sets ? { ...sets, title: spec.file } : null;
 }
 
+async function findOnHub(whole: string, read: ReadOptions, options: DownloadOptions): Promise<GivenSets> {
+  const { openHubDataset } = await import("./hub.ts");
+  const found = await openHubDataset(whole, options);
+  const { train, name, others } = found;
+  const [val, test] = [await withClasses(found.val, read), await withClasses(found.test, read)];
+  const unlabelled = [found.val, found.test].flatMap((split) =>
+    split && split !== val && split !== test ? split : [],
+  );
+  const names = [...unlabelled.map((split) => `${split.name}, which has no classes`), ...others];
+  const unused = names.length > 0 ? ` (not used: ${nameList(names)})` : "";
+  return { train, val, test, title: `${found.title} of the Hugging Face hub`, name, unused };
+}
+
+/** A split; undefined if it has no classes, as in tests with secret answers. */
+async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
+  const [first] = split?.files ?? [];
+  if (first === undefined) return undefined;
+  return (await whileOpen(first, (file) => hasClasses(file, read))) ? split : undefined;
+}
+
+/** `sets`: of the hub, with a training set alone. */
 async function readAndSplit(
   corpus: Corpus,
-  spec: Exclude<DatasetSpec, { train: DataSource }>,
+  spec: DatasetSpec,
+  sets: GivenSets | null,
   read: ReadOptions,
   options: DatasetOptions,
   seed: number,
 ): Promise<Loaded> {
-  const { labelsAre } = read;
-  const inMemory = "rows" in spec ? memoryRows(spec.rows, { ...options, labelsAre }, corpus.leftOut) : null;
-  const { file, columns, source, split, ...named } =
-    "name" in spec
-      ? await openNamed(spec.name, options)
-      : {
-          file: "rows" in spec ? inMemory!.file : spec.file,
-          columns: {},
-          source: "rows" in spec ? ROWS : sourceName(spec.file),
-          split: options.split ?? defaultSplit(read.labelsAre),
-          balance: false,
-          fractions: undefined,
-          parts: [],
-        };
+  const { corrections, groupColumn, model, split: asked = defaultSplit(read.labelsAre) } = options;
+  const isBundled = "name" in spec && !sets;
+  const inMemory =
+    "rows" in spec ? memoryRows(spec.rows, { ...options, labelsAre: read.labelsAre }, corpus.leftOut) : null;
+  const own: Source | readonly Source[] = sets?.train.files ?? inMemory?.file ?? (spec as { file: DataSource }).file;
+  const { file, columns, source, split, ...named } = isBundled
+    ? await openNamed(spec.name, options)
+    : {
+        file: own,
+        columns: {},
+        source: sets ? `${sets.title}: ${sets.train.name}${sets.unused}` : sourceName(own as Source),
+        split: asked,
+        balance: false,
+        fractions: undefined,
+        parts: [],
+      };
   let setColumn: string | undefined;
   const onColumns: ReadOptions["onColumns"] = (names, rows) => {
     setColumn ??= findSetColumn(names, rows);
     read.onColumns?.(names, rows);
   };
   const whole = await readSource(corpus, file, { ...read, ...columns, onColumns });
-  const { corrections, groupColumn, model } = options;
   const loadModule = () => DataModule.load(model);
   const { rows: all, corrected } =
     corrections === undefined ? { rows: whole } : await correctRows(corpus, whole, read, corrections, loadModule);
   const { balance = named.balance, fractions = named.fractions ?? USUAL_FRACTIONS } = options;
   // A class may have one row where nothing is tested, or where classes and sets are those of a model that learns on.
   const isGiven = read.labels !== undefined && split === "ordered";
-  const isChecked = !("name" in spec) && read.labelsAre === "class" && fractions[2] > 0 && !isGiven;
-  const where = corrected ? source + COUNTED : source;
+  const isChecked = !isBundled && read.labelsAre === "class" && fractions[2] > 0 && !isGiven;
+  const where = sourceName([file].flat()[0]! as Source) + (corrected ? COUNTED : "");
   const used = isChecked ? await checkSingles(corpus, all, where, read.skipFaulty) : all;
   const readColumn = async (labelColumn: string): Promise<Groups> => {
     const asLabels = { ...read, ...columns, labelColumn };
@@ -140,21 +154,20 @@ async function readAndSplit(
     });
   };
   const isDrawn = "name" in spec || options.split !== undefined || options.fractions !== undefined;
+  const more = { ...(corrected ? { corrected } : {}), ...(sets?.name === undefined ? {} : { name: sets.name }) };
   // Where rows were skipped, it is not known which set another one is of.
   if (setColumn !== undefined && !isDrawn && corpus.leftOut.rows === 0) {
     const words = await readColumn(setColumn);
-    const sets = Object.keys(SETS).map((name) => {
+    const found = Object.keys(SETS).map((name) => {
       const at = used.positions().filter((i) => setNamed(words[used.place(i)] ?? "") === name);
       return at.length > 0 ? { name, rows: used.select(at) } : undefined;
     });
-    const loaded = joinGiven(sets, `${source}, column "${setColumn}"`, read, options, seed);
-    return { ...loaded, ...(corrected ? { corrected } : {}) };
+    return { ...joinGiven(found, `${source}, column "${setColumn}"`, read, options, seed), ...more };
   }
   const isGrouped = groupColumn !== undefined && (keepsGroups(split) || fractions[0] === 1);
   const groups = isGrouped ? await readColumn(groupColumn) : undefined;
   const loaded = splitLoaded(used, split, { ...options, balance, fractions }, seed, groups);
-  const testParts = locateParts(loaded.parts[2], named.parts);
-  return { ...loaded, testParts, source, ...(corrected ? { corrected } : {}) };
+  return { ...loaded, testParts: locateParts(loaded.parts[2], named.parts), source, ...more };
 }
 
 /** The error for corrections of rows that are not of one file. */
@@ -183,65 +196,15 @@ function locateParts(set: Dataset, parts: readonly { name: string; rows: number 
   });
 }
 
-/**
- * Reads a data set of the hub in its own splits. Without a test set the validation set is one; a validation set that is
- * missing is taken from the training set. A training set alone is split as a file is.
- */
-async function readHub(
-  corpus: Corpus,
-  whole: string,
-  read: ReadOptions,
-  options: GivenOptions & DownloadOptions,
-  seed: number,
-): Promise<Loaded> {
-  const { openHubDataset } = await import("./hub.ts");
-  const found = await openHubDataset(whole, options);
-  const [val, test] = [await withClasses(found.val, read), await withClasses(found.test, read)];
-  const title = `${found.title} of the Hugging Face hub`;
-  const { train, name } = found;
-  if (test === undefined && val === undefined) {
-    const all = await readSource(corpus, train.files, read);
-    const { fractions: [, , tested] = USUAL_FRACTIONS } = options;
-    const isChecked = read.labelsAre === "class" && tested > 0;
-    const set = isChecked ? await checkSingles(corpus, all, train.files[0]!, read.skipFaulty) : all;
-    const loaded = splitLoaded(set, options.split ?? defaultSplit(read.labelsAre), options, seed);
-    return { ...loaded, testParts: [], source: `${title}: ${train.name}${unused(found)}`, name };
-  }
-  const loaded = await readGivenSets(corpus, { train, val, test }, title, read, options, seed);
-  return { ...loaded, source: `${loaded.source}${unused(found, val, test)}`, name };
-}
-
-/** The splits that are not used, in words. */
-function unused({ val, test, others }: HubDataset, ...used: (HubSplit | undefined)[]): string {
-  const unlabelled = [val, test].flatMap((split) => (split && !used.includes(split) ? [split.name] : []));
-  const names = [...unlabelled.map((name) => `${name}, which has no classes`), ...others];
-  return names.length > 0 ? ` (not used: ${nameList(names)})` : "";
-}
-
-/** A split; undefined if it has no classes, as in tests with secret answers. */
-async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
-  const [first] = split?.files ?? [];
-  if (first === undefined) return undefined;
-  return (await whileOpen(first, (file) => hasClasses(file, read))) ? split : undefined;
-}
-
 /** What a column says of each row of a file; undefined where it says nothing. It is read in a `module` of its own. */
-async function readGroups(module: DataModule, source: Source, { labels: _, ...read }: ReadOptions): Promise<Groups> {
+async function readGroups(
+  module: DataModule,
+  source: Source | readonly Source[],
+  { labels: _, ...read }: ReadOptions,
+): Promise<Groups> {
   const corpus = new Corpus(module);
   const all = await readSource(corpus, source, { ...read, labelsAre: "set" });
   return Array.from(all.positions(), (i) => all.labels[all.label(i)] || undefined);
-}
-
-interface GivenSet {
-  name: string;
-  files: readonly string[];
-}
-
-/** Not both of `val` and `test` are missing. */
-interface GivenSets {
-  train: GivenSet;
-  val: GivenSet | undefined;
-  test: GivenSet | undefined;
 }
 
 /** The options of `loadDataset` that matter here. */
@@ -259,22 +222,21 @@ const TAKEN: Partial<Record<Split, string>> = {
   ordered: "the last ones",
 };
 
-/** Reads the sets. */
-async function readGivenSets(
+async function readGiven(
   corpus: Corpus,
-  { train, val, test }: GivenSets,
-  title: string,
+  { train, val, test, title, name, unused = "" }: GivenSets,
   read: ReadOptions,
   options: GivenOptions,
   seed: number,
 ): Promise<Loaded> {
   const isWhole = test !== undefined && val !== undefined;
-  if (isWhole && options.split !== undefined) refuseSplit("split", options.split);
-  if (isWhole && options.fractions !== undefined) refuseSplit("fractions", options.fractions);
+  for (const option of ["split", "fractions"] as const)
+    if (isWhole && options[option] !== undefined) refuseSplit(option, options[option]);
   const sets: (NamedRows | undefined)[] = [];
   for (const set of [train, val, test])
     sets.push(set && { name: set.name, rows: await readSource(corpus, set.files, read) });
-  return joinGiven(sets, title, read, options, seed);
+  const loaded = joinGiven(sets, title, read, options, seed);
+  return { ...loaded, source: loaded.source + unused, ...(name === undefined ? {} : { name }) };
 }
 
 interface NamedRows {
@@ -285,7 +247,7 @@ interface NamedRows {
 /** Training, validation and test set: without a test set the validation set is one; a missing one is taken from train. */
 function joinGiven(
   [train, val, test]: readonly (NamedRows | undefined)[],
-  title: string,
+  title: string | undefined,
   read: ReadOptions,
   options: GivenOptions,
   seed: number,
@@ -294,7 +256,7 @@ function joinGiven(
   const isWhole = test !== undefined && val !== undefined;
   const splits = isWhole ? [train!, val, test] : [train!, held];
   const sets = splits.map(({ rows }) => rows);
-  const names = splits.map((one) => `${title}, ${one.name}`);
+  const names = splits.map(({ name }) => (title === undefined ? name : `${title}, ${name}`));
   const kept = withoutCopies(sets, names, options);
   const used = options.balance ? kept.map((set) => set.balance(seed)) : kept;
   const { split = defaultSplit(read.labelsAre), fractions: [most, some] = HELD_OUT } = options;
@@ -304,5 +266,6 @@ function joinGiven(
     ? `${train!.name}, ${val.name}, ${test.name}`
     : `${train!.name}, of which ${parts[1].size} rows, ${TAKEN[split]}, are the validation set, and ${held.name}` +
       (held === test ? "" : " as the test set");
-  return { parts, testParts: [], ...counts(sets, kept), source: `${title}: ${sentence}`, split: "given" };
+  const source = title === undefined ? sentence : `${title}: ${sentence}`;
+  return { parts, testParts: [], ...counts(sets, kept), source, split: "given" };
 }

@@ -136,6 +136,9 @@ test("--split, the seed and the columns are heeded", async () => {
     ],
   ] as const)
     assert.equal((await load(IMDB_NAME, options)).val.stats().classes, classes);
+  // One split alone is divided as a file is, in groups, too: here of classes.
+  const { groups, origin } = await load("ucirvine/sms_spam", { groupColumn: "label", fractions: [1, 0, 0] });
+  assert.equal([groups!.length, new Set(groups).size, origin.groupColumn], [80, 2, "label"]);
   const words = ["random, stratified or ordered"];
   await assertFails("options-conflict", words, () => load(IMDB_NAME, { split: "experiment" }));
 });
