@@ -12,8 +12,8 @@ import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
 import { checkBlocks, commandBlocks } from "../views/check.ts";
 import { asArguments, asFlag } from "../views/terminal/flag-words.ts";
 import { calledAs, shellWord } from "./called.ts";
-import { command, type DeviceFlags, deviceFlag, main, printNote, threadsFlag, UNLISTED } from "./cli.ts";
-import { addSettings, parseFlags, takeFile } from "./flags.ts";
+import { command, type DeviceFlags, deviceFlag, main, printNote, threadsFlag } from "./cli.ts";
+import { addSettings, groupFlags, parseFlags, takeFile } from "./flags.ts";
 
 import { printBlocks } from "./run-printer.ts";
 import { DOWNLOADS } from "./run-study.ts";
@@ -23,14 +23,14 @@ const program = command(
   "Reads data as train does and says all that it finds at once: which columns are text and label and why, what can be learned of them, rows that " +
     "are invalid, texts that are repeated or have different labels, labels with few rows, texts that are too long, and the memory and the time of a run. " +
     "Nothing is trained. At the end is a command that trains, with the flags that the data needs.\n" +
-    `Every flag of train for data, model and training is accepted, such as --label-column or --model: ${calledAs("train")} --help lists them.\n` +
+    `Every flag of train for data, model and training is accepted, such as --label-column or --model: --help settings lists them.\n` +
     "The exit code is 0 if the command trains, and 1 if the data cannot be trained on as it is.",
   ["my.csv", "my.csv --text-column body --label-column queue", "my.csv --model smollm2-135m --json"],
 );
 /** A run is checked that starts from no adapter. */
 const SHARED = RUN_SETTINGS.filter((name) => name !== "adapter");
 addSettings(program, SHARED);
-for (const option of program.options) if (option.attributeName() !== "version") option.helpGroup(UNLISTED);
+groupFlags(program);
 program
   .addOption(deviceFlag())
   .addOption(threadsFlag())

@@ -30,25 +30,38 @@ export function command(name: string, description: string, examples: readonly st
     .showHelpAfterError("(use --help to list the flags)")
     .addHelpText("after", ["\nExamples:", ...examples.map((example) => onLines(`  ${called} ${example}`))].join("\n"))
     .configureHelp({ optionDescription: describeOption, groupItems })
+    .addHelpText("after", ({ command }) =>
+      command.options.some(isLeftOut) ? `\nAll settings: ${called} --help settings` : "",
+    )
     .exitOverride();
 }
 
-/** "compute device (auto, webgpu, wasm; default: auto)". */
-function describeOption({ description, argChoices, defaultValue, defaultValueDescription }: Option): string {
+/** "compute device (auto, webgpu, wasm; default: auto)"; of a flag in short what its text says before a semicolon. */
+function describeOption(option: Option): string {
+  const { argChoices, defaultValue, defaultValueDescription } = option;
+  const description = isMain.has(option) && !listsAll() ? option.description.split("; ")[0]! : option.description;
   const fallback = defaultValueDescription ?? defaultValue;
   const more = [argChoices?.join(", ") ?? [], fallback === undefined ? [] : `default: ${fallback}`].flat().join("; ");
   return more ? `${description} (${more})` : description;
 }
 
+/**
+ * Whether a flag is one of those that --help lists, in short, where `--help settings` lists all. Flags that commander
+ * hides would not be suggested for misspelt ones.
+ */
+export const isMain = new WeakMap<Option, boolean>();
+const listsAll = () => process.argv.includes("settings");
+const isLeftOut = (option: Option) => isMain.get(option) === false && !listsAll();
+
 /** The heading of flags without a group. */
 const UNGROUPED = "Options:";
-/** The flags that --help leaves to another command's --help. Hidden flags would not be suggested for misspelt ones. */
-export const UNLISTED = "Unlisted:";
-
 /** Groups come before flags without a group: --help and --version. */
-const groupItems: Help["groupItems"] = (...args) => {
-  const groups = new Help().groupItems(...args);
-  groups.delete(UNLISTED);
+const groupItems: Help["groupItems"] = (items, visible, getGroup) => {
+  const groups = new Help().groupItems(
+    items,
+    visible.filter((item) => !isLeftOut(item as never)),
+    getGroup,
+  );
   const rest = groups.get(UNGROUPED);
   if (rest && groups.delete(UNGROUPED)) groups.set(UNGROUPED, rest);
   return groups;

@@ -1,7 +1,7 @@
 /** The flags shared by train and sweep: one for each setting of a run that people are offered, and --set for all. */
 import { type Command, Option } from "commander";
 import { refuseUnknown } from "../checks.ts";
-import type { Files } from "../data/settings.ts";
+import { DATA_NAMES, type Files } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
 import { readSetting } from "../run/settings.ts";
 import { setting } from "../setting.ts";
@@ -17,7 +17,7 @@ import {
   SETTINGS,
 } from "../train/settings.ts";
 import { asFlag, flagName } from "../views/terminal/flag-words.ts";
-import { choice, gather, number, suggestFlag } from "./cli.ts";
+import { choice, gather, isMain, number, suggestFlag } from "./cli.ts";
 
 /** Adds a flag for each of these settings, and one that sets any of them. */
 export function addSettings(program: Command, names = RUN_SETTINGS): Command {
@@ -28,30 +28,27 @@ export function addSettings(program: Command, names = RUN_SETTINGS): Command {
       if (names.includes(name)) suggestFlag(program, `--${spelt}`, asFlag(name, value)!);
   const others = names.filter((name) => !isOffered(name)).join(", ");
   return program.option(
-    "--set <key=value>",
-    `any setting by its name in run.json, also those of the published experiment alone, such as padding=longest (${others})`,
+    "--set <name=value>",
+    `any setting by its name in run.json, such as rank=16; also those of the published experiment alone, such as padding=longest (${others})`,
     gather,
   );
 }
 
-/** The groups of --help after which a flag may be listed, in this order; a flag is in the first that has its name. */
+/** The groups of --help before that of a run; a flag is in the first that has its name. */
 const GROUPS: [heading: string, names: readonly string[]][] = [
-  [
-    "Most used:",
-    ["data", "textColumn", "labelColumn", "model", "objective", "mode", "epochs", "folds", "out", "resume"],
-  ],
-  ["Memory and device:", ["dtype", "recompute", "plan", "device", "threads"]],
+  ["Data:", DATA_NAMES],
+  ["Memory and device:", ["dtype", "recompute", "device", "threads"]],
   ["Method:", SETTING_NAMES.filter((name) => SETTINGS[name].modes)],
-  ["Training:", [...SETTING_NAMES, "set"]],
-  ["Run:", ["folds", "final", "seeds", "adapter", "force", "checkpointEvery", "preset", "json"]],
+  ["Training:", [...RUN_SETTINGS, "set"]],
 ];
 
-/** Groups the flags of train for --help; those of data have no other group. */
-export function groupFlags(program: Command): void {
+/** Groups the flags that a command has so far; --help lists `main`, and `--help settings` all. */
+export function groupFlags(program: Command, main: readonly string[] = []): void {
   for (const option of program.options) {
     const name = option.attributeName();
-    const [heading] = GROUPS.find(([, names]) => names.includes(name)) ?? ["Data:"];
-    if (name !== "version") option.helpGroup(heading);
+    if (name === "version") continue;
+    const [heading] = GROUPS.find(([, names]) => names.includes(name)) ?? ["Run:"];
+    isMain.set(option.helpGroup(heading), main.includes(name));
   }
 }
 

@@ -25,7 +25,6 @@ import { divide } from "../study/shards.ts";
 import { collect, type FinishedCell, readFinishedCells } from "../study/store.ts";
 import { readStudy, refuseForeign, refuseOther } from "../study/study-record.ts";
 import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
-import { calledAs } from "./called.ts";
 import {
   choice,
   command,
@@ -37,9 +36,8 @@ import {
   print,
   printNote,
   threadsFlag,
-  UNLISTED,
 } from "./cli.ts";
-import { addSettings, parseFlags, takeFile } from "./flags.ts";
+import { addSettings, groupFlags, parseFlags, takeFile } from "./flags.ts";
 import { neededSettings } from "./job.ts";
 import { planStudy } from "./plan-study.ts";
 import { DOWNLOADS, openStudy, runStudy } from "./run-study.ts";
@@ -61,7 +59,7 @@ const program = command(
   "sweep",
   "Trains classifiers, or with --objective regressions or language models, over a grid of settings and reports the results with confidence intervals. If the sweep is " +
     "interrupted, run the same command again to resume it; finished trials are not repeated. Without data it takes 100 of the bundled messages, as train does.\n" +
-    `Every flag for data, model and training that train has is accepted, such as --data my.csv or --epochs 10, and applies to all trials: ${calledAs("train")} --help lists them.`,
+    `Every flag for data, model and training that train has is accepted, such as --data my.csv or --epochs 10, and applies to all trials: --help settings lists them.`,
   [
     "my.csv --minutes 10",
     "--preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv",
@@ -73,7 +71,7 @@ const program = command(
 /** Trials start from no adapter. */
 const SHARED = RUN_SETTINGS.filter((name) => name !== "adapter");
 addSettings(program, SHARED);
-for (const option of program.options) if (option.attributeName() !== "version") option.helpGroup(UNLISTED);
+groupFlags(program);
 program
   .addOption(
     choice(

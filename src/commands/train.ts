@@ -38,27 +38,16 @@ import { openStudy, runStudy, type StudyRequest } from "./run-study.ts";
 
 const program = command(
   "train",
-  "Fine-tunes GPT-2, a Llama-type model, GPT-NeoX or BERT to classify texts: with LoRA, in full, or only its last block or layer; on a BERT own rows begin with a linear probe, in seconds.\n" +
-    "Without flags, fits a probe on the bundled e5-small-cut to 100 of the bundled mails and short messages to distinguish spam from ham, in about a minute.\n" +
-    "With --objective regression the labels are numbers, and a message gets a score; with --objective multi-label a message has any " +
-    "number of labels, a|b in a cell.\n" +
-    "With --objective tokens each word of a sentence has a tag: CoNLL files, with a word and its tag a line, or JSON lines with tokens and tags, or with a text and its entities.\n" +
-    "With --objective lm, it is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
-    "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
-    '(.jsonl, one {"text"}, {"prompt", "completion"} or {"messages"} per line, also as Alpaca and ShareGPT name them; ' +
-    "shuffled and split).",
+  "Fine-tunes a model on your rows: GPT-2, a Llama-type model, GPT-NeoX or BERT, with LoRA, in full, or in other ways; " +
+    "on a BERT own rows begin with a linear probe, in seconds.\n" +
+    "Without flags, fits a probe on the bundled e5-small-cut to 100 of the bundled mails and short messages to distinguish spam from ham, in about a minute.",
   [
     "",
-    "messages.csv --rank 16 --alpha 32 --out runs/r16",
-    "--train train.csv --val val.csv --test test.csv --mode last_block --epochs 10",
-    "messages.csv --seeds 5",
-    "messages.csv --mode classic",
-    "--preset paper --rank 16 --alpha 16",
-    "--adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
-    "--objective regression --data reviews.csv --label-column stars",
-    "--objective tokens --data entities.conll",
-    "--objective lm --data book.txt --max-length 128",
-    "--objective lm --data questions.jsonl --model gpt2",
+    "messages.csv --text-column body --label-column queue",
+    "messages.csv --mode lora --rank 16 --out runs/r16",
+    "messages.csv --folds 5",
+    "reviews.csv --objective regression --label-column stars",
+    "questions.jsonl --objective lm --model gpt2",
   ],
 );
 addSettings(program)
@@ -66,13 +55,13 @@ addSettings(program)
   .addOption(threadsFlag())
   .option(
     "--seeds <k>",
-    "train k runs on the same split, with consecutive seeds from --seed on, several at once: the output directory has a report, with their mean and spread and the best run, and the runs in trials/",
+    "train k runs on the same split; with consecutive seeds from --seed on, several at once: the output directory has a report, with their mean and spread and the best run, and the runs in trials/",
     number,
     1,
   )
   .option(
     "--folds <k>",
-    "train k runs, each tested on other rows: the output directory has a report with an estimate from all rows, out-of-fold.csv with the answer to each of them, review.csv with labels that are probably wrong, and in trials/ a run that has learned from all rows, which is the one to use",
+    "train k runs, each tested on other rows; the output directory has a report with an estimate from all rows, out-of-fold.csv with the answer to each of them, review.csv with labels that are probably wrong, and in trials/ a run that has learned from all rows, which is the one to use",
     number,
   )
   .addOption(
@@ -91,20 +80,24 @@ addSettings(program)
   )
   .option(
     "--resume <dir>",
-    "resume an interrupted or killed run with its settings, from its last checkpoint if it has one, or the runs of a study; the result is that of an uninterrupted run, bit for bit",
+    "resume an interrupted or killed run, or a study, with its settings; from its last checkpoint if it has one; the result is that of an uninterrupted run, bit for bit",
   )
   .addOption(
     choice("--preset <name>", "base settings, which other flags override", Object.keys(PRESETS)).default("quickstart"),
   )
   .option(
     "--plan",
-    "print what the run takes in memory, with every type of weights, with recomputation and other batch sizes, and exit; no weights are read. With --seeds: what each run takes in memory and time",
+    "print what the run takes in memory, and exit; with every type of weights, with recomputation and other batch sizes; no weights are read. With --seeds: what each run takes in memory and time",
   )
   .option("--json", "print only events on stdout, as JSON, one per line")
   .argument("[file]", "as --data FILE")
   .allowExcessArguments(false);
 suggestFlag(program, "--output_dir", "--out");
-groupFlags(suggestFlag(program, "--file", "--data"));
+groupFlags(suggestFlag(program, "--file", "--data"), [
+  ...["data", "dataset", "textColumn", "labelColumn", "groupColumn", "corrections", "labelSeparator", "sheet"],
+  ...["skipFaulty", "model", "objective", "mode", "epochs", "set", "device"],
+  ...["seeds", "folds", "out", "force", "resume", "plan", "json"],
+]);
 
 /** Trains and saves the run. Returns the exit code. */
 async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<number> {

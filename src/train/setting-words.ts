@@ -179,14 +179,14 @@ export function flagWords(): Offered<FlagWords | string> {
   const general: General<FlagWords | string> = {
     data: {
       text:
-        "CSV (with commas, semicolons or tabs), Excel (.xlsx), JSON lines, a JSON array, Parquet, or a folder with one for each class, " +
-        "also in train and test; rows are split 70/10/20",
+        "CSV, Excel (.xlsx), JSON lines, a JSON array, Parquet, or a folder with one for each class; CSV has commas, " +
+        "semicolons or tabs, the folder may have train and test; rows are split 70/10/20",
       argument: "<file>",
     },
     dataset: {
       text:
-        "spam (bundled mails and short messages) or languages (bundled), or sms, the published experiment's data (downloaded once); " +
-        "with --objective lm human-rights (bundled); or a data set of the Hugging Face Hub, owner/name[:configuration], such as stanfordnlp/imdb, fancyzhx/ag_news or ucirvine/sms_spam",
+        "spam or languages (bundled), or owner/name of the Hugging Face Hub; spam is mails and short messages; sms is the published experiment's data (downloaded once); " +
+        "with --objective lm human-rights (bundled); of the hub owner/name[:configuration], such as stanfordnlp/imdb, fancyzhx/ag_news or ucirvine/sms_spam",
       argument: "<name>",
     },
     train: { text: "training set; requires --val and --test", argument: "<file>" },
@@ -207,23 +207,25 @@ export function flagWords(): Offered<FlagWords | string> {
       "learn from about n rows, each class in proportion, and validate on as many fewer; the test set stays (default: all; " +
       "without data of your own 100)",
     textColumn: {
-      text: "text column; of pairs of texts, whose relation is classified, both: FIRST,SECOND (default: detected)",
+      text: "text column, or FIRST,SECOND of pairs; their relation is classified",
       argument: "<name>",
+      usual: "detected",
     },
     labelColumn: {
-      text: "label column; of several labels a message that have a column each, with 0 or 1, all: A,B,C (default: detected)",
+      text: "label column; of several labels a message that have a column each, with 0 or 1, all: A,B,C",
       argument: "<name>",
+      usual: "detected",
     },
     groupColumn: {
-      text: "rows with the same value in this column, such as a customer, are in one set and one fold",
+      text: "rows of one value here, such as a customer, stay in one set; and in one fold",
       argument: "<name>",
     },
     corrections: {
-      text: 'a review.csv of --folds whose column "correct label" you have looked through: these labels count, rows with "drop" are left out, and "new: LABEL", once, says which are new; repeat it for several',
+      text: 'a review.csv of --folds, after you have corrected it; you have looked through its column "correct label": these labels count, rows with "drop" are left out, and "new: LABEL", once, says which are new; repeat it for several',
       argument: "<file>",
     },
-    labelSeparator: { text: 'what is between several labels in a cell, such as "," (default: "|")', argument: "<s>" },
-    sheet: { text: "sheet of an Excel file (default: the only one with cells)", argument: "<name>" },
+    labelSeparator: { text: "what is between several labels in a cell", argument: "<s>", usual: '"|"' },
+    sheet: { text: "sheet of an Excel file", argument: "<name>", usual: "the only one with cells" },
     encoding: {
       text: "encoding of files that are not UTF-8, such as windows-1252; UTF-16 is recognized by its byte order mark",
       argument: "<name>",
@@ -234,20 +236,24 @@ export function flagWords(): Offered<FlagWords | string> {
     stride: "lm: tokens between the starts of two blocks (default: --max-length)",
     model: {
       text:
-        "base model: a directory, a GGUF file or its address, e5-small-cut (bundled: multilingual-e5-small with fewer tokens, 48 million parameters, 30 MB), " +
-        "gpt2-micro (bundled: 7 million, 15 MB), gpt2, gpt2-medium, ..., distilgpt2, smollm2-135m, or owner/name on the Hugging Face Hub " +
-        "(default: e5-small-cut; of language models and sweeps gpt2-micro)",
+        "base model, e5-small-cut or gpt2-micro (bundled), gpt2, smollm2-135m, owner/name on the Hugging Face Hub, a directory or a GGUF file; " +
+        "e5-small-cut is multilingual-e5-small with fewer tokens (48 million parameters, 30 MB), gpt2-micro has 7 million (15 MB); also gpt2-medium, ..., distilgpt2, or the address of a GGUF file; language models and sweeps begin with gpt2-micro",
       argument: "<name>",
+      usual: "e5-small-cut, or gpt2-micro",
     },
     objective: {
-      text: "what is learned: one class a message; a score (labels are numbers); any number of labels a message (a|b, or none); a tag for each word (entities); or texts",
+      text:
+        "what is learned: a class, a score or several labels for a message, a tag for each word, or texts; scores are numbers; several labels stand in a cell, a|b, or none; " +
+        "tags (entities) are in CoNLL files, with a word and its tag a line, or in JSON lines with tokens and tags, or with a text and its entities; " +
+        "lm learns blocks of --max-length tokens, from plain text files (each one document, split 80/10/10 at line ends) or JSON lines " +
+        '(.jsonl, one {"text"}, {"prompt", "completion"} or {"messages"} a line, also as Alpaca and ShareGPT name them; shuffled and split)',
       usual: DEFAULT_OBJECTIVE,
     },
     adapter: {
       text: "continue from an adapter: a run's, or PEFT's (SEQ_CLS, TOKEN_CLS with --objective tokens, CAUSAL_LM with --objective lm)",
       argument: "<dir>",
     },
-    mode: "which parameters are trained; classic: no model, but TF-IDF with logistic or ridge regression, in seconds",
+    mode: "which parameters are trained; probe: a regression on what the frozen model makes of a text, in seconds; classic: no model, but TF-IDF with logistic or ridge regression, in seconds",
     epochs: "passes over the training set; of few rows as many as make 150 steps, unless this is given",
     lr: {
       text: `peak learning rate (default: ${listRates({})}; with ${LARGE / 1e6} million parameters or more ${listRates({ parameters: LARGE })})`,

@@ -2,6 +2,8 @@
 import { join, sep } from "node:path";
 import * as assert from "uvu/assert";
 import { calledAs, shellWord } from "../../src/commands/called.ts";
+import { isOffered, RUN_SETTINGS } from "../../src/train/settings.ts";
+import { flagName } from "../../src/views/terminal/flag-words.ts";
 import { test } from "../helpers/harness.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
 
@@ -54,21 +56,32 @@ test("words of a command line are quoted where a shell needs it", () => {
   if (process.platform !== "win32") assert.is(shellWord("$HOME's \\ run"), `'$HOME'\\''s \\ run'`);
 });
 
-test("--help: what matters first, in 80 columns where there is no terminal; sweep does not repeat the flags of train", async () => {
-  const [train, sweep] = await Promise.all(
-    (["train", "sweep"] as const).map((name) => runCommand(name, ["--help"], { cwd: process.cwd() })),
-  );
-  for (const help of [train!, sweep!]) {
-    assertCode(help, 0);
-    for (const line of help.stdout.split("\n")) assert.ok(line.length <= 80, line);
+test("--help lists what matters, in 80 columns where there is no terminal, and --help settings all", async () => {
+  const help = async (name: "train" | "sweep" | "check" | "lowrank", ...args: string[]) => {
+    const printed = await runCommand(name, args, { cwd: process.cwd() });
+    assertCode(printed, 0);
+    for (const line of printed.stdout.split("\n")) assert.ok(line.length <= 80, line);
+    return printed.stdout;
+  };
+  const groupsOf = (text: string) => [...text.matchAll(/^(\S.*):\n/gm)].map(([, heading]) => heading).join();
+  const train = await help("train", "--help");
+  assert.ok(train.split("\n").length <= 75);
+  assert.equal(groupsOf(train), "Arguments,Data,Training,Memory and device,Run,Options,Examples");
+  assert.match(train, /which parameters are trained \(lora, all,[^)]*; default:\s+lora\)/);
+  assert.match(train, /\nAll settings: node dist.train\.js --help settings\n$/);
+  const all = await help("train", "--help", "settings");
+  assert.equal(groupsOf(all), "Arguments,Data,Training,Method,Memory and device,Run,Options,Examples");
+  for (const name of RUN_SETTINGS.filter(isOffered)) assert.match(all, `  ${flagName(name)}`);
+  assert.not.match(all, "All settings:");
+  const flagsOf = (text: string) => text.slice(text.indexOf("\nArguments:"), text.indexOf("\nExamples:"));
+  assert.is(flagsOf(await help("lowrank", "help", "train", "settings")), flagsOf(all));
+  for (const name of ["sweep", "check"] as const) {
+    const own = await help(name, "--help");
+    assert.ok(own.split("\n").length < 60);
+    assert.not.match(own, "--rank");
+    assert.match(own, `${name}.js --help settings\n`);
+    assert.match(await help(name, "--help", "settings"), "--rank <n>");
   }
-  const groups = [...train!.stdout.matchAll(/^(\S.*):\n/gm)].map(([, heading]) => heading);
-  assert.equal(groups.join(), "Arguments,Most used,Data,Method,Training,Memory and device,Run,Options,Examples");
-  assert.is(train!.stdout.split("\nData:")[0]!.match(/^ {2}--/gm)!.length, 10);
-  assert.match(train!.stdout, /which parameters are trained[^(]*\(lora, all,[^)]*; default:\s+lora\)/);
-  assert.ok(sweep!.stdout.split("\n").length < 60);
-  assert.not.match(sweep!.stdout, "--rank");
-  assert.match(sweep!.stdout, /train\.js\s+--help lists them/);
   const misspelt = await runCommand("sweep", ["--rnak", "4"], { cwd: process.cwd() });
   assertCode(misspelt, 2);
   assert.match(misspelt.stderr, "(Did you mean --rank?)");
