@@ -78,7 +78,7 @@ await main(async () => {
   };
   const check = await checkData(pickSettings(flags), {
     ...{ complete, openModel },
-    load: (source, model, onColumns) => loadData(source, model, DOWNLOADS, onColumns),
+    load: (source, model, onTable) => loadData(source, model, DOWNLOADS, onTable),
   });
   const { readable, problems } = check;
   let costs: TrialEstimate | null = null;

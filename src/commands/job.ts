@@ -59,9 +59,9 @@ export interface RunJob {
 }
 
 const loadFor =
-  (model: BaseModel, onColumns?: DatasetOptions["onColumns"]) =>
+  (model: BaseModel, onTable?: DatasetOptions["onTable"]) =>
   (source: DataSource): Promise<TrainingData> =>
-    loadData(source, model, DOWNLOADS, onColumns);
+    loadData(source, model, DOWNLOADS, onTable);
 
 /** The settings that flags and their preset give. Throws ConfigError before anything is opened. */
 function readFlags(flags: RunSettings, preset: TrainFlags["preset"]): RunSettings {
@@ -89,7 +89,7 @@ async function openData(given: RunSettings, complete: Complete, open: (settings:
   let opened = await open(settings);
   const meant = await readAsMeant(
     pickSettings(given),
-    async (asked, onColumns) => {
+    async (asked, onTable) => {
       const { model: before } = settings;
       settings = complete(asked);
       // Another task has another default.
@@ -98,7 +98,7 @@ async function openData(given: RunSettings, complete: Complete, open: (settings:
         opened = await open(settings);
       }
       const { model, adapter } = opened;
-      return resolveSettings(settings, model, adapter, loadFor(model, onColumns));
+      return resolveSettings(settings, model, adapter, loadFor(model, onTable));
     },
     isCertain,
   ).catch((error) => ({ error, read: null, problems: [] }));

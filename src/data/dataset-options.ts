@@ -106,8 +106,8 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
   skipFaulty?: boolean;
   /** Bytes read at a time. Default 256 KiB. */
   chunkBytes?: number;
-  /** Called with the names and the first rows of a table before its columns are found. Default: not called. */
-  onColumns?: ColumnChoice["onColumns"];
+  /** Called with the beginning of a table before its columns are found. Default: not called. */
+  onTable?: ColumnChoice["onTable"];
   /** The module that stores the rows, with its own vocabulary; its earlier rows are lost. Default: a new one. */
   module?: DataModule;
 }
@@ -128,7 +128,7 @@ export const DATASET_OPTIONS: Kinds<DatasetOptions> = {
     sheet: "text?",
   },
   ...{ balance: "boolean?", dedupe: "boolean?", skipFaulty: "boolean?", trainRows: "number?", chunkBytes: "number?" },
-  ...{ labels: "texts?", padding: "any?", onColumns: "function?", module: "any?", groupColumn: "text?" },
+  ...{ labels: "texts?", padding: "any?", onTable: "function?", module: "any?", groupColumn: "text?" },
   ...{ corrections: "any?" },
   ...{ onProgress: DOWNLOAD_OPTIONS.onProgress, signal: DOWNLOAD_OPTIONS.signal },
 };

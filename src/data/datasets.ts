@@ -97,7 +97,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     sheet: options.sheet,
     labelSeparator,
     labels: options.labels,
-    onColumns: options.onColumns,
+    onTable: options.onTable,
   };
   if (options.labels) checkNames(options.labels, labelsAre);
   if (options.split === "experiment" && !("name" in spec && !isOnHub(spec.name))) refuseExperiment();

@@ -51,7 +51,7 @@ export interface ReadRows
       | "groupColumn"
       | "corrections"
       | "onProgress"
-      | "onColumns"
+      | "onTable"
       | "chunkBytes"
       | "module"
     >,

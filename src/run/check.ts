@@ -45,11 +45,11 @@ export interface CheckTools {
   /** Completes settings, as a run does. */
   complete(settings: RunSettings): RunSettings;
   openModel(name: string): Promise<BaseModel>;
-  load(source: DataSource, model: BaseModel, onColumns: DatasetOptions["onColumns"]): Promise<TrainingData>;
+  load(source: DataSource, model: BaseModel, onTable: DatasetOptions["onTable"]): Promise<TrainingData>;
 }
 
-/** Reads data with some settings. `onColumns` describes a table, also where reading then fails. */
-type Read<R> = (settings: RunSettings, onColumns: DatasetOptions["onColumns"]) => Promise<R>;
+/** Reads data with some settings. `onTable` describes a table, also where reading then fails. */
+type Read<R> = (settings: RunSettings, onTable: DatasetOptions["onTable"]) => Promise<R>;
 
 /** What was read, with which settings. */
 interface AsMeant<R> {
@@ -87,14 +87,11 @@ export async function readAsMeant<R extends { data: TrainingData }>(
   };
   for (;;) {
     let table: TableSample | null = null;
-    const readTable = (asked: RunSettings) =>
-      read(asked, (names, rows) => {
-        // Of Parquet the columns are found twice: first among all of them.
-        table ??= { names, rows };
-      });
     const readOther = (asked: RunSettings) => read(asked, undefined);
     try {
-      const one = await readTable(settings);
+      const one = await read(settings, (first) => {
+        table ??= first;
+      });
       const other = given.objective
         ? null
         : (otherTask(one.data) ?? (await readAsSentences(settings, one.data, readOther)));
@@ -114,16 +111,17 @@ export async function readAsMeant<R extends { data: TrainingData }>(
 /** Reads data as a run would, so that what it says is what a run says, and a run with these settings reads the data. */
 export async function checkData(given: RunSettings, tools: CheckTools): Promise<DataCheck> {
   // Invalid rows are skipped, so that all of them are found.
-  const read: Read<Readable> = async (asked, onColumns) => {
+  const read: Read<Readable> = async (asked, onTable) => {
     const settings = tools.complete(asked);
     const { objective = DEFAULT_OBJECTIVE } = settings;
     const model = await tools.openModel(settings.model!);
     const skips = hasSettingOf(objective, "skipFaulty") ? { skipFaulty: true } : {};
-    const load = (source: DataSource) => tools.load(source, model, onColumns);
+    const load = (source: DataSource) => tools.load(source, model, onTable);
     return { model, ...(await resolveSettings({ ...settings, ...skips }, model, undefined, load)) };
   };
   const { read: readable, table, problems, error, settings } = await readAsMeant(given, read);
-  const { columns, rows } = await describeTable(table, settings, readable?.data ?? null);
+  const columns = table ? checkColumns(table) : [];
+  const rows = table?.rows ?? [];
   if (!readable) return { columns, rows, settings, problems, readable, error };
   const found = findProblems(readable.data, textContext(readable.model.config, methodConfig(readable.options)));
   const needed = found.filter(({ isNeeded }) => isNeeded).map((one) => one.settings);
@@ -131,16 +129,6 @@ export async function checkData(given: RunSettings, tools: CheckTools): Promise<
     ...{ columns, rows, settings: Object.assign({}, settings, ...needed), readable, error },
     problems: [...problems, ...(given.objective ? [] : couldBeWritten(columns)), ...found],
   };
-}
-
-/** Its rows and its columns, with what each is read as, unless that is open. */
-async function describeTable(table: TableSample | null, given: RunSettings, data: TrainingData | null) {
-  if (!table) return { columns: [], rows: [] };
-  const { objective = DEFAULT_OBJECTIVE } = data ?? given;
-  const { labels: labelsAre } = TRAINING[objective];
-  const unread = () => checkColumns(table, null);
-  const columns = await (labelsAre ? checkColumns(table, { ...given, labelsAre }).catch(unread) : unread());
-  return { columns, rows: table.rows };
 }
 
 const isOfData = (error: unknown): error is LowrankError =>

@@ -23,17 +23,17 @@ import { dataOptions, dataSpec, expectWriter, trainOptions } from "./settings.ts
 export type DataSource = Pick<RunRecord, "objective" | "data">;
 
 /**
- * The data tokenized for a model, or a fold of it; see `within` for files in the run's directory. `onColumns` describes
+ * The data tokenized for a model, or a fold of it; see `within` for files in the run's directory. `onTable` describes
  * a table.
  */
 export async function loadData(
   { objective, data: { folds, fold, ...data } }: DataSource,
   model: BaseModel,
   downloads: DownloadOptions = {},
-  onColumns?: DatasetOptions["onColumns"],
+  onTable?: DatasetOptions["onTable"],
 ): Promise<TrainingData> {
   if (typeof folds === "number") {
-    const all = await loadData({ objective, data }, model, downloads, onColumns);
+    const all = await loadData({ objective, data }, model, downloads, onTable);
     return divideFolds(all as Exclude<TrainingData, LoadedTexts>, folds)[Number(fold) - 1]!;
   }
   const { labels } = TRAINING[objective];
@@ -48,7 +48,7 @@ export async function loadData(
   if (labels === "tags") {
     return loadTagged(data as TaggedSpec, { ...(data as TaggedOptions), model });
   }
-  return loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads, onColumns });
+  return loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads, onTable });
 }
 
 /** The data and all options of a run with a model, and with the adapter that it starts from. `load` loads the data. */

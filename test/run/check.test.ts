@@ -27,7 +27,7 @@ async function check(name: string, content: string | Uint8Array, given: RunSetti
     {
       complete: (settings) => ({ ...settings, model: "tiny" }),
       openModel: () => (model ??= describeModel(directory)),
-      load: (source, base, onColumns) => loadData(source, base, {}, onColumns),
+      load: (source, base, onTable) => loadData(source, base, {}, onTable),
     },
   );
 }
@@ -37,8 +37,8 @@ async function readByRun(name: string, content: string | Uint8Array) {
   const data = join(folder, name);
   writeFileSync(data, content);
   const base = await describeModel(directory);
-  const read = (settings: RunSettings, onColumns: DatasetOptions["onColumns"]) =>
-    resolveSettings({ ...settings, model: "tiny" }, base, undefined, (source) => loadData(source, base, {}, onColumns));
+  const read = (settings: RunSettings, onTable: DatasetOptions["onTable"]) =>
+    resolveSettings({ ...settings, model: "tiny" }, base, undefined, (source) => loadData(source, base, {}, onTable));
   return readAsMeant({ data, maxLength: 32 }, read, isCertain);
 }
 

@@ -128,11 +128,11 @@ async function readAndSplit(
         parts: [],
       };
   let setColumn: string | undefined;
-  const onColumns: ReadOptions["onColumns"] = (names, rows) => {
-    setColumn ??= findSetColumn(names, rows);
-    read.onColumns?.(names, rows);
+  const onTable: ReadOptions["onTable"] = (table) => {
+    setColumn ??= findSetColumn(table);
+    read.onTable?.(table);
   };
-  const whole = await readSource(corpus, file, { ...read, ...columns, onColumns });
+  const whole = await readSource(corpus, file, { ...read, ...columns, onTable });
   const loadModule = () => DataModule.load(model);
   const { rows: all, corrected } =
     corrections === undefined ? { rows: whole } : await correctRows(corpus, whole, read, corrections, loadModule);

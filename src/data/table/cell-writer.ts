@@ -3,7 +3,7 @@ import type { LowrankError } from "../../errors.ts";
 import type { Pipeline } from "../pipeline.ts";
 import { placeOf, ROWS } from "../places.ts";
 import { type CellRow, cellValue, checkSizes, Fault } from "./cells.ts";
-import type { FoundNames } from "./columns.ts";
+import type { FoundNames } from "./column-facts.ts";
 
 /** Rows with texts and labels. */
 export interface CellRows {

@@ -2,17 +2,15 @@
 import type { Objective } from "../../tasks/index.ts";
 import { objectiveWith } from "../../tasks/training.ts";
 import { type ColumnFacts, chooseColumns, describeColumns, type TableSample } from "./column-facts.ts";
-import { type ColumnChoice, columnNamed, findColumns, type TableChoice } from "./columns.ts";
+import { type ColumnChoice, columnNamed } from "./columns.ts";
 
 /** A column of a table by its first rows, and what it is read as. */
 export interface CheckedColumn extends ColumnFacts {
   readAs: "text" | "label" | null;
 }
 
-/** The columns of a table that was read with this choice; null: it was not read. */
-export async function checkColumns(table: TableSample, choice: TableChoice | null): Promise<CheckedColumn[]> {
-  const found = choice ? findColumns(table, choice, "") : undefined;
-  const { textName, secondName, labelName, labelNames = [labelName] } = found ?? {};
+export function checkColumns(table: TableSample): CheckedColumn[] {
+  const { textName, secondName, labelName, labelNames = [labelName] } = table.found ?? {};
   const roleOf = (name: string) =>
     name === textName || name === secondName ? "text" : labelNames.includes(name) ? "label" : null;
   return describeColumns(table).map((facts) => ({ ...facts, readAs: roleOf(facts.name) }));

@@ -29,10 +29,37 @@ export interface ColumnFacts {
   kind: ColumnKind;
 }
 
-/** Some rows of a table, the first ones first. */
+/** The names of the columns of text and label, and of the second text if the texts are pairs. */
+export interface FoundNames {
+  textName: string;
+  labelName: string;
+  secondName?: string | undefined;
+  /** Of labels that have a column each. */
+  labelNames?: readonly string[];
+  /** How they were chosen, if not by their names: "text: column \"Libelle\" (the longest texts), ...". */
+  chosen?: string | undefined;
+}
+
+/** The indices (from 0) and names of the columns, and whether the first row is a header. */
+export interface Columns extends FoundNames {
+  text: number;
+  /** -1: none is needed. */
+  label: number;
+  /** -1: the texts are no pairs. */
+  second: number;
+  /** The columns of labels behind the first, if each has one. */
+  moreLabels: readonly number[];
+  header: boolean;
+  /** Fields per row. */
+  width: number;
+}
+
+/** The beginning of a table: some of its rows, the first ones first. */
 export interface TableSample {
   names: readonly string[];
   rows: readonly (readonly string[])[];
+  /** Once they are found. */
+  found?: Columns;
 }
 
 /** Values repeat if at most this share of them is different. */

@@ -81,7 +81,7 @@ export function isSetColumn(name: string, values: readonly string[]): boolean {
   return sets.size > 1 && sets.has("train") && !sets.has(undefined);
 }
 
-export const findSetColumn = (names: Names, rows: readonly Names[]) =>
+export const findSetColumn = ({ names, rows }: { names: Names; rows: readonly Names[] }) =>
   names.find((name, i) =>
     isSetColumn(
       name,

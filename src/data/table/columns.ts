@@ -4,7 +4,7 @@ import { setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
 import type { LabelKind } from "../../tasks/task.ts";
 import { type CellFile, SAMPLE_ROWS } from "./cells.ts";
-import { type ColumnFacts, describeColumns, findByContents, type TableSample } from "./column-facts.ts";
+import { type ColumnFacts, type Columns, describeColumns, findByContents, type TableSample } from "./column-facts.ts";
 import { isUsual, PAIR_NAMES, plain, sayChosen, TEXT_NAMES, USUAL, usualName } from "./column-names.ts";
 import { hasCells } from "./dialect.ts";
 import { isNumber, LONGEST_LABEL } from "./labels.ts";
@@ -21,8 +21,8 @@ export interface ColumnChoice {
   textColumn?: string;
   /** One column, or of several labels a message those of all labels, each with 0 or 1, with commas between them. */
   labelColumn?: string;
-  /** Called with the names and the first rows of a table before its columns are found. */
-  onColumns?: ((names: readonly string[], rows: readonly (readonly string[])[]) => void) | undefined;
+  /** Called with the beginning of a table before its columns are found. */
+  onTable?: ((table: TableSample) => void) | undefined;
 }
 
 export interface TableChoice extends Omit<ColumnChoice, "textColumn"> {
@@ -33,31 +33,6 @@ export interface TableChoice extends Omit<ColumnChoice, "textColumn"> {
   isPair?: boolean | undefined;
   /** null: the table needs no labels. */
   labelsAre?: LabelKind | null;
-}
-
-/** The names of the columns of text and label, and of the second text if the texts are pairs. */
-export interface FoundNames {
-  textName: string;
-  labelName: string;
-  secondName?: string | undefined;
-  /** Of labels that have a column each. */
-  labelNames?: readonly string[];
-  /** How they were chosen, if not by their names: "text: column \"Libelle\" (the longest texts), ...". */
-  chosen?: string | undefined;
-}
-
-/** The indices (from 0) and names of the columns, and whether the first row is a header. */
-export interface Columns extends FoundNames {
-  text: number;
-  /** -1: none is needed. */
-  label: number;
-  /** -1: the texts are no pairs. */
-  second: number;
-  /** The columns of labels behind the first, if each has one. */
-  moreLabels: readonly number[];
-  header: boolean;
-  /** Fields per row. */
-  width: number;
 }
 
 type Names = readonly string[];
@@ -75,7 +50,7 @@ export type ColumnSample = Pick<TableSample, "rows"> & Partial<TableSample>;
  * Every other file has a header. Throws DataError if a column is missing or ambiguous.
  */
 export function findColumns(sample: ColumnSample, choice: TableChoice, file: string): Columns {
-  const { labelColumn, labelsAre = "class", likelyTextColumn: likely, isPair, onColumns } = choice;
+  const { labelColumn, labelsAre = "class", likelyTextColumn: likely, isPair, onTable } = choice;
   const [names, rows] = sample.names ? [sample.names, sample.rows] : [sample.rows[0] ?? [], sample.rows.slice(1)];
   const width = names.length;
   const isLabelled = labelsAre !== null;
@@ -87,11 +62,13 @@ export function findColumns(sample: ColumnSample, choice: TableChoice, file: str
     width === 2 && (isLabelled || !sample.names) ? likelyLabel({ names, rows: rows.length > 0 ? rows : [names] }) : -1;
   const isAsked = textColumn !== undefined || labelColumn !== undefined || isPair;
   if (!sample.names && !isAsked && (guess >= 0 || width === 1) && looksLikeData(names, rows, guess)) {
-    onColumns?.(guess === 1 ? ["text", "label"] : ["label", "text"], sample.rows);
     const at = { text: guess < 0 ? 0 : 1 - guess, label: isLabelled ? guess : -1, second: -1, moreLabels: [] };
-    return { ...at, textName: "text", labelName: "label", header: false, width };
+    const found = { ...at, textName: "text", labelName: "label", header: false, width };
+    onTable?.({ names: guess === 1 ? ["text", "label"] : ["label", "text"], rows: sample.rows, found });
+    return found;
   }
-  onColumns?.(names, rows);
+  const table: TableSample = { names, rows };
+  onTable?.(table);
   const labels = labelColumn === undefined ? [] : findAskedLabels(names, labelColumn, labelsAre, file);
   let [label = -1] = labels;
   // One of two columns is the label.
@@ -99,7 +76,7 @@ export function findColumns(sample: ColumnSample, choice: TableChoice, file: str
   let [text, second] = textColumn === undefined ? (pair ?? [-1, -1]) : findAskedTexts(names, textColumn, file);
   if (isPair !== undefined && isPair !== second >= 0) refuseCount(names, textColumn, isPair, file);
   const isOpen = isLabelled ? width > 2 && (text < 0 || label < 0) : text < 0;
-  const byContents = isOpen ? findByContents({ names, rows }, { text, second, label, labelsAre }) : null;
+  const byContents = isOpen ? findByContents(table, { text, second, label, labelsAre }) : null;
   const candidates = byContents?.candidates ?? { text: "", label: "" };
   const choose = (kind: "text" | "label", taken: number) => {
     const found = byContents?.[kind] ?? -1;
@@ -130,13 +107,14 @@ export function findColumns(sample: ColumnSample, choice: TableChoice, file: str
   const chosen = isGuessed
     ? sayChosen([textName], "the other one", [labelName], "fewer or shorter values")
     : byContents?.chosen;
-  return {
+  table.found = {
     ...{ text, label, second, moreLabels, textName, labelName },
     ...(second < 0 ? {} : { secondName: names[second]! }),
     ...(moreLabels.length > 0 ? { labelNames: labels.map((i) => names[i]!) } : {}),
     ...(chosen ? { chosen } : {}),
     ...{ header: !sample.names, width },
   };
+  return table.found;
 }
 
 /**

@@ -92,16 +92,16 @@ export function loadOnce(
   source: DataSource,
   model: BaseModel,
   downloads: DownloadOptions,
-  onColumns?: DatasetOptions["onColumns"],
+  onTable?: DatasetOptions["onTable"],
 ): Promise<TrainingData> {
   const key = JSON.stringify([source, model.vocabulary.fingerprint, picks]);
   if (last?.key === key) {
-    if (last.table) onColumns?.(last.table.names, last.table.rows);
+    if (last.table) onTable?.(last.table);
     return last.data;
   }
-  const noteTable = (names: readonly string[], rows: TableSample["rows"]) => {
-    if (last?.key === key) last.table ??= { names, rows };
-    onColumns?.(names, rows);
+  const noteTable = (table: TableSample) => {
+    if (last?.key === key) last.table ??= table;
+    onTable?.(table);
   };
   const data = loadData(source, model, downloads, noteTable);
   last = { key, data };

@@ -231,7 +231,7 @@ async function checkOwn({ adapter: _, ...asked }: PageSettings, model: BaseModel
     checkData(given, {
       complete: (settings) => settings,
       openModel: async () => model,
-      load: (source, model, onColumns) => loadOnce(source, model, downloads, onColumns),
+      load: (source, model, onTable) => loadOnce(source, model, downloads, onTable),
     }),
   );
   const { columns, rows, problems, readable, error } = check;
