@@ -3,13 +3,16 @@ import { type Command, Option } from "commander";
 import { refuseUnknown } from "../checks.ts";
 import { DATA_NAMES, type Files } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
+import { joinWords } from "../format.ts";
+import { MODES, takesSteps } from "../methods/index.ts";
 import { readSetting } from "../run/settings.ts";
 import { setting } from "../setting.ts";
-import { OTHER_NAMES } from "../train/other-names.ts";
-import { type FlagWords, flagWords } from "../train/setting-words.ts";
+import { defaultRate, type Known, LARGE } from "../train/options.ts";
 import {
   ALL_SETTINGS,
+  flagTexts,
   isOffered,
+  OTHER_NAMES,
   offeredChoices,
   RUN_SETTINGS,
   type RunSettings,
@@ -21,8 +24,11 @@ import { choice, gather, isMain, number, suggestFlag } from "./cli.ts";
 
 /** Adds a flag for each of these settings, and one that sets any of them. */
 export function addSettings(program: Command, names = RUN_SETTINGS): Command {
-  const words: { readonly [name in keyof RunSettings]?: FlagWords | string } = flagWords();
-  for (const name of names.filter(isOffered)) program.addOption(createFlag(name, words[name]!));
+  const texts: { readonly [name in keyof RunSettings]?: string } = {
+    ...flagTexts(),
+    lr: `${flagTexts().lr} (default: ${listRates({})}; with ${LARGE / 1e6} million parameters or more ${listRates({ parameters: LARGE })})`,
+  };
+  for (const name of names.filter(isOffered)) program.addOption(createFlag(name, texts[name]!));
   for (const [other, [name, value]] of Object.entries(OTHER_NAMES))
     for (const spelt of new Set([other, other.replaceAll("_", "-")]))
       if (names.includes(name)) suggestFlag(program, `--${spelt}`, asFlag(name, value)!);
@@ -52,13 +58,25 @@ export function groupFlags(program: Command, main: readonly string[] = []): void
   }
 }
 
-function createFlag(name: keyof RunSettings, words: FlagWords | string): Option {
-  const { default: value, number: range, kind } = ALL_SETTINGS[name];
-  const given: FlagWords = typeof words === "string" ? { text: words } : words;
-  const { text: help, argument = "<n>", usual = value } = given;
+/** The modes of each default learning rate. */
+function listRates(known: Known): string {
+  const modes = MODES.filter(takesSteps);
+  const rates = [...new Set(modes.map((mode) => defaultRate(mode, known)))].sort((a, b) => a - b);
+  return rates
+    .map((rate) => `${joinWords(modes.filter((mode) => defaultRate(mode, known) === rate))} ${rate}`)
+    .join(", ");
+}
+
+/** What a flag takes, where its text does not begin with it. */
+const ARGUMENTS: Readonly<Record<string, string>> = { files: "<file>", text: "<name>", fractions: "<shares>" };
+
+function createFlag(name: keyof RunSettings, words: string): Option {
+  const { default: value, number: range, kind = "" } = ALL_SETTINGS[name];
+  const [, argument = ARGUMENTS[kind] ?? "<n>", help = "", usual = value] =
+    /^(<\w+>)? ?(.*?)(?: \(default: (.*)\))?$/.exec(words)!;
   const flag = flagName(name);
   // A setting that is true by default gets a flag that turns it off.
-  if (typeof value === "boolean") return new Option(flag, help);
+  if (typeof value === "boolean") return new Option(flag, words);
   const choices = offeredChoices(name);
   const option = choices ? choice(`${flag} <how>`, help, choices) : new Option(`${flag} ${argument}`, help);
   if (range) option.argParser(number);

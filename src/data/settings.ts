@@ -2,7 +2,7 @@
 
 import { checkArguments, checkNumber, isListOf, isNumber, type Kind, parseChoice } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
-import type { Setting } from "../methods/method.ts";
+import { type Flags, inPage, type Setting } from "../methods/method.ts";
 import { setting } from "../setting.ts";
 import { type Objective, TASKS } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
@@ -40,8 +40,6 @@ export interface DataSettings {
 /** A setting whose default follows from the data or the model, unless it has one. */
 export interface OpenSetting<T> extends Omit<Setting<T>, "default"> {
   default?: T;
-  /** What it is where it is neither a number nor a word of `choices`: any text, names of files, true or false, ... */
-  kind?: "text" | "files" | "switch" | "fractions";
 }
 
 export const FRACTIONS: Kind = [
@@ -52,27 +50,70 @@ export const FRACTIONS: Kind = [
 const ONE_OR_MORE = { min: 1, whole: true } as const;
 
 export const DATA_SETTINGS: { readonly [K in keyof DataSettings]: OpenSetting<DataSettings[K]> } = {
-  data: { kind: "files" },
-  dataset: { kind: "text" },
-  train: { kind: "files" },
-  val: { kind: "files" },
-  test: { kind: "files" },
-  split: { choices: SPLITS, published: ["experiment"] },
+  data: { kind: "files", field: "Own file" },
+  dataset: { kind: "text", others: ["dataset_name"], field: "Data set" },
+  train: { kind: "files", others: ["train_file"] },
+  val: { kind: "files", others: ["validation_file"] },
+  test: { kind: "files", others: ["test_file"] },
+  split: inPage(
+    { choices: SPLITS, published: ["experiment"] },
+    "Data split: How the data is divided into what is trained on, what is checked during training, and what is tested at the end. Stratified keeps each class's share in all three; near-duplicates are in one of them, unless the order is kept.",
+  ),
   fractions: { kind: "fractions" },
-  dedupe: { default: false },
-  trainRows: { number: ONE_OR_MORE },
-  textColumn: { kind: "text" },
-  labelColumn: { kind: "text" },
+  dedupe: inPage(
+    { default: false },
+    "Deduplicate: Drops near-duplicates of earlier rows: texts that differ only in numbers, punctuation, white space and case. Otherwise they are in one set with them, or, where sets are given or rows keep their order, make the test too easy.",
+  ),
+  trainRows: { number: ONE_OR_MORE, others: ["max_train_samples"] },
+  textColumn: { kind: "text", field: "Text column" },
+  labelColumn: { kind: "text", field: "Label column" },
   groupColumn: { kind: "text" },
   corrections: { kind: "files" },
-  labelSeparator: { kind: "text" },
+  labelSeparator: inPage(
+    { kind: "text", named: { "|": "|", ",": "comma", ";": "semicolon" } },
+    "Between labels: What is between several labels in a cell of the table.",
+  ),
   sheet: { kind: "text" },
-  encoding: { kind: "text" },
+  encoding: { kind: "text", field: "Encoding" },
   skipFaulty: { default: false },
-  maxLength: { number: ONE_OR_MORE },
+  maxLength: inPage(
+    { number: ONE_OR_MORE, help: "Tokens; 0: context, at most 1024", others: ["max_seq_length", "cutoff_len"] },
+    "Maximum length: Longer messages are cut to this many tokens, and texts are cut into blocks of this many. Shorter ones train faster; 0 means the model's context, at most 1024.",
+  ),
   stride: { number: ONE_OR_MORE },
   balance: { kind: "switch", published: true },
   padding: { default: "none", choices: ["none", "longest"], number: ONE_OR_MORE, published: true },
+};
+
+/** Their flags. */
+export const DATA_FLAGS: Flags<Omit<DataSettings, "balance" | "padding">> = {
+  data: "CSV, Excel (.xlsx), JSON lines, a JSON array, Parquet, or a folder with one for each class; CSV has commas, semicolons or tabs, the folder may have train and test; rows are split 70/10/20",
+  dataset:
+    "spam or languages (bundled), or owner/name of the Hugging Face Hub; spam is mails and short messages; sms is the published experiment's data (downloaded once); with --objective lm human-rights (bundled); of the hub owner/name[:configuration], such as stanfordnlp/imdb, fancyzhx/ag_news or ucirvine/sms_spam",
+  train: "training set; requires --val and --test",
+  val: "validation set",
+  test: "test set",
+  split:
+    "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set (default: that of the published experiment for sms, ordered for languages, else stratified: each class separately; random without one class a message)",
+  fractions:
+    "shares of training, validation and test set: 1,0,0 trains on all rows, and measures nothing on others (default: .7,.1,.2; of texts .8,.1,.1; of languages its own)",
+  dedupe:
+    "drop rows that are near-duplicates of an earlier row, before splitting (default: they stay, in one set with it)",
+  trainRows:
+    "learn from about n rows, each class in proportion, and validate on as many fewer; the test set stays (default: all; without data of your own 100)",
+  textColumn: "text column, or FIRST,SECOND of pairs; their relation is classified (default: detected)",
+  labelColumn:
+    "label column; of several labels a message that have a column each, with 0 or 1, all: A,B,C (default: detected)",
+  groupColumn: "rows of one value here, such as a customer, stay in one set; and in one fold",
+  corrections:
+    'a review.csv of --folds, after you have corrected it; you have looked through its column "correct label": these labels count, rows with "drop" are left out, and "new: LABEL", once, says which are new; repeat it for several',
+  labelSeparator: '<s> what is between several labels in a cell (default: "|")',
+  sheet: "sheet of an Excel file (default: the only one with cells)",
+  encoding: "encoding of files that are not UTF-8, such as windows-1252; UTF-16 is recognized by its byte order mark",
+  skipFaulty: "skip invalid rows and report them",
+  maxLength:
+    "maximum message length in tokens; longer messages are truncated (default: the model's context, at most 1024)",
+  stride: "lm: tokens between the starts of two blocks (default: --max-length)",
 };
 
 export const DATA_NAMES = Object.keys(DATA_SETTINGS) as readonly (keyof DataSettings)[];

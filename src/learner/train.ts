@@ -9,7 +9,7 @@ import { BUNDLED_GPT2 } from "../run/settings.ts";
 import { hasHead } from "../tasks/index.ts";
 import { OPTIONS } from "../train/arguments.ts";
 import { usualMode } from "../train/options.ts";
-import { OTHER_NAMES } from "../train/other-names.ts";
+import { OTHER_NAMES } from "../train/settings.ts";
 import { chooseDevice } from "./devices.ts";
 import { Learner } from "./learner.ts";
 import { objectiveOf, READ_OPTIONS, type ReadRows, ROW_SOURCE, type RowSource, readRows, rowsOf } from "./rows.ts";

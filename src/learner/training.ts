@@ -15,9 +15,8 @@ import { hasLabels } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
 import { OPTIONS } from "../train/arguments.ts";
 import { DEFAULTS } from "../train/options.ts";
-import { OTHER_NAMES } from "../train/other-names.ts";
 import type { TrainEvent } from "../train/records.ts";
-import { settingsToKeep, type TrainOptions } from "../train/settings.ts";
+import { OTHER_NAMES, settingsToKeep, type TrainOptions } from "../train/settings.ts";
 import { inTurn } from "./devices.ts";
 import { listRows, ROW_SOURCE, type RowSets, type RowSource, readSets } from "./rows.ts";
 

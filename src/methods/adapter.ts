@@ -1,7 +1,7 @@
 /** Adapter layers (Houlsby et al. 2019, without their layer norms): a bottleneck after each half of a block. */
 import { addedTensors, affine, allBlocks } from "../names.ts";
 import type { Rng } from "../rng.ts";
-import type { Flags, Guide, Method, Training } from "./method.ts";
+import { type Flags, type Guide, inPage, type Method, type Training } from "./method.ts";
 
 export interface AdapterPart {
   /** The width of a bottleneck, m. */
@@ -39,7 +39,12 @@ export interface AdapterOptions {
 }
 
 export const training: Training<AdapterOptions, AdapterPart> = {
-  settings: { bottleneck: { default: 16, number: { min: 1, whole: true } } },
+  settings: {
+    bottleneck: inPage(
+      { default: 16, number: { min: 1, whole: true }, isMain: true },
+      "Bottleneck width: The width of the small layers that are added to each block. Wider layers can learn more and take more memory.",
+    ),
+  },
   rates: [3e-3, 3e-4],
   describe: ({ bottleneck }) => `width ${bottleneck}`,
   config: ({ bottleneck }) => ({ bottleneck }),
@@ -50,13 +55,6 @@ export const guide: Guide<AdapterOptions> = {
   choice: "adapter layers",
   about:
     "Two small layers are added to each block and trained. They stay in the model and cost a little time at each use.",
-  settings: {
-    bottleneck: {
-      label: "Bottleneck width",
-      isMain: true,
-      why: "The width of the small layers that are added to each block. Wider layers can learn more and take more memory.",
-    },
-  },
   // In papers: 3e-5 to 3e-3 (Houlsby et al. 2019).
   rates: { lowest: 1e-4 },
   size: { setting: "bottleneck" },

@@ -12,4 +12,4 @@ export const method: Method = {
 
 export const training: Training = { settings: {}, rates: [0, 0] };
 
-export const guide: Guide = { choice: "TF-IDF", settings: {}, rates: { lowest: 0 }, duration: 0 };
+export const guide: Guide = { choice: "TF-IDF", rates: { lowest: 0 }, duration: 0 };

@@ -8,16 +8,12 @@ export const method: Method = {
   freezesNothing: true,
 };
 
-export const training: Training = {
-  settings: {},
-  rates: [5e-4, 5e-5],
-};
+export const training: Training = { settings: {}, rates: [5e-4, 5e-5] };
 
 export const guide: Guide = {
   choice: "full fine-tuning (all parameters)",
   about:
     "Full fine-tuning changes every parameter: the whole square. It needs the most memory, and its result is as large as the model.",
-  settings: {},
   // In papers: 1e-5 to 5e-5 (Devlin et al. 2019, Ben Zaken et al. 2021).
   rates: { lowest: 1e-5 },
   duration: 1.6,

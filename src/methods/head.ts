@@ -7,15 +7,11 @@ export const method: Method = {
   classifiersOnly: "its last layer is the head of the vocabulary: train the last block, or adapters",
 };
 
-export const training: Training = {
-  settings: {},
-  rates: [1e-2, 1e-3],
-};
+export const training: Training = { settings: {}, rates: [1e-2, 1e-3] };
 
 export const guide: Guide = {
   choice: "head only",
   about: "Only the classification head is trained, on what the frozen model makes of a text.",
-  settings: {},
   rates: { lowest: 1e-3 },
   duration: 0.3,
   compared: [{ settings: {} }],

@@ -10,16 +10,12 @@ export const method: Method = {
   trains: ({ block }, { n_layer }) => block === n_layer - 1,
 };
 
-export const training: Training = {
-  settings: {},
-  rates: [1e-3, 5e-5],
-};
+export const training: Training = { settings: {}, rates: [1e-3, 5e-5] };
 
 export const guide: Guide = {
   choice: "last block",
   about:
     "Only the last block is trained, and a classifier's head. The blocks below stay as they are and are computed once.",
-  settings: {},
   rates: { lowest: 1e-4 },
   duration: 0.4,
   compared: [{ settings: {} }],

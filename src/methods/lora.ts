@@ -22,7 +22,7 @@ import {
   uniform,
 } from "../names.ts";
 import type { Rng } from "../rng.ts";
-import type { Flags, Guide, Method, Training } from "./method.ts";
+import { type Flags, type Guide, inPage, type Method, type Training } from "./method.ts";
 
 // ---------------------------------------------------------------------------------------------------- settings
 
@@ -303,15 +303,48 @@ export interface LoraOptions {
 
 export const training: Training<LoraOptions, LoraPart> = {
   settings: {
-    rank: { default: 8, number: RANKS },
-    alpha: { default: 16, number: ALPHAS },
-    targets: { default: TARGETS },
-    layers: { default: null },
-    dropout: { default: 0, number: DROPOUTS, perRun: true },
-    lrRatio: { default: 1, number: { min: 0, above: true }, perRun: true },
-    dora: { default: false },
-    scaling: { default: "alpha/r", choices: SCALINGS, published: ["alpha"] },
-    init: { default: "kaiming", choices: INITS, published: ["paper"] },
+    rank: inPage(
+      { default: 8, number: RANKS, isMain: true, others: ["r", "lora_r", "lora_rank"] },
+      "Rank: The width of LoRA's matrices A and B. A higher rank can learn more and makes a larger adapter; 4 to 16 is usually enough.",
+    ),
+    alpha: inPage(
+      { default: 16, number: ALPHAS, isMain: true, others: ["lora_alpha"] },
+      "Alpha: How much the adapter counts: B A is multiplied by alpha / rank. Twice the rank is a good start; it acts much like a learning rate.",
+    ),
+    targets: inPage(
+      { default: TARGETS, kind: "targets", others: ["target_modules", "lora_target_modules"] },
+      "Target matrices: The matrices of each block that get an adapter. With fewer of them the adapter is smaller and learns a little less. With the token table it learns words: it is much larger, and better on hard data.",
+    ),
+    layers: inPage(
+      { default: null, kind: "layers", help: "Such as 0,2-3; empty: all", others: ["layers_to_transform"] },
+      "Adapter blocks: The blocks that get adapters, counted from 0. Without the lowest ones, training is faster.",
+    ),
+    dropout: inPage(
+      { default: 0, number: DROPOUTS, perRun: true, others: ["lora_dropout"] },
+      "Dropout: The share of what goes into an adapter that is set to 0, at random, at each training step. It can help against overfitting; 0.05 and 0.1 are usual, 0 is off.",
+    ),
+    lrRatio: inPage(
+      {
+        default: 1,
+        number: { min: 0, above: true },
+        perRun: true,
+        help: "Times A's; LoRA+: 16",
+        others: ["loraplus_lr_ratio"],
+      },
+      "Rate of B: How much faster B learns than A. LoRA+ proposes 16; 1 is LoRA as published.",
+    ),
+    dora: inPage(
+      { default: false, others: ["use_dora"] },
+      "Train magnitudes (DoRA): The length of each column of a matrix is trained apart from its direction. It often learns a little more at low ranks, and takes more time. The head then has no adapter.",
+    ),
+    scaling: inPage(
+      { default: "alpha/r", choices: SCALINGS, published: ["alpha"], others: ["use_rslora alpha/sqrt(r)"] },
+      "Adapter scaling: The factor of B A. alpha/r is LoRA's, alpha/sqrt(r) is rsLoRA's for high ranks.",
+    ),
+    init: inPage(
+      { default: "kaiming", choices: INITS, published: ["paper"], others: ["init_lora_weights"] },
+      "Initial values of A: The first values of A; B starts at zero, so that the adapter changes nothing at first. Kaiming is PEFT's.",
+    ),
   },
   rates: [1e-3, 2e-4],
   defaults: ({ dora }) => (dora ? { targets: TARGETS.filter(isInBlocks) } : {}),
@@ -335,50 +368,6 @@ export const training: Training<LoraOptions, LoraPart> = {
 
 export const guide: Guide<LoraOptions> = {
   choice: "LoRA",
-  settings: {
-    rank: {
-      label: "Rank",
-      isMain: true,
-      why: "The width of LoRA's matrices A and B. A higher rank can learn more and makes a larger adapter; 4 to 16 is usually enough.",
-    },
-    alpha: {
-      label: "Alpha",
-      isMain: true,
-      why: "How much the adapter counts: B A is multiplied by alpha / rank. Twice the rank is a good start; it acts much like a learning rate.",
-    },
-    targets: {
-      label: "Target matrices",
-      kind: "targets",
-      why: "The matrices of each block that get an adapter. With fewer of them the adapter is smaller and learns a little less. With the token table it learns words: it is much larger, and better on hard data.",
-    },
-    layers: {
-      label: "Adapter blocks",
-      help: "Such as 0,2-3; empty: all",
-      kind: "layers",
-      why: "The blocks that get adapters, counted from 0. Without the lowest ones, training is faster.",
-    },
-    dropout: {
-      label: "Dropout",
-      why: "The share of what goes into an adapter that is set to 0, at random, at each training step. It can help against overfitting; 0.05 and 0.1 are usual, 0 is off.",
-    },
-    lrRatio: {
-      label: "Rate of B",
-      help: "Times A's; LoRA+: 16",
-      why: "How much faster B learns than A. LoRA+ proposes 16; 1 is LoRA as published.",
-    },
-    dora: {
-      label: "Train magnitudes (DoRA)",
-      why: "The length of each column of a matrix is trained apart from its direction. It often learns a little more at low ranks, and takes more time. The head then has no adapter.",
-    },
-    scaling: {
-      label: "Adapter scaling",
-      why: "The factor of B A. alpha/r is LoRA's, alpha/sqrt(r) is rsLoRA's for high ranks.",
-    },
-    init: {
-      label: "Initial values of A",
-      why: "The first values of A; B starts at zero, so that the adapter changes nothing at first. Kaiming is PEFT's.",
-    },
-  },
   // In papers: 2e-4 for GPT-2 (Hu et al. 2021).
   rates: { lowest: 1e-4 },
   duration: 1,
@@ -397,8 +386,10 @@ export const flags: Flags<LoraOptions> = {
   dropout: "share of each adapter's input that is dropped in training",
   scaling: "scaling factor of the adapters",
   init: "initialization of A; B is initialized to 0",
-  targets: "matrices with adapters: q,k,v,o,fc,proj,head; c_attn: one adapter for q,k,v; all,wte: also the token table",
-  layers: "blocks with adapters, such as 0,5-8",
+  targets:
+    "<list> matrices with adapters: q,k,v,o,fc,proj,head; c_attn: one adapter for q,k,v; all,wte: also the token table (default: all)",
+  layers:
+    "<list> blocks with adapters, such as 0,5-8 (default: all; of a Llama with fewer than 50 million parameters the upper third)",
   lrRatio: "learning rate of B divided by that of A (LoRA+ uses 16)",
   dora: "also train the magnitude of each output of the adapted matrices (DoRA); the head then has no adapter",
 };

@@ -1,7 +1,7 @@
 /**
  * What is asked of a method of fine-tuning. Each has a file with three exports: `method`, what it is in a model and in
  * files, `training`, its settings, and `guide`, what people read and choose by; one with settings of its own also has
- * `flags`, the words of --help.
+ * `flags`, their texts in --help.
  */
 
 import type { NumberRange } from "../checks.ts";
@@ -20,7 +20,22 @@ export interface Setting<T> {
   perRun?: true;
   /** It is there for the published experiment alone, or these words are: no flag and no field has it. */
   published?: true | readonly (T & string)[];
+  /** What it is where it is neither a number, nor a word of `choices`, nor what its default is. */
+  kind?: "text" | "files" | "switch" | "fractions" | "targets" | "layers";
+  /** "Label: what it is, and when to change it", its field in the page; of a label alone, it is not among the fields. */
+  field?: string;
+  /** A unit or a special value, below the field. */
+  help?: string;
+  /** What some choices are called in the field; of a text, all its choices there. */
+  named?: Readonly<Record<string, string>>;
+  /** Whether its field is among those that are seen first. */
+  isMain?: true;
+  /** What PEFT, transformers and their scripts call it, or a value of it: an error about such a name suggests ours. */
+  others?: readonly string[];
 }
+
+/** A setting with a field in the page. */
+export const inPage = <S extends object>(setting: S, field: string): S => ({ ...setting, field });
 
 /** What a method is in a model and in files. `Config`: its part of a model's description, by PEFT's keys. */
 export interface Method<Config = object, Key = keyof Config> {
@@ -68,20 +83,7 @@ export interface Training<Options = object, Config = object> {
   options?(config: Config): Partial<Options>;
 }
 
-export interface SettingWords {
-  /** The label of its field in the page. */
-  label: string;
-  /** A unit or a special value, below the field. */
-  help?: string;
-  /** What it is, and when to change it. */
-  why: string;
-  /** Its field, where it is neither a number nor a choice. */
-  kind?: "targets" | "layers";
-  /** Whether its field is among those that are seen first. */
-  isMain?: true;
-}
-
-/** The texts of the flags of a method's settings in --help, which no page loads. */
+/** The texts of the flags of settings in --help, which no page loads: "<argument> text; more (default: usual)". */
 export type Flags<Options> = { readonly [K in keyof Options]: string };
 
 /** What people read of a method, and what is tried where methods are compared. */
@@ -90,7 +92,6 @@ export interface Guide<Options = object> {
   choice: string;
   /** What it does, in a sentence or two; not of LoRA, which the page explains at length. */
   about?: string;
-  settings: { readonly [K in keyof Options]: SettingWords };
   /** The lowest learning rate that a sweep tries. */
   rates: { lowest: number };
   /** The setting that decides how many parameters it trains, and its largest value in a sweep. */

@@ -2,7 +2,7 @@
 import { qkvWidth } from "../config.ts";
 import { addedTensors, keyValueColumns } from "../names.ts";
 import type { Guide, Method } from "./method.ts";
-import { mostTokens, type VirtualOptions, type VirtualPart, virtualTokensWords } from "./prompt.ts";
+import { mostTokens, type VirtualOptions, type VirtualPart } from "./prompt.ts";
 
 /** Every block's attention uses it, the first block's first. */
 const PLACE = { block: 0, layer: "attn.c_attn" } as const;
@@ -27,7 +27,6 @@ export { flags, training } from "./prompt.ts";
 export const guide: Guide<VirtualOptions> = {
   choice: "prefix tuning",
   about: "Trained keys and values stand before each text in every block's attention. The model stays as it is.",
-  settings: { virtualTokens: virtualTokensWords },
   // In papers: 5e-5 with an MLP over the prefix (Li and Liang 2021).
   rates: { lowest: 1e-3 },
   size: { setting: "virtualTokens", most: mostTokens },

@@ -18,7 +18,6 @@ export const guide: Guide = {
   choice: "linear probe with TF-IDF",
   about:
     "A regression on what the frozen model makes of a text, and on its words: seconds, and hard to beat with few rows.",
-  settings: {},
   rates: { lowest: 0 },
   duration: 0.1,
 };

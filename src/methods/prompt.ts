@@ -1,7 +1,7 @@
 /** Prompt tuning (Lester et al. 2021): trained vectors before each text, rows like those of tokens. */
 import type { ModelConfig } from "../config.ts";
 import { addedTensors, outside } from "../names.ts";
-import type { Flags, Guide, Method, Setting, SettingWords, Training } from "./method.ts";
+import { type Flags, type Guide, inPage, type Method, type Training } from "./method.ts";
 
 export interface VirtualPart {
   /** Virtual tokens, n. */
@@ -24,10 +24,13 @@ export interface VirtualOptions {
   virtualTokens: number;
 }
 
-const virtualTokens: Setting<number> = { default: 20, number: { min: 1, whole: true } };
-
 export const training: Training<VirtualOptions, VirtualPart> = {
-  settings: { virtualTokens },
+  settings: {
+    virtualTokens: inPage(
+      { default: 20, number: { min: 1, whole: true }, isMain: true, others: ["num_virtual_tokens"] },
+      "Virtual tokens: How many trained vectors stand before each text. More of them can learn more and make every text longer.",
+    ),
+  },
   rates: [1e-2, 1e-2],
   describe: describeTokens,
   config: ({ virtualTokens }) => ({ num_virtual_tokens: virtualTokens }),
@@ -38,19 +41,12 @@ function describeTokens({ virtualTokens }: VirtualOptions): string {
   return `${virtualTokens} virtual tokens`;
 }
 
-export const virtualTokensWords: SettingWords = {
-  label: "Virtual tokens",
-  isMain: true,
-  why: "How many trained vectors stand before each text. More of them can learn more and make every text longer.",
-};
-
 /** An eighth of the model's context. */
 export const mostTokens = ({ n_positions }: ModelConfig) => Math.max(1, Math.floor(n_positions / 8));
 
 export const guide: Guide<VirtualOptions> = {
   choice: "prompt tuning",
   about: "Trained vectors stand before each text, as if they were words. The model stays as it is.",
-  settings: { virtualTokens: virtualTokensWords },
   // In papers: 0.3 with Adafactor (Lester et al. 2021).
   rates: { lowest: 1e-3 },
   size: { setting: "virtualTokens", most: mostTokens },

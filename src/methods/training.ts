@@ -4,10 +4,10 @@ import * as bitfit from "./bitfit.ts";
 import * as classic from "./classic.ts";
 import * as full from "./full.ts";
 import * as head from "./head.ts";
-import { METHODS, type MethodConfig, MODES, type Mode } from "./index.ts";
+import { METHODS, type MethodConfig, type Mode } from "./index.ts";
 import * as lastBlock from "./last-block.ts";
 import * as lora from "./lora.ts";
-import type { Flags, Guide, SettingWords, Training } from "./method.ts";
+import type { Flags, Guide, Training } from "./method.ts";
 import * as prefix from "./prefix.ts";
 import * as probe from "./probe.ts";
 import * as prompt from "./prompt.ts";
@@ -71,10 +71,6 @@ export function comparedRuns(modes: readonly Mode[]) {
       rates,
     })),
   );
-}
-
-export function settingWords(): Readonly<Record<keyof MethodOptions, SettingWords>> {
-  return Object.assign({}, ...MODES.map((mode) => GUIDES[mode].settings));
 }
 
 /** The texts of their flags. */

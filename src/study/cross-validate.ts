@@ -15,9 +15,9 @@ import { type Answer, byLabel } from "../tasks/predictions.ts";
 import type { Predicted, Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { OPTIONS } from "../train/arguments.ts";
-import { OTHER_NAMES } from "../train/other-names.ts";
 import { completeOptions, prepareRun } from "../train/prepare.ts";
 import type { TrainOptions } from "../train/settings.ts";
+import { OTHER_NAMES } from "../train/settings.ts";
 import {
   type Fold,
   type FoldedData,

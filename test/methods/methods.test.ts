@@ -8,8 +8,7 @@ import { METHODS, MODES, type Mode, takesSteps } from "../../src/methods/index.t
 import { GUIDES, methodConfig, TRAINING } from "../../src/methods/training.ts";
 import { parameterList } from "../../src/model/trainable.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
-import { flagWords } from "../../src/train/setting-words.ts";
-import { SETTINGS } from "../../src/train/settings.ts";
+import { flagTexts, SETTINGS } from "../../src/train/settings.ts";
 import { runSpec } from "../../src/train/sizes.ts";
 import { test } from "../helpers/harness.ts";
 import { TINY } from "../helpers/tiny.ts";
@@ -41,17 +40,16 @@ test("every file of a method is in the list, once", () => {
 for (const mode of MODES) {
   const { keys, tensors, peft, isSeparate, isFitted, freezesNothing } = METHODS[mode];
   const { settings, rates: usual, describe, config, options } = TRAINING[mode];
-  const { choice, about, rates, size, duration, compared, settings: words } = GUIDES[mode];
+  const { choice, about, rates, size, duration, compared } = GUIDES[mode];
   const names = Object.keys(settings) as (keyof typeof settings)[];
 
   test(`${mode}: settings have words, a range or choices, and a default within them`, () => {
-    assert.equal(Object.keys(words).sort(), names.toSorted());
     for (const name of names) {
       assert.ok(SETTINGS[name].modes!.includes(mode), name);
-      for (const key of ["label", "why"] as const) assert.ok(words[name]![key], `${name}: no ${key}`);
-      assert.ok(flagWords()[name], `${name}: no flag`);
-      const { choices, number, default: value } = SETTINGS[name];
-      const hasField = choices || number || typeof value === "boolean" || words[name]!.kind;
+      const { choices, number, kind, field, default: value } = SETTINGS[name];
+      assert.match(field!, /^[^:.]+: .+\.$/, `${name}: a label, and what it is`);
+      assert.ok(flagTexts()[name], `${name}: no flag`);
+      const hasField = choices || number || typeof value === "boolean" || kind;
       assert.ok(hasField, `${name}: no field in the page`);
       if (choices) assert.ok((choices as readonly unknown[]).includes(value), name);
     }

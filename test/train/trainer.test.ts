@@ -22,8 +22,7 @@ import { type Known, LARGE, ofMode, PAPER, resolveOptions } from "../../src/trai
 import { prepareRun } from "../../src/train/prepare.ts";
 import { RunFailed, type TrainEvent } from "../../src/train/records.ts";
 import { SCHEDULES, scheduleFactor, warmupSteps } from "../../src/train/schedule.ts";
-import { fieldWords } from "../../src/train/setting-words.ts";
-import type { TrainOptions } from "../../src/train/settings.ts";
+import { SETTINGS, type TrainOptions } from "../../src/train/settings.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { answersOf, shareRight } from "../helpers/answers.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
@@ -197,7 +196,7 @@ test("schedules by value, each with a name in the page", () => {
     assertAllClose(name, factors, expected, { atol: 1e-12, rtol: 0 });
   }
   const names = { constant: "constant", linear: "linear decay", cosine: "cosine decay" };
-  for (const name of SCHEDULES) assert.is(fieldWords().schedule!.choices?.[name] ?? name, names[name]);
+  for (const name of SCHEDULES) assert.is(SETTINGS.schedule.named?.[name] ?? name, names[name]);
 });
 
 test("warm-up: fractions are rounded down, whole numbers are steps", async () => {

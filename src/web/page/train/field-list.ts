@@ -2,14 +2,14 @@
 
 import { describeRange, type NumberRange } from "../../../checks.ts";
 import { DATA_NAMES, hasSettingOf, type OpenSetting } from "../../../data/settings.ts";
-import type { Mode } from "../../../methods/index.ts";
+import { MODES, type Mode } from "../../../methods/index.ts";
+import { GUIDES } from "../../../methods/training.ts";
 import { TARGETS } from "../../../names.ts";
 import type { SettingWord } from "../../../surface.ts";
 import { OBJECTIVES, type Objective } from "../../../tasks/index.ts";
 import { TRAINING } from "../../../tasks/training.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { hasEffect, objectiveDefaults } from "../../../train/options.ts";
-import { type FieldWords, fieldWords } from "../../../train/setting-words.ts";
 import {
   ALL_SETTINGS,
   offeredChoices,
@@ -55,23 +55,26 @@ export const TARGET_NAMES: Record<string, string> = {
 /** What these stand for in a Llama-type model. */
 export const GATED_TARGET_NAMES: Record<string, string> = { fc: "MLP gate and up", proj: "MLP down" };
 
-const FIELD_WORDS: { readonly [name in keyof RunSettings]?: FieldWords | null } = fieldWords();
+const METHOD_NAMES = Object.fromEntries(MODES.map((mode) => [mode, GUIDES[mode].choice]));
+
+const labelOf = (name: string) => ALL_SETTINGS[name as keyof RunSettings]?.field?.split(": ")[0];
 
 /** The fields among these settings. */
-function fieldsOf(names: readonly (keyof RunSettings)[]): (Field & Pick<FieldWords, "isMain">)[] {
+function fieldsOf(names: readonly (keyof RunSettings)[]): (Field & Pick<OpenSetting<unknown>, "isMain">)[] {
   return names.flatMap((name) => {
-    const { label, why, help, kind, choices: words = {}, isMain } = FIELD_WORDS[name] ?? ({} as Partial<FieldWords>);
+    const { number, default: usual, kind, help, isMain, ...words }: OpenSetting<unknown> = ALL_SETTINGS[name];
+    const [, label, why] = /^(.*?): (.*)$/.exec(words.field ?? "") ?? [];
     if (label === undefined || why === undefined) return [];
-    const { number, default: usual } = ALL_SETTINGS[name] as OpenSetting<unknown>;
+    const named: Readonly<Record<string, string>> = name === "mode" ? METHOD_NAMES : (words.named ?? {});
     const offered = offeredChoices(name);
     // Without a default of its own, a setting follows from the data.
-    const choices = offered ? [...(usual === undefined ? ["default"] : []), ...offered] : Object.keys(words);
+    const choices = offered ? [...(usual === undefined ? ["default"] : []), ...offered] : Object.keys(named);
     const field = { key: name as Key, label, help, why, ...(isMain && { isMain }) };
-    if (kind) return { ...field, kind };
+    if (kind === "targets" || kind === "layers") return { ...field, kind };
     // 0 stands for what follows from the model.
     if (number) return { ...field, kind: "number", number: usual === undefined ? { ...number, min: 0 } : number };
     if (choices.length === 0) return { ...field, kind: "check" };
-    return { ...field, kind: "choice", choices: choices.map((value) => [value, words[value] ?? value] as const) };
+    return { ...field, kind: "choice", choices: choices.map((value) => [value, named[value] ?? value] as const) };
   });
 }
 
@@ -127,7 +130,7 @@ export function applies(key: Key, objective: Objective, mode: Mode, hasAdapter: 
 /** The page's words for settings in texts: “Frozen weights: float16”. */
 export const asField: SettingWord = (name, value) => {
   const field = FIELDS.find(({ key }) => key === name);
-  const label = field?.label ?? FIELD_WORDS[name as keyof RunSettings]?.label;
+  const label = field?.label ?? labelOf(name);
   if (label === undefined) return null;
   const shown =
     field?.kind === "targets" &&
