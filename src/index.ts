@@ -67,13 +67,14 @@ export type { Init, LoraConfig, Scaling } from "./methods/lora.ts";
 export type { Target } from "./names.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export { setPackageUrl } from "./platform/package-url.ts";
+export type { RunRecord } from "./record/record.ts";
 export type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
-export type { RunRecord } from "./run/record.ts";
 export type { SaveOptions, TrainedRun } from "./run/trained-run.ts";
 export type { CrossValidateArguments, CrossValidation, LabelToReview, OutOfFold } from "./study/cross-validate.ts";
 export type { Trial } from "./study/grid.ts";
+export type { StudyReport } from "./study/report/report.ts";
 export type { StudyEvent } from "./study/runner.ts";
-export type { StudyArguments, StudyReport, StudyResult } from "./study/study.ts";
+export type { StudyArguments, StudyResult } from "./study/study.ts";
 export type { ClassDetails } from "./tasks/classification/classification-training.ts";
 export type { Compared } from "./tasks/compare.ts";
 export type { Evaluation, Splits } from "./tasks/evaluation.ts";
@@ -118,7 +119,7 @@ export type { TrainOptions } from "./train/settings.ts";
  * ```
  */
 export async function train(rows: RowSource, options: TrainModelOptions = {}): Promise<Learner> {
-  return (await import("./learner/train.ts")).train(rows, options, runFiles);
+  return (await import("./learner/train.ts")).train(rows, options);
 }
 
 /**
@@ -135,7 +136,7 @@ export async function train(rows: RowSource, options: TrainModelOptions = {}): P
  * ```
  */
 export async function load(source: string | URL | Blob, options: LoadModelOptions = {}): Promise<Learner> {
-  return (await import("./learner/load.ts")).load(source, options, runFiles);
+  return (await import("./learner/load.ts")).load(source, options);
 }
 
 /**
@@ -217,8 +218,7 @@ export async function loadTagged(spec: TaggedSpec, options?: TaggedOptions): Pro
  * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
-  const views = await runFiles();
-  return (await import("./run/fine-tune.ts")).fineTune(args, views);
+  return (await import("./run/fine-tune.ts")).fineTune(args);
 }
 
 /**
@@ -246,7 +246,7 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * ```
  */
 export async function study(args: StudyArguments): Promise<StudyResult> {
-  return (await studies()).study(args, await runFiles());
+  return (await import("./study/study.ts")).study(args);
 }
 
 /**
@@ -273,8 +273,5 @@ export async function study(args: StudyArguments): Promise<StudyResult> {
  * ```
  */
 export async function crossValidate(args: CrossValidateArguments): Promise<CrossValidation> {
-  return (await studies()).crossValidate(args, await runFiles());
+  return (await import("./study/cross-validate.ts")).crossValidate(args);
 }
-
-const runFiles = async () => (await import("./views/run-report.ts")).runFiles;
-const studies = () => import("./views/study/studies.ts");

@@ -136,9 +136,9 @@ const within = ({ path, imports }: Source) =>
 /** The rooms from the ground up: each imports from itself and from those before it. */
 const ROOMS = [
   ["", "platform", "ops", "plan", "document", "methods", "tasks", "model", "backend", "io", "data"],
-  // What needs no device; what runs a model on one; what writes and classifies; what trains; what a run leaves, what takes it
-  // elsewhere, what repeats runs; what is shown of them.
-  ["classic", "engine", "infer", "train", "run", "export", "study", "learner", "views"],
+  // What needs no device; what runs a model on one; what writes and classifies; what trains; a run's record, and what is
+  // shown of it; what a run leaves, what takes it elsewhere, what repeats runs.
+  ["classic", "engine", "infer", "train", "record", "views", "run", "export", "study", "learner"],
   ["bench", "commands", "web", "web/worker", "web/page", "api"],
 ].flat();
 

@@ -4,9 +4,9 @@ import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { ConfigError } from "../errors.ts";
 import type { Mode } from "../methods/index.ts";
+import { newRecord, type RunRecord } from "../record/record.ts";
 import { classicContents, writeRun } from "../run/directory.ts";
 import { refuseExisting } from "../run/files.ts";
-import { newRecord, type RunRecord } from "../run/record.ts";
 import { dataOptions, dataSpec, mergePreset, PRESETS, pickSettings } from "../run/settings.ts";
 import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";
@@ -14,7 +14,6 @@ import { TRAINING } from "../tasks/training.ts";
 import { trainClassic } from "../train/linear.ts";
 import { DEFAULTS, objectiveDefaults } from "../train/options.ts";
 import { type RunSettings, SETTING_NAMES } from "../train/settings.ts";
-import { runFiles } from "../views/run-report.ts";
 import { settle } from "./cli.ts";
 import { defaultOut, type TrainFlags } from "./job.ts";
 import { RunPrinter } from "./run-printer.ts";
@@ -49,7 +48,7 @@ export async function runClassic(program: Command, flags: TrainFlags, mode: Mode
     ...{ step: 1, steps: 1, stepsPerEpoch: 1, keptStep: 1, epoch: 1, examples: data.train.size },
   };
   // Loaded when it is needed: --help does without.
-  const contents = await classicContents(record, result, data, runFiles);
+  const contents = await classicContents(record, result, data);
   await writeRun(out, contents.files, replaces);
   printer.result(contents.record);
   printer.saved(out, contents.record);

@@ -6,8 +6,8 @@ import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../expor
 import { exportFiles, refuseExport } from "../export/replaceable.ts";
 import { openAdapter, runOf } from "../io/peft/open-adapter.ts";
 import { METHODS } from "../methods/index.ts";
+import { RECORD } from "../record/record.ts";
 import { readRecord, TUNED } from "../run/directory.ts";
-import { RECORD } from "../run/record.ts";
 import { COMMON_DTYPES, type CommonDtype } from "../tensor.ts";
 import { describeForCard } from "../views/card.ts";
 import { downloadProgress } from "../views/terminal/download.ts";

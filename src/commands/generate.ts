@@ -6,7 +6,7 @@ import type { GenerateOptions } from "../infer/text/generation.ts";
 import { LanguageModel } from "../infer/text/language-model.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import { printable } from "../printable.ts";
-import { BUNDLED_GPT2, expectWriter } from "../run/settings.ts";
+import { BUNDLED_GPT2, expectWriter } from "../record/base-name.ts";
 import type { WeightDtype } from "../tensor.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs } from "./called.ts";

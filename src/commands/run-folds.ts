@@ -10,14 +10,13 @@ import { setting } from "../setting.ts";
 import { type DividedFolds, refuseUnlabelled, trainFolds } from "../study/cross-validate.ts";
 import { type FoldedData, type FoldsAsked, listFolds } from "../study/folds.ts";
 import type { Trial } from "../study/grid.ts";
+import { foldsSummary, reportFolds } from "../study/report/folds.ts";
 import { Ended } from "../study/runner.ts";
 import { trialDirectory } from "../study/store.ts";
 import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { knownBase } from "../train/options.ts";
 import { prepareRun } from "../train/prepare.ts";
-import { runFiles as views } from "../views/run-report.ts";
-import { foldsSummary, reportFolds } from "../views/study/folds.ts";
 import { print, printNote } from "./cli.ts";
 import { printBlocks, tryIt } from "./run-printer.ts";
 import { DOWNLOADS, readModel, type StudyOptions, type StudyRequest, watch } from "./run-study.ts";
@@ -65,7 +64,7 @@ export async function runFolds(study: OpenedFolds, options: StudyOptions): Promi
   const printer = new TrialPrinter(all, json, [{ rates: [folds.map(({ trial }) => trial)] }], title);
   printer.begin(record.spec.base);
   const trained = await watch(printer, (how) =>
-    trainFolds(study, { ...how, out, device, views, checkpointEvery, ended: new Ended(out) }),
+    trainFolds(study, { ...how, out, device, checkpointEvery, ended: new Ended(out) }),
   );
   if (trained === null) {
     printNote(options.resumption);

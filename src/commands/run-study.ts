@@ -7,8 +7,8 @@ import type { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { methodConfig } from "../methods/training.ts";
+import { errorRecord } from "../record/record.ts";
 import { type DataSource, loadData } from "../run/load-data.ts";
-import { errorRecord } from "../run/record.ts";
 import { dataOptions, dataSpec } from "../run/settings.ts";
 import { checkTrials } from "../study/check-trials.ts";
 import type { FoldsAsked } from "../study/folds.ts";
@@ -25,6 +25,7 @@ import {
 import { type Candidate, candidateCells, halve, listCandidates } from "../study/halving.ts";
 import { finishedTrials, recommendedTrial } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
+import { writeReport } from "../study/report/report.ts";
 import { Ended, runTrials, type TrialsArguments } from "../study/runner.ts";
 import { costsIn } from "../study/shards.ts";
 import { keepError, type ReadTrials, readFinished, readFinishedCells } from "../study/store.ts";
@@ -32,8 +33,6 @@ import { beginStudy, keepBest, recordStudy, type StudyRecord } from "../study/st
 import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { DEFAULTS, knownBase } from "../train/options.ts";
-import { runFiles as views } from "../views/run-report.ts";
-import { writeReport } from "../views/study/report.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { Interruption, printNote } from "./cli.ts";
 import { TrialPrinter } from "./trial-printer.ts";
@@ -260,7 +259,7 @@ function trainTrials(
       return false;
     };
     const runAll = async (rounds: AsyncIterable<readonly Trial[]>, signal: AbortSignal) => {
-      const shared = { out, device, signal, views, onEvent, checkpointEvery, store, ended };
+      const shared = { out, device, signal, onEvent, checkpointEvery, store, ended };
       for await (const some of rounds) {
         const trials: Trial[] = [];
         for (const trial of some) if (isMine(trial) && (await isMakeable(trial))) trials.push(trial);

@@ -7,7 +7,8 @@ import { ConfigError } from "../errors.ts";
 import { countOf, readJson } from "../io/common.ts";
 import { describeModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
-import { BUNDLED_GPT2, mergePreset, PRESETS, pickSettings, readSetting } from "../run/settings.ts";
+import { BUNDLED_GPT2 } from "../record/base-name.ts";
+import { mergePreset, PRESETS, pickSettings, readSetting } from "../run/settings.ts";
 import { candidateArms, candidateBases } from "../study/candidates.ts";
 import {
   type Arm,

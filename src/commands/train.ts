@@ -14,7 +14,6 @@ import { findStudy, refuseForeign } from "../study/study-record.ts";
 import { RunFailed } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import { measureMemory, memoryBlocks } from "../views/plan.ts";
-import { runFiles } from "../views/run-report.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { runClassic } from "./classic.ts";
@@ -139,8 +138,7 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
     const place = result.aborted ? directory : out;
     if (!result.aborted) delete live.record.replaces;
     // Saved before anything is printed: printing may fail.
-    const saving =
-      place === directory ? live.end(result, data, runFiles) : live.save(place, result, data, runFiles, job.replaces);
+    const saving = place === directory ? live.end(result, data) : live.save(place, result, data, job.replaces);
     await saving.finally(() => {
       interruption.end();
       printer.result(live.record);

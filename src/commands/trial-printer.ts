@@ -9,6 +9,8 @@ import { countOf } from "../io/common.ts";
 import { readRecord } from "../run/directory.ts";
 import { type Cell, runnableTrials, type Trial, titleTrials } from "../study/grid.ts";
 import { finishedTrials, listOutcomes } from "../study/outcome.ts";
+import { type Asked, recommendation } from "../study/report/recommend.ts";
+import { summaryBlocks } from "../study/report/summary.ts";
 import type { StudyEvent } from "../study/runner.ts";
 import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
 import { DEFAULTS } from "../train/options.ts";
@@ -16,8 +18,6 @@ import type { RunSettings } from "../train/settings.ts";
 import { describeMeasured, judgedBy } from "../views/measures.ts";
 import { planBlocks } from "../views/plan.ts";
 import { inSummary } from "../views/run.ts";
-import { type Asked, recommendation } from "../views/study/recommend.ts";
-import { summaryBlocks } from "../views/study/summary.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import {
   createProgress,

@@ -2,8 +2,8 @@
 import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
 import type { FinalNorm } from "../io/peft/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
-import type { BaseName } from "../run/base-name.ts";
-import type { RunRecord } from "../run/record.ts";
+import type { BaseName } from "../record/base-name.ts";
+import type { RunRecord } from "../record/record.ts";
 import type { CommonDtype } from "../tensor.ts";
 import type { Usage } from "./usage.ts";
 

@@ -11,7 +11,7 @@ import { readsChats } from "../io/peft/adapter-meta.ts";
 import { mergedTensors } from "../io/peft/merge.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { METHODS } from "../methods/index.ts";
-import type { BaseName } from "../run/base-name.ts";
+import type { BaseName } from "../record/base-name.ts";
 import { hasHead, readsTokens } from "../tasks/index.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { baseLicence } from "./licence.ts";

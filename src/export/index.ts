@@ -7,7 +7,7 @@ import { readsChats } from "../io/peft/adapter-meta.ts";
 import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
 import { readFinalNorm } from "../io/peft/peft-write.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { type BaseName, nameBase } from "../run/base-name.ts";
+import { type BaseName, nameBase } from "../record/base-name.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { CommonDtype } from "../tensor.ts";
 import { type About, modelCard } from "./card.ts";

@@ -2,7 +2,7 @@
 import type { BaseModel } from "../io/hf.ts";
 import { readModelFile } from "../io/model-file.ts";
 import { isGguf, isRemote } from "../platform/paths.ts";
-import type { BaseName } from "../run/base-name.ts";
+import type { BaseName } from "../record/base-name.ts";
 
 /** The hub's names of the licences under which the owners of these models publish them. */
 const KNOWN: readonly (readonly [model: RegExp, licence: string])[] = [

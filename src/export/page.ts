@@ -16,7 +16,7 @@ import { joinPair, readsPairs, type TextOrPair } from "../pair.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { isGguf } from "../platform/paths.ts";
 import { htmlText, literal, nameFile } from "../quote.ts";
-import { dataName, type RunRecord } from "../run/record.ts";
+import { dataName, type RunRecord } from "../record/record.ts";
 import { hasHead } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { WORDS } from "../tasks/words.ts";

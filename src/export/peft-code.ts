@@ -11,7 +11,7 @@ import { METHODS } from "../methods/index.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
 import { literal } from "../quote.ts";
-import type { BaseName } from "../run/base-name.ts";
+import type { BaseName } from "../record/base-name.ts";
 import { hasHead, isMean, type Pooling, readsTokens, TASKS } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { USAGES, usageOf } from "../tasks/words.ts";

@@ -6,7 +6,7 @@ import { adapterOptions, describeMethod } from "../methods/training.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import { printableLine } from "../printable.ts";
 import { literal, scriptLiteral } from "../quote.ts";
-import type { BaseName } from "../run/base-name.ts";
+import type { BaseName } from "../record/base-name.ts";
 import { readsTokens, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { LISTED } from "../tasks/task.ts";
 import { USAGES, usageOf } from "../tasks/words.ts";

@@ -12,7 +12,6 @@ import { Turns } from "../infer/turns.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { readsPairs, type TextOrList, type TextOrPair } from "../pair.ts";
-import type { RunViews } from "../run/directory.ts";
 import type { FineTuneRun } from "../run/fine-tune.ts";
 import { atLeast } from "../tasks/certainty.ts";
 import { hasHead, type Objective, TASKS } from "../tasks/index.ts";
@@ -44,8 +43,6 @@ export interface LearnerParts {
   run: FineTuneRun | null;
   /** Where it was loaded from. */
   directory: string | null;
-  /** What is written into the directory of a run; loaded when it trains. */
-  views: () => Promise<RunViews>;
 }
 
 /** How texts get labels. */

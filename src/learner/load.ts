@@ -8,7 +8,6 @@ import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { atAdapter, loadAdapter, openAdapter } from "../io/peft/open-adapter.ts";
 import { forgetFile, registerFile } from "../platform/files.ts";
-import type { RunViews } from "../run/directory.ts";
 import { chooseDevice } from "./devices.ts";
 import { Learner } from "./learner.ts";
 import { checkSets, ROWS_FILE, type RowSets } from "./rows.ts";
@@ -31,20 +30,16 @@ const OPTIONS = { model: "any?", device: "any?", onProgress: "function?", signal
 /** Zip files in memory, for their names. */
 let blobs = 0;
 
-/** See index.ts. `views`: what is written into the directory of a run. */
-export async function load(
-  source: string | URL | Blob,
-  options: LoadModelOptions,
-  views: () => Promise<RunViews>,
-): Promise<Learner> {
+/** See index.ts. */
+export async function load(source: string | URL | Blob, options: LoadModelOptions): Promise<Learner> {
   const isSource = (value: unknown) => isText(value) || value instanceof URL || value instanceof Blob;
   checkArguments({ source }, { source: ["a path, a URL, or a Blob", isSource] });
   checkOptions("options", options, OPTIONS);
-  if (!(source instanceof Blob)) return open(modelAddress(String(source)), options, views);
+  if (!(source instanceof Blob)) return open(modelAddress(String(source)), options);
   const path = `model-${++blobs}.zip`;
   registerFile(path, source);
   try {
-    const learner = await open(path, options, views);
+    const learner = await open(path, options);
     await learner.keepRows();
     return learner;
   } finally {
@@ -52,7 +47,7 @@ export async function load(
   }
 }
 
-async function open(path: string, options: LoadModelOptions, views: () => Promise<RunViews>): Promise<Learner> {
+async function open(path: string, options: LoadModelOptions): Promise<Learner> {
   const { model } = options;
   // At the same time: both load code, and this one may measure.
   const device = chooseDevice(options.device);
@@ -62,7 +57,7 @@ async function open(path: string, options: LoadModelOptions, views: () => Promis
     ? await openAdapter(path, model, downloads(options))
     : { adapter: await loadAdapter(path, model), baseModel: model };
   const rows = () => atAdapter(path, readRows, [ROWS_FILE]);
-  return Learner.of({ device, base, isOwner, adapter, rows, run: null, directory: path, views });
+  return Learner.of({ device, base, isOwner, adapter, rows, run: null, directory: path });
 }
 
 /** The rows that a model was saved with. */

@@ -4,8 +4,7 @@ import type { DeviceName } from "../backend/device.ts";
 import { checkArguments, checkOptions, isText } from "../checks.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { type BaseModel, DEFAULT_BASE, loadModel } from "../io/hf.ts";
-import type { RunViews } from "../run/directory.ts";
-import { BUNDLED_GPT2 } from "../run/settings.ts";
+import { BUNDLED_GPT2 } from "../record/base-name.ts";
 import { hasHead } from "../tasks/index.ts";
 import { OPTIONS } from "../train/arguments.ts";
 import { usualMode } from "../train/options.ts";
@@ -28,11 +27,7 @@ export interface TrainModelOptions extends LearnOptions, ReadRows {
 
 const WHERE = { model: "any?", device: "any?", ...REPORTS } as const;
 
-export async function train(
-  source: RowSource,
-  options: TrainModelOptions,
-  views: () => Promise<RunViews>,
-): Promise<Learner> {
+export async function train(source: RowSource, options: TrainModelOptions): Promise<Learner> {
   checkArguments({ rows: source }, { rows: ROW_SOURCE });
   checkOptions("options", options, { ...OPTIONS, ...READ_OPTIONS, ...WHERE }, OTHER_NAMES);
   const { model: given, device: wanted, onProgress, onEvent, signal, ...settings } = options;
@@ -42,7 +37,7 @@ export async function train(
   const isOwner = given === undefined || isText(given);
   const name = given ?? (hasHead({ objective }) ? DEFAULT_BASE : BUNDLED_GPT2);
   const base = isText(name) ? await loadModel(name, downloads(reports)) : name;
-  const place = { device, base, views };
+  const place = { device, base };
   const { reading, training } = divide(settings);
   const learn = async () => {
     const data = await readRows(source, base, { ...reading, objective, ...(signal && { signal }) });

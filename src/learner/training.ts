@@ -9,7 +9,6 @@ import type { DownloadEvent, DownloadOptions } from "../io/hub/download-options.
 import { type AdapterMeta, adapterShapes, dtypeOn } from "../io/peft/adapter-meta.ts";
 import type { Adapter, Tensors } from "../io/peft/peft.ts";
 import { takesSteps } from "../methods/index.ts";
-import type { RunViews } from "../run/directory.ts";
 import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
 import { hasLabels } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
@@ -58,12 +57,11 @@ export const REPORTS = { onProgress: "function?", onEvent: "function?", signal: 
 export interface Place {
   device: Device;
   base: BaseModel;
-  views: () => Promise<RunViews>;
 }
 
 /** Trains, after the trainings before it on the device. Throws the signal's reason if it is aborted. */
 export async function fit(
-  { device, base, views }: Place,
+  { device, base }: Place,
   data: TrainingData,
   { onProgress, onEvent, ...options }: LearnOptions,
   adapter?: Adapter,
@@ -79,7 +77,7 @@ export async function fit(
   const args = { ...options, device, model: base, data, onEvent: report, ...(adapter ? { adapter } : {}) };
   const run = await inTurn(device, async () => {
     signal?.throwIfAborted();
-    return fineTune(args, await views());
+    return fineTune(args);
   });
   if (run.aborted) throw signal!.reason;
   return run;

@@ -4,13 +4,13 @@
  */
 import { findWrongIn, isListOf, isText, isWithin, type Kind, parseChoice, show, type Tree } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
+import type { RunRecord } from "../record/record.ts";
 import type { ClassDetails } from "../tasks/classification/classification-training.ts";
 import { OBJECTIVES, TASKS } from "../tasks/index.ts";
 import { ESTIMATE } from "../tasks/stored.ts";
 import type { Results, Stored, Training } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { checkOptions } from "../train/options.ts";
-import type { RunRecord } from "./record.ts";
 
 const isPair = (value: unknown) => isListOf(value, isText) && value.length === 2;
 const PAIR: Kind = ["two strings", isPair];

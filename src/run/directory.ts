@@ -12,6 +12,7 @@ import type { Adapter } from "../io/peft/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { FileContent } from "../platform/reader.ts";
+import { FORMAT, failed, RECORD, type RunRecord, VERSION } from "../record/record.ts";
 import { setting } from "../setting.ts";
 import type { ClassicResult } from "../train/linear.ts";
 import { knownBase, ofMode, resolveOptions } from "../train/options.ts";
@@ -20,7 +21,6 @@ import { settingsToKeep } from "../train/settings.ts";
 import { parseRecord } from "./check-record.ts";
 import { checkpointFiles, removeCheckpoints } from "./checkpoint.ts";
 import { isRunRecord, ownFiles, RUN_FILES } from "./files.ts";
-import { FORMAT, failed, RECORD, type RunRecord, VERSION } from "./record.ts";
 
 /** Reads the record of a run directory. Throws ConfigError if there is none. */
 export async function readRecord(directory: string): Promise<RunRecord> {
@@ -130,19 +130,17 @@ export interface RunContents {
   record: RunRecord;
 }
 
-/** Makes the files that show a run that has ended. */
-export type RunViews = (
-  record: RunRecord,
-  result: Pick<TrainResult, "answers" | "predicted" | "classic">,
-  data: TrainingData,
-) => Iterable<[name: string, content: FileContent]>;
+export type ExtraFiles = readonly (readonly [name: string, content: FileContent])[];
 
-/** The files of a run that has ended. */
+/** The files that show a run. Loaded when there is one: a page that only classifies has none. */
+const views = async () => (await import("../views/run-report.ts")).runFiles;
+
+/** The files of a run that has ended. `more`: beside those that show it; null: without these. */
 export async function runContents(
   record: RunRecord,
   result: TrainResult,
   data: TrainingData,
-  views: RunViews,
+  more: ExtraFiles | null = [],
 ): Promise<RunContents> {
   const { spec, finalNorm } = result;
   const trained = await adapterFiles(buildAdapter(record, spec, result), { finalNorm });
@@ -150,7 +148,7 @@ export async function runContents(
   const known = { ...record, peftObstacle: adapter.reason ?? null };
   const classic = result.classic && printClassic(result.classic.parts);
   const about = [
-    ...views(known, result, data),
+    ...(more ? [...(await views())(known, result, data), ...more] : []),
     ...(classic ? [[CLASSIC, classic] as const] : []),
     ...[...(result.probe ? trained.files : [])].map(([name, content]) => [`${TUNED}/${name}`, content] as const),
   ];
@@ -162,7 +160,6 @@ export async function classicContents(
   record: RunRecord,
   result: ClassicResult,
   data: TrainingData,
-  views: RunViews,
 ): Promise<RunContents> {
   const printed = printClassic(result.classic.parts);
   if (printed === null)
@@ -171,7 +168,7 @@ export async function classicContents(
       hint: `train on fewer rows: ${setting("trainRows")}`,
     });
   const known = { ...record, peftObstacle: "it has no adapter" };
-  return listFiles(known, [...views(known, result, data), [CLASSIC, printed]]);
+  return listFiles(known, [...(await views())(known, result, data), [CLASSIC, printed]]);
 }
 
 /** The files of a failed run: its settings, the error, and the last good trained tensors. */
@@ -181,11 +178,7 @@ export async function failedContents(record: RunRecord, error: RunFailed): Promi
   return listFiles(failed(record, error), [], adapter);
 }
 
-function listFiles(
-  record: RunRecord,
-  about: readonly (readonly [name: string, content: FileContent])[],
-  adapter?: AdapterFiles,
-): RunContents {
+function listFiles(record: RunRecord, about: ExtraFiles, adapter?: AdapterFiles): RunContents {
   const files = new Map<string, FileContent>(about);
   for (const [name, content] of adapter?.files ?? []) files.set(`adapter/${name}`, content);
   const names = [RECORD, ...files.keys()].sort();

@@ -10,9 +10,9 @@ import { readJson, readPieces } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isTemporary } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
+import { FORMAT, RECORD, REPORT, type RunRecord, VERSION } from "../record/record.ts";
 import { setting } from "../setting.ts";
 import { checkpointFiles } from "./checkpoint.ts";
-import { FORMAT, RECORD, REPORT, type RunRecord, VERSION } from "./record.ts";
 
 /** The files that a run can write, except checkpoints. */
 export const RUN_FILES: readonly string[] = [

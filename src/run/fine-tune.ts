@@ -5,15 +5,15 @@ import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
 import type { LanguageModelOptions } from "../infer/text/decoding.ts";
 import { LanguageModel } from "../infer/text/language-model.ts";
 import type { Adapter } from "../io/peft/peft.ts";
+import { newRecord } from "../record/record.ts";
 import { ARGUMENTS, OPTIONS, type TrainArguments } from "../train/arguments.ts";
 import { completeOptions } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
 import { OTHER_NAMES } from "../train/settings.ts";
 import { train } from "../train/trainer.ts";
-import { buildAdapter, buildProbe, type RunViews } from "./directory.ts";
+import { buildAdapter, buildProbe } from "./directory.ts";
 import { refuseExisting } from "./files.ts";
 import { LiveRun } from "./live-run.ts";
-import { newRecord } from "./record.ts";
 import { addSamples } from "./samples.ts";
 import { pickSettings } from "./settings.ts";
 import { type TrainedRun, trainedRun } from "./trained-run.ts";
@@ -48,7 +48,7 @@ export interface FineTuneRun extends TrainResult, TrainedRun {
 const KINDS: Record<string, FieldKind> = { ...ARGUMENTS, ...OPTIONS, save: "text?" };
 
 /** Fine-tunes as `train` does. A run that fails leaves nothing in its directory. */
-export async function fineTune(args: FineTuneArguments, views: RunViews): Promise<FineTuneRun> {
+export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   checkOptions("args", args, KINDS, OTHER_NAMES);
   const { save, ...given } = args;
   const training = { ...given, device: backendOf(args.device) };
@@ -66,11 +66,11 @@ export async function fineTune(args: FineTuneArguments, views: RunViews): Promis
   });
   const learned = buildAdapter(live.record, result.spec, result);
   await addSamples(result.results, { device, model, data, adapter, learned, signal });
-  await live.end(result, data, views);
+  await live.end(result, data);
   const served = result.probe ? buildProbe(live.record, result.probe) : learned;
   return {
     ...result,
-    ...trainedRun(live.record, save, (to, replace) => live.save(to, result, data, views, replace)),
+    ...trainedRun(live.record, save, (to, replace) => live.save(to, result, data, replace)),
     adapter: served,
     classifier: async (options = {}) => {
       checkOptions("options", options, { device: "device?", dtype: "text?" });

@@ -1,31 +1,23 @@
 /** A run that is trained, and kept in its directory meanwhile, if it has one. */
 import type { TrainingData } from "../data/training-data.ts";
 import { LowrankError } from "../errors.ts";
-import type { Checkpoint, RunFailed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
+import { advance, type RunRecord } from "../record/record.ts";
+import type { Checkpoint, RunFailed, Speed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { keepCheckpoint } from "./checkpoint.ts";
 import {
   beginRun,
+  type ExtraFiles,
   endRun,
   failedContents,
   type RunContents,
-  type RunViews,
   runContents,
   writeRecord,
   writeRun,
 } from "./directory.ts";
 import { removeRun } from "./files.ts";
-import { advance, type RunRecord } from "./record.ts";
 
 /** Steps over which loss and accuracy are averaged: those of a single batch are too noisy. */
 const RECENT = 20;
-
-export interface Speed {
-  /** Means over the last steps. */
-  loss: number;
-  accuracy: number;
-  examplesPerSecond: number;
-  secondsLeft: number;
-}
 
 interface LiveRunOptions {
   /** Called after each event, when `record` and `speed` have it. */
@@ -108,12 +100,10 @@ export class LiveRun {
    * Writes what the run leaves into its directory, and the files that show it. A run that was aborted keeps its
    * checkpoints.
    */
-  async end(result: TrainResult, data: TrainingData, views: RunViews): Promise<void> {
+  async end(result: TrainResult, data: TrainingData, more?: ExtraFiles): Promise<void> {
     // What shows a run in memory is made when it is saved.
-    await this.close(
-      await runContents(this.record, result, data, this.directory === undefined ? () => [] : views),
-      result.aborted,
-    );
+    const shown = this.directory === undefined ? null : more;
+    await this.close(await runContents(this.record, result, data, shown), result.aborted);
   }
 
   /** Writes the last good parameters of a run that has failed, with the error. */
@@ -126,10 +116,10 @@ export class LiveRun {
     directory: string,
     result: TrainResult,
     data: TrainingData,
-    views: RunViews,
     replace: boolean,
+    more?: ExtraFiles,
   ): Promise<void> {
-    const { files, record } = await runContents(this.record, result, data, views);
+    const { files, record } = await runContents(this.record, result, data, more);
     await writeRun(directory, files, replace);
     this.record = record;
   }

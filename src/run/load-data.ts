@@ -11,13 +11,13 @@ import type { BaseModel } from "../io/hf.ts";
 import type { DownloadOptions } from "../io/hub/download-options.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { methodConfig } from "../methods/training.ts";
+import { expectWriter, nameBase } from "../record/base-name.ts";
+import { isInMemory, type RunRecord } from "../record/record.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { knownBase, usualMode, withAdapter } from "../train/options.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
-import { nameBase } from "./base-name.ts";
-import { isInMemory, type RunRecord } from "./record.ts";
-import { dataOptions, dataSpec, expectWriter, trainOptions } from "./settings.ts";
+import { dataOptions, dataSpec, trainOptions } from "./settings.ts";
 
 /** A source of data and how it is read, as a run's record has them. */
 export type DataSource = Pick<RunRecord, "objective" | "data">;

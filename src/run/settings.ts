@@ -8,8 +8,9 @@ import { ConfigError } from "../errors.ts";
 import { DEFAULT_BASE } from "../io/hf.ts";
 import { parseLayers } from "../methods/lora.ts";
 import { TARGETS } from "../names.ts";
+import { BUNDLED_GPT2 } from "../record/base-name.ts";
 import { setting } from "../setting.ts";
-import { DEFAULT_OBJECTIVE, hasHead, type Objective, readsTokens } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, hasHead, readsTokens } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { DEFAULTS, type Known, ofMode, PAPER, resolveOptions } from "../train/options.ts";
 import { ALL_SETTINGS, RUN_SETTINGS, type RunSettings, SETTING_NAMES, type TrainOptions } from "../train/settings.ts";
@@ -38,18 +39,6 @@ export function readSetting(name: string, text: string): unknown {
   if (name === "layers") return parseLayers(words);
   if (text === "true" || text === "false") return text === "true";
   return readNumber(text) ?? text;
-}
-
-/** That of language models, as an encoder does not write, and of sweeps, as the experiment is one of GPT-2. */
-export const BUNDLED_GPT2 = "gpt2-micro";
-
-/** Throws ConfigError for a base model that cannot write where a language model is learned. */
-export function expectWriter(base: string, objective: Objective): void {
-  if (base !== DEFAULT_BASE || hasHead({ objective })) return;
-  throw new ConfigError("wrong-task", `${base} cannot write: it is an encoder`, {
-    expected: "the base model of a language model",
-    hint: `use ${setting("model", BUNDLED_GPT2)}, which is bundled, or smollm2-135m, which is downloaded (269 MB)`,
-  });
 }
 
 export const PRESETS = {

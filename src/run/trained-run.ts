@@ -1,9 +1,9 @@
 /** A run that has been trained, and how it is saved: what the API gives of it. */
 import { absolutePath } from "#platform";
 import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
+import type { RunRecord } from "../record/record.ts";
 import { writeRun } from "./directory.ts";
 import { readOwnFiles, refuseExisting } from "./files.ts";
-import type { RunRecord } from "./record.ts";
 
 /** Options of `TrainedRun.save`. */
 export interface SaveOptions {

@@ -3,7 +3,7 @@ import { isEncoder, type ModelConfig } from "../config.ts";
 import { DEFAULT_BASE } from "../io/hf.ts";
 import { comparedRuns } from "../methods/training.ts";
 import { possibleModes } from "../model/trainable.ts";
-import { BUNDLED_GPT2 } from "../run/settings.ts";
+import { BUNDLED_GPT2 } from "../record/base-name.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
 import { isOfWholeTexts, knownBase, pickRate } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";

@@ -5,8 +5,7 @@ import { divideFolds } from "../data/sets/folds.ts";
 import { FeatureStore } from "../engine/features.ts";
 import { ConfigError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
-import { nameBase } from "../run/base-name.ts";
-import type { RunViews } from "../run/directory.ts";
+import { nameBase } from "../record/base-name.ts";
 import type { TrainedRun } from "../run/trained-run.ts";
 import { setting } from "../setting.ts";
 import type { Estimate } from "../statistics.ts";
@@ -32,9 +31,11 @@ import {
   readPredicted,
 } from "./folds.ts";
 import { refuseAuto, type Trial } from "./grid.ts";
+import { reportFolds } from "./report/folds.ts";
+import type { StudyReport } from "./report/report.ts";
 import type { Suspect } from "./review.ts";
 import { type CompletedRun, Ended, runTrials, type StudyEvent, type TrialsArguments } from "./runner.ts";
-import { STUDY_KINDS, type StudyArguments, type StudyReport } from "./study.ts";
+import { STUDY_KINDS, type StudyArguments } from "./study.ts";
 import { beginStudy, keepBest, recordStudy } from "./study-record.ts";
 
 /** The arguments of `crossValidate`, with the settings of `TrainOptions`. */
@@ -136,13 +137,13 @@ export async function trainFolds(
   { asked, all, folds, named, options }: DividedFolds,
   how: Omit<TrialsArguments, "trials" | "dataOf" | "complete"> & { ended: Ended },
 ): Promise<TrainedFolds | Trial[]> {
-  const { out, views, ended } = how;
+  const { out, ended } = how;
   const shared = { store: FeatureStore.ofStudy(), ...how };
   const predicted = new Map<string, Predicted>();
   const dataOf = new Map(folds.map(({ trial, data }) => [trial.key, data]));
   const trials = folds.map(({ trial }) => trial);
   await runTrials({
-    ...{ ...shared, trials, views: foldFiles(views), dataOf: ({ key }) => dataOf.get(key)! },
+    ...{ ...shared, trials, moreFiles: foldFiles, dataOf: ({ key }) => dataOf.get(key)! },
     async complete(one) {
       predicted.set(one.record.trial!.key, one.result.predicted!);
       return one;
@@ -166,12 +167,6 @@ export async function trainFolds(
   return final ? { results: { all, pooled, runs: records, final: final.record }, runs, final } : [trial];
 }
 
-interface FoldViews {
-  files: RunViews;
-  /** Also writes it into `out`. */
-  report(results: FoldResults, out: string | undefined): Promise<StudyReport>;
-}
-
 const KINDS: Record<Exclude<keyof CrossValidateArguments, keyof TrainOptions>, FieldKind> = {
   ...STUDY_KINDS,
   folds: "number?",
@@ -179,7 +174,7 @@ const KINDS: Record<Exclude<keyof CrossValidateArguments, keyof TrainOptions>, F
 };
 
 /** Trains the runs as `trainFolds` does. Rejects if one of them fails. */
-export async function crossValidate(args: CrossValidateArguments, views: FoldViews): Promise<CrossValidation> {
+export async function crossValidate(args: CrossValidateArguments): Promise<CrossValidation> {
   checkOptions("args", args, { ...KINDS, ...OPTIONS }, OTHER_NAMES);
   const { device: _, model, data: all, folds: count = 5, final = true, save: out, ...others } = args;
   const { checkpointEvery, signal = new AbortController().signal, onEvent: report, ...settings } = others;
@@ -200,14 +195,14 @@ export async function crossValidate(args: CrossValidateArguments, views: FoldVie
   const ended = new Ended(out);
   const trained = await trainFolds(
     { asked, all, folds, named, options },
-    { out, device, model, signal, checkpointEvery, ended, views: views.files, onEvent: (event) => report?.(event) },
+    { out, device, model, signal, checkpointEvery, ended, onEvent: (event) => report?.(event) },
   );
   if (Array.isArray(trained)) {
     signal.throwIfAborted();
     throw [...ended.errors.values()][0] ?? ended.reason(trained[0]!, signal);
   }
   const { results, ...runs } = trained;
-  return { ...describePooled(results.pooled), ...runs, report: await views.report(results, out) };
+  return { ...describePooled(results.pooled), ...runs, report: await reportFolds(results, out) };
 }
 
 function describePooled({ data, folds, results, answers, review }: Pooled) {

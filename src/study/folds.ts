@@ -12,8 +12,8 @@ import { FormatError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { takesSteps } from "../methods/index.ts";
-import type { RunViews } from "../run/directory.ts";
-import type { RunRecord } from "../run/record.ts";
+import type { RunRecord } from "../record/record.ts";
+import type { ExtraFiles } from "../run/directory.ts";
 import { keptFigures } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { predictions } from "../tasks/predictions.ts";
@@ -22,6 +22,7 @@ import { TRAINING } from "../tasks/training.ts";
 import type { FittedBaselines } from "../train/baselines.ts";
 import { fitBaselines, leakedRows, measureTest, measuringContext } from "../train/measure.ts";
 import { DEFAULTS } from "../train/options.ts";
+import type { TrainResult } from "../train/records.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { nameTrial, type Trial } from "./grid.ts";
 import { mean } from "./outcome.ts";
@@ -81,13 +82,11 @@ export const keptEpoch = ({ keptStep, stepsPerEpoch }: RunRecord): number => kep
 /** The file of a fold's run that has what it says of its rows. */
 const PREDICTED = "predicted.json";
 
-export const foldFiles =
-  (views: RunViews): RunViews =>
-  (record, result, data) => {
-    const { values, probabilities } = result.predicted!;
-    const plain = { values: Array.from(values), ...(probabilities && { probabilities: Array.from(probabilities) }) };
-    return [...views(record, result, data), [PREDICTED, JSON.stringify(plain)]];
-  };
+export function foldFiles(result: Pick<TrainResult, "predicted">): ExtraFiles {
+  const { values, probabilities } = result.predicted!;
+  const plain = { values: Array.from(values), ...(probabilities && { probabilities: Array.from(probabilities) }) };
+  return [[PREDICTED, JSON.stringify(plain)]];
+}
 
 /** What a fold that has ended in a directory says of its rows. */
 export async function readPredicted(out: string, { trial, data }: Fold, record: FoldRecord): Promise<Predicted> {

@@ -6,11 +6,11 @@ import { FeatureStore } from "../engine/features.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
+import { type ErrorRecord, errorRecord, newRecord, type RunRecord } from "../record/record.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
-import type { RunViews } from "../run/directory.ts";
+import type { ExtraFiles } from "../run/directory.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
-import { type ErrorRecord, errorRecord, newRecord, type RunRecord } from "../run/record.ts";
 import { storedRun, type TrainedRun, trainedRun } from "../run/trained-run.ts";
 import type { Start } from "../train/arguments.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
@@ -90,7 +90,8 @@ export interface TrialsArguments {
   device: Backend;
   dataOf: (trial: Trial) => TrainingData;
   signal: AbortSignal;
-  views: RunViews;
+  /** Files of their directories beside those of every run. */
+  moreFiles?: (result: TrainResult) => ExtraFiles;
   /** `error`: that of the event, which is no JSON. */
   onEvent: (event: StudyEvent, error?: LowrankError) => void;
   /** Receives what becomes of them. */
@@ -342,7 +343,7 @@ class TrialRun implements TrainingJob {
   /** Saves what it has learned, or its error. Rejects with an error that is a bug. */
   async end(trained: Promise<TrainResult>): Promise<void> {
     const { study, trial, signal, directory } = this;
-    const { out, dataOf, views, onEvent, complete, ended } = study.args;
+    const { out, dataOf, moreFiles, onEvent, complete, ended } = study.args;
     const live = this.live!;
     const data = dataOf(trial);
     try {
@@ -351,11 +352,12 @@ class TrialRun implements TrainingJob {
         ({ record: live.record, result } = await complete({ record: live.record, result }));
       // One that was aborted has its checkpoint.
       if (!isFinished(live.record)) return;
-      await live.end(result, data, views);
+      const more = moreFiles?.(result);
+      await live.end(result, data, more);
       const { record } = live;
       const run =
         directory === undefined
-          ? trainedRun(record, directory, (to, replace) => live.save(to, result, data, views, replace))
+          ? trainedRun(record, directory, (to, replace) => live.save(to, result, data, replace, more))
           : storedRun(record, directory);
       if (out !== undefined) await keepError(out, trial, null);
       study.leave(this);

@@ -4,9 +4,9 @@ import { exists, joinPath, listDirectory, remove, writeFileAtomic } from "#platf
 import type { DeviceInfo } from "../backend/backend.ts";
 import { ConfigError } from "../errors.ts";
 import { TRIALS } from "../io/peft/open-adapter.ts";
+import { RECORD, type RunRecord, type TrialName } from "../record/record.ts";
 import { readRecord, writeRun } from "../run/directory.ts";
 import { readOwnFiles, recordAt } from "../run/files.ts";
-import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
 import type { Columns } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
 import type { Results } from "../tasks/task.ts";

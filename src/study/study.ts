@@ -1,11 +1,8 @@
 /** The API of training several runs that belong together: a study, in memory or in a directory. */
 import { backendOf, type Device } from "../backend/backend.ts";
 import { checkOptions, type FieldKind, isListOf, isObject, type Kind } from "../checks.ts";
-import type { TrainingData } from "../data/training-data.ts";
-import type { Block } from "../document/blocks.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { nameBase } from "../run/base-name.ts";
-import type { RunViews } from "../run/directory.ts";
+import { nameBase } from "../record/base-name.ts";
 import type { TrainedRun } from "../run/trained-run.ts";
 import { ARGUMENTS, OPTIONS, type TrainArguments } from "../train/arguments.ts";
 import { isUnequal } from "../train/class-weights.ts";
@@ -14,6 +11,7 @@ import type { TrainOptions } from "../train/settings.ts";
 import { OTHER_NAMES } from "../train/settings.ts";
 import { type Cell, gatherSeeds, nameTrial, refuseAuto, runnableTrials } from "./grid.ts";
 import { recommendedTrial } from "./outcome.ts";
+import { reportOnDemand, type StudyReport } from "./report/report.ts";
 import { Ended, runTrials, type StudyEvent } from "./runner.ts";
 import { type FinishedCell, isFinished } from "./store.ts";
 import { beginStudy, keepBest, recordStudy } from "./study-record.ts";
@@ -51,20 +49,6 @@ export interface StudyResult {
   report: StudyReport | undefined;
 }
 
-/** The report of a study: tables, figures, intervals, tests. */
-export interface StudyReport {
-  blocks: readonly Block[];
-  toMarkdown(): string;
-  /** A page by itself. Its links lead to the pages of the runs in a study's directory. */
-  toHtml(): string;
-}
-
-interface StudyViews {
-  files: RunViews;
-  /** Also writes it into `out`. */
-  report(cells: readonly FinishedCell[], data: TrainingData, out: string | undefined): Promise<StudyReport>;
-}
-
 const ONE_OR_MORE: Kind = ["an array of one or more objects", (value) => isListOf(value, isObject) && value.length > 0];
 
 /** The arguments that all studies have. */
@@ -79,7 +63,7 @@ export const STUDY_KINDS: Record<Exclude<keyof StudyArguments, "runs">, FieldKin
 };
 
 /** Trains several runs as `runTrials` does. */
-export async function study(args: StudyArguments, views: StudyViews): Promise<StudyResult> {
+export async function study(args: StudyArguments): Promise<StudyResult> {
   checkOptions("args", args, { ...STUDY_KINDS, runs: ONE_OR_MORE });
   const device = backendOf(args.device);
   const { model, data, runs, save: out, checkpointEvery, signal = new AbortController().signal } = args;
@@ -98,7 +82,7 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
   const ended = new Ended(out);
   await runTrials({
     ...{ out, trials: runnableTrials(cells), device, model, dataOf: () => data, signal, checkpointEvery },
-    ...{ views: views.files, onEvent: (event) => args.onEvent?.(event), ended },
+    ...{ onEvent: (event) => args.onEvent?.(event), ended },
   });
   const found = new Map<string, TrainedRun>();
   for (const trial of trials) {
@@ -114,7 +98,7 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
       return value ? { status: "fulfilled", value } : { status: "rejected", reason: ended.reason(trial, signal) };
     }),
     best: best && found.get(best.key),
-    report: found.size > 0 ? await views.report(finished, data, out) : undefined,
+    report: found.size > 0 ? await reportOnDemand(finished, data, out) : undefined,
   };
 }
 

@@ -175,3 +175,12 @@ export class RunFailed extends TrainingError {
     super(error.code, summary, { ...details, cause: error });
   }
 }
+
+/** How fast a run is, and what it reaches meanwhile. */
+export interface Speed {
+  /** Means over the last steps. */
+  loss: number;
+  accuracy: number;
+  examplesPerSecond: number;
+  secondsLeft: number;
+}

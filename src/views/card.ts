@@ -7,8 +7,8 @@ import { type Block, heading, makeTable, type Table, text } from "../document/bl
 import { formatCount } from "../format.ts";
 import { takesSteps } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
-import { findBundled } from "../run/describe-data.ts";
-import { dataName, type RunRecord } from "../run/record.ts";
+import { findBundled } from "../record/describe-data.ts";
+import { dataName, type RunRecord } from "../record/record.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { WORDS } from "../tasks/words.ts";
 import { DEFAULTS, ofMode } from "../train/options.ts";

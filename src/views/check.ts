@@ -7,7 +7,6 @@ import { type Block, code, heading, makeTable, text } from "../document/blocks.t
 import { brief } from "../document/cells.ts";
 import { digits, formatCount, formatDuration, joinWords } from "../format.ts";
 import { formatBytes } from "../plan/memory.ts";
-import type { DataCheck } from "../run/check.ts";
 import { setting } from "../setting.ts";
 import { LISTED_CLASSES } from "../statistics.ts";
 import { hasLabels } from "../tasks/index.ts";
@@ -20,7 +19,14 @@ const SHOWN_COLUMNS = 50;
 /** An example with at most so many characters is a place, and stands in a line with others. */
 const LONGEST_PLACE = 48;
 
-export function checkBlocks({ columns, problems, readable }: DataCheck, estimate: TrialEstimate | null): Block[] {
+interface Checked {
+  columns: readonly CheckedColumn[];
+  problems: readonly Problem[];
+  readable: { data: TrainingData } | null;
+}
+
+/** What `checkData` has found, and how long a trial of it takes. */
+export function checkBlocks({ columns, problems, readable }: Checked, estimate: TrialEstimate | null): Block[] {
   const [needed, others] = [true, false].map((isNeeded) => problems.filter((one) => one.isNeeded === isNeeded));
   const part = (title: string, some: readonly Problem[]) =>
     some.length > 0 ? [heading(title), ...some.flatMap(problemBlocks)] : [];

@@ -1,7 +1,7 @@
 /** What is measured of a run, as it is shown. */
 import { NO_INTERVAL } from "../document/cells.ts";
 import { formatLoss } from "../format.ts";
-import type { RunRecord } from "../run/record.ts";
+import type { RunRecord } from "../record/record.ts";
 import type { Estimate } from "../statistics.ts";
 import { type Measure, readEvaluated } from "../tasks/compare.ts";
 import type { Objective } from "../tasks/index.ts";

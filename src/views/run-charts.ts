@@ -3,7 +3,7 @@ import type { Axis, BarChart, Line, LineChart } from "../document/chart.ts";
 import { capital, formatCount, percent } from "../format.ts";
 import { takesSteps } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
-import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
+import { dataName, examplesPerEpoch, type RunRecord } from "../record/record.ts";
 import { chartName, type Measure } from "../tasks/compare.ts";
 import { WORDS } from "../tasks/words.ts";
 import { bestEvaluation } from "../train/best.ts";

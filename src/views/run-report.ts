@@ -6,9 +6,9 @@ import { type Block, code, details, figure, heading, note, type Table, text } fr
 import { formatCount, formatDuration, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import { formatBytes } from "../plan/memory.ts";
+import type { FileContent } from "../platform/reader.ts";
 import { shellWord } from "../quote.ts";
-import type { RunViews } from "../run/directory.ts";
-import { fileName, REPORT, type RunRecord } from "../run/record.ts";
+import { fileName, REPORT, type RunRecord } from "../record/record.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
 import { usageOf, WORDS } from "../tasks/words.ts";
@@ -142,7 +142,12 @@ function using(record: RunRecord, hasClassic: boolean): Block[] {
   ];
 }
 
-export const runFiles: RunViews = (record, result, data) => [
+/** The files of a run's directory that show it. */
+export const runFiles = (
+  record: RunRecord,
+  result: Pick<TrainResult, "answers" | "classic">,
+  data: TrainingData,
+): [name: string, content: FileContent][] => [
   ...predictionsFile(result, data),
   [REPORT, runReport(record, result, data)],
 ];

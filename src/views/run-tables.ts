@@ -5,7 +5,7 @@ import { againstColumns, type Cell, makeTable, type RowColumn, type Table } from
 import { capital, digits, formatCount, formatLoss } from "../format.ts";
 import { describeMethod, hasSetting } from "../methods/training.ts";
 import type { FileContent } from "../platform/reader.ts";
-import type { RunRecord } from "../run/record.ts";
+import type { RunRecord } from "../record/record.ts";
 import { aboutHolm } from "../statistics.ts";
 import type { Compared, Measure } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";

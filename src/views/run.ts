@@ -2,7 +2,7 @@
 
 import { type Block, figure, note, type Table, text } from "../document/blocks.ts";
 import { takesSteps } from "../methods/index.ts";
-import { exampleText, type RunRecord } from "../run/record.ts";
+import { exampleText, type RunRecord } from "../record/record.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";

@@ -4,7 +4,7 @@ import { brief } from "../document/cells.ts";
 import { capital, formatCount, formatDuration, formatLoss } from "../format.ts";
 import { METHODS, takesSteps } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
-import { keptEvaluation, type RunRecord } from "../run/record.ts";
+import { keptEvaluation, type RunRecord } from "../record/record.ts";
 import { setting } from "../setting.ts";
 import type { Estimate, Standing } from "../statistics.ts";
 import { bestOf, type Compared, type Measure, merit, readFigure } from "../tasks/compare.ts";

@@ -11,12 +11,12 @@ import type { Usage } from "../export/usage.ts";
 import type { GenerateOptions, GenerationChunk, Prompt } from "../infer/text/generation.ts";
 import type { Mode } from "../methods/index.ts";
 import type { TextOrPair } from "../pair.ts";
+import type { RunRecord } from "../record/record.ts";
 import type { Changes } from "../run/changes.ts";
-import type { Speed } from "../run/live-run.ts";
-import type { RunRecord } from "../run/record.ts";
 import type { Pooling } from "../tasks/index.ts";
 import type { Answer as LabelAnswer, Labelled } from "../tasks/predictions.ts";
 import type { CommonDtype } from "../tensor.ts";
+import type { Speed } from "../train/records.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 
 /**

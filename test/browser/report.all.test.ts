@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { blockFiles } from "../../src/views/files.ts";
-import { reportBlocks, runFiles } from "../../src/views/run-report.ts";
+import { reportBlocks } from "../../src/views/run-report.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -20,7 +20,7 @@ test("a run's report is one file, which fits narrow and wide screens, is accessi
   await using model = await openBaseModel(tinyModel(join(folder, "model")));
   const device = await testDevice("wasm 1 thread");
   const data = await tinyData(messages(60));
-  const run = await fineTune({ device, model, data, epochs: 1, rank: 2, save }, runFiles);
+  const run = await fineTune({ device, model, data, epochs: 1, rank: 2, save });
   const context = await openBrowser();
   const { page, faults } = await openPage(context, pathToFileURL(join(save, "report.html")).href);
   const text = (await page.locator("main").textContent())!;

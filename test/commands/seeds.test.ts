@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { RunRecord } from "../../src/run/record.ts";
+import type { RunRecord } from "../../src/record/record.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { assertCode, type Finished, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";

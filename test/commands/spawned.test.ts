@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { Interruption } from "../../src/commands/cli.ts";
-import type { RunRecord } from "../../src/run/record.ts";
+import type { RunRecord } from "../../src/record/record.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { assertCode, filesIn, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";

@@ -315,7 +315,7 @@ for (const [declare, options] of [
       const run = async (directory: string, dtype: WeightDtype) => {
         const model = await openBaseModel(directory);
         const settings = ofMode({ ...RUN, ...options }, options.mode ?? "lora");
-        const result = await fineTune({ ...settings, model, data, device, dtype }, () => []);
+        const result = await fineTune({ ...settings, model, data, device, dtype });
         await model.close();
         return result;
       };

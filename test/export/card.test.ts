@@ -10,7 +10,7 @@ import { exportFiles } from "../../src/export/replaceable.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { AdapterMeta } from "../../src/io/peft/peft.ts";
-import type { RunRecord } from "../../src/run/record.ts";
+import type { RunRecord } from "../../src/record/record.ts";
 import { drawTensors, LM, testMeta } from "../helpers/adapters.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";

@@ -21,13 +21,13 @@ import { openBaseModel } from "../../src/io/hf.ts";
 import { type AdapterMeta, META } from "../../src/io/peft/peft.ts";
 import { printable, printableLine } from "../../src/printable.ts";
 import * as quote from "../../src/quote.ts";
+import type { RunRecord } from "../../src/record/record.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import type { RunRecord } from "../../src/run/record.ts";
 import { describeForCard } from "../../src/views/card.ts";
 import { blockFiles } from "../../src/views/files.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
-import { reportBlocks, runFiles, runReport } from "../../src/views/run-report.ts";
+import { reportBlocks, runReport } from "../../src/views/run-report.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { drawTensors, LM, testMeta } from "../helpers/adapters.ts";
 import { temporaryFolder } from "../helpers/border.ts";
@@ -64,7 +64,7 @@ async function trained(): Promise<{ record: RunRecord; data: LoadedDataset }> {
     ...{ textColumn: `text ${PLAIN}`, labelColumn: `label ${PLAIN}`, model },
   });
   const device = await testDevice("wasm 1 thread");
-  const run = await fineTune({ device, model, data, epochs: 1, rank: 2 }, runFiles);
+  const run = await fineTune({ device, model, data, epochs: 1, rank: 2 });
   return { record: { ...JSON.parse(JSON.stringify(run.record)), data: { file: `/home/me/${PLAIN}.csv` } }, data };
 }
 let made: ReturnType<typeof trained> | undefined;

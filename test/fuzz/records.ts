@@ -1,7 +1,7 @@
 /** Records of runs of every objective, with all that a run.json can have, and what is made of a record. */
 import type { LoadedDataset } from "../../src/data/datasets.ts";
-import { EMPTY_CURVE, extendCurve } from "../../src/run/curve.ts";
-import { FORMAT, type RunRecord, VERSION } from "../../src/run/record.ts";
+import { EMPTY_CURVE, extendCurve } from "../../src/record/curve.ts";
+import { FORMAT, type RunRecord, VERSION } from "../../src/record/record.ts";
 import { compareWith } from "../../src/tasks/compare.ts";
 import type { Evaluation } from "../../src/tasks/evaluation.ts";
 import type { Baseline, Results } from "../../src/tasks/task.ts";

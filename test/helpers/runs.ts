@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import type { Tensors } from "../../src/io/peft/peft.ts";
-import type { RunRecord } from "../../src/run/record.ts";
+import type { RunRecord } from "../../src/record/record.ts";
 import type { TrainArguments } from "../../src/train/arguments.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { assertSameBits, temporaryFolder } from "./border.ts";

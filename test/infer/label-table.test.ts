@@ -23,7 +23,6 @@ import { openBaseModel } from "../../src/io/hf.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import type { AdapterMeta } from "../../src/io/peft/peft.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import { runFiles } from "../../src/views/run-report.ts";
 import { drawTensors, testMeta } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -52,7 +51,7 @@ async function train() {
   const device = await testDevice("wasm 1 thread");
   const model = await openBaseModel(at("model"));
   const data = await loadDataset({ file: at("messages.csv") }, { model, textColumn: "text", maxLength: 64 });
-  await fineTune({ device, model, data, rank: 2, epochs: 1, save: at("run") }, runFiles);
+  await fineTune({ device, model, data, rank: 2, epochs: 1, save: at("run") });
   return { device, model, classifier: await Classifier.load(at("run"), { device }) };
 }
 afterAll(async () => {

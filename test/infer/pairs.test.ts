@@ -17,7 +17,6 @@ import { fineTune } from "../../src/run/fine-tune.ts";
 import { readTrainedTexts } from "../../src/run/trained-texts.ts";
 import { fitBaselines } from "../../src/train/baselines.ts";
 import { dataBlocks } from "../../src/views/data.ts";
-import { runFiles } from "../../src/views/run-report.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { drawTensors, testMeta } from "../helpers/adapters.ts";
 import { answersOf } from "../helpers/answers.ts";
@@ -48,7 +47,7 @@ test("a run tells its columns, and its classifier reads pairs as training did, a
   const data = await loadDataset({ file }, { model, maxLength: 13, dedupe: false });
   assert.ok(data.stats.test.cut > 0 && data.stats.test.cut < data.stats.test.rows, "some are cut");
   const save = join(folder, "run");
-  const run = await fineTune({ device, model, data, rank: 2, epochs: 1, batchSize: 4, save }, runFiles);
+  const run = await fineTune({ device, model, data, rank: 2, epochs: 1, batchSize: 4, save });
 
   const { record } = run;
   assert.equal([data.pairs, record.pairs], [SETTINGS, SETTINGS]);

@@ -10,7 +10,7 @@ import { readModelJson } from "../../src/io/model-file.ts";
 import type { NamedTensor } from "../../src/io/peft/peft-form.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
 import { baseShapes } from "../../src/names.ts";
-import { nameBase } from "../../src/run/base-name.ts";
+import { nameBase } from "../../src/record/base-name.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 

@@ -21,11 +21,11 @@ import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { LowrankError } from "../../src/errors.ts";
 import { exportFiles, refuseExport } from "../../src/export/replaceable.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
+import { advance, newRecord, type RunRecord } from "../../src/record/record.ts";
 import { lastCheckpoint, removeCheckpoints } from "../../src/run/checkpoint.ts";
-import { type RunViews, readRecord } from "../../src/run/directory.ts";
+import { readRecord } from "../../src/run/directory.ts";
 import { refuseExisting, removeRun } from "../../src/run/files.ts";
 import { LiveRun } from "../../src/run/live-run.ts";
-import { advance, newRecord, type RunRecord } from "../../src/run/record.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
@@ -49,6 +49,7 @@ let [old, next]: Learned[] = [];
 test("two runs are trained for all tests", async () => {
   const model = await openBaseModel(tinyModel(join(root, "model")));
   const data = await tinyData(messages(12));
+  DATA = data;
   const device = await testDevice("wasm 1 thread");
   const learn = async (options: object): Promise<Learned> => {
     const settings = { epochs: 1, batchSize: 4, ...options };
@@ -70,10 +71,7 @@ test("two runs are trained for all tests", async () => {
   await model.close();
 });
 
-const SET = { label: () => 0, text: (row: number) => `message ${row}`, place: (row: number) => row };
-const DATA = { objective: "classification", labels: ["ham", "spam"], val: SET, test: SET } as unknown as LoadedDataset;
-/** One file of the run's: others would only add operations of the same kind. */
-const oneFile: RunViews = () => [["predictions.csv", "row,text\n"]];
+let DATA: LoadedDataset;
 
 /** Trains as train does, or resumes. */
 async function trainInto(out: string, { record, result, checkpoints }: Learned, force = false): Promise<void> {
@@ -87,8 +85,8 @@ async function trainInto(out: string, { record, result, checkpoints }: Learned, 
   else await lastCheckpoint(kept).catch((error: LowrankError) => assert.is(error.code, "no-checkpoint"));
   for (const checkpoint of checkpoints) await live.callbacks.onCheckpoint(checkpoint);
   live.record = record;
-  if (!force) return live.end(result, DATA, oneFile);
-  await live.save(out, result, DATA, oneFile, true);
+  if (!force) return live.end(result, DATA);
+  await live.save(out, result, DATA, true);
   await removeRun(kept);
 }
 
@@ -97,7 +95,7 @@ async function stop(out: string, { record, result, checkpoints }: Learned): Prom
   await live.begin();
   await live.callbacks.onCheckpoint(checkpoints[0]!);
   live.record = { ...record, state: "stopped" };
-  await live.end({ ...result, aborted: true }, DATA, oneFile);
+  await live.end({ ...result, aborted: true }, DATA);
 }
 
 const exported = (...names: string[]) =>

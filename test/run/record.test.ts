@@ -1,10 +1,10 @@
 /** The record of a run, folded from the trainer's events. */
 import * as assert from "uvu/assert";
 import type { TrainEvent } from "../../src/index.ts";
+import { type Curve, EMPTY_CURVE, extendCurve } from "../../src/record/curve.ts";
+import { advance, dataFiles, moveFiles, within } from "../../src/record/record.ts";
 import { parseRecord } from "../../src/run/check-record.ts";
-import { type Curve, EMPTY_CURVE, extendCurve } from "../../src/run/curve.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import { advance, dataFiles, moveFiles, within } from "../../src/run/record.ts";
 import type { StepRecord } from "../../src/train/records.ts";
 import { describeForCard } from "../../src/views/card.ts";
 import { dataBlocks } from "../../src/views/data.ts";
@@ -23,14 +23,13 @@ import { messages, tinyData } from "../helpers/tiny.ts";
 const usual = modelAnd(() => tinyData(messages(24)));
 const SETTINGS = { rank: 2, epochs: 2, batchSize: 4, evalEvery: 2 };
 const STEP = { step: 1, epoch: 1, examples: 4, lr: 1 };
-const noFiles = () => [];
 
 /** A run with its events. */
 async function run() {
   const events: TrainEvent[] = [];
   const onEvent = (event: TrainEvent) => void events.push(event);
   const args = { device: await testDevice("wasm 1 thread"), ...(await usual()), ...SETTINGS, onEvent };
-  return { events, ...(await fineTune(args, noFiles)) };
+  return { events, ...(await fineTune(args)) };
 }
 
 test("a record is plain JSON, and says what the run's result says", async () => {
@@ -53,10 +52,7 @@ test("a run without a validation or a test set is read as it was stored, and say
   ] as const) {
     const { model } = await usual();
     const data = await tinyData(messages(24), { fractions });
-    const { record, answers } = await fineTune(
-      { device: await testDevice("wasm 1 thread"), model, data, ...SETTINGS },
-      noFiles,
-    );
+    const { record, answers } = await fineTune({ device: await testDevice("wasm 1 thread"), model, data, ...SETTINGS });
     assert.equal(await parseRecord(JSON.parse(JSON.stringify(record)), "run.json"), record);
     assert.match(headline(record)!, said);
     const text = renderBlocks([...dataBlocks(data, "m", "auto"), ...runBlocks(record)], 100);

@@ -6,8 +6,8 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import type { FileContent } from "../../src/platform/reader.ts";
+import type { RunRecord } from "../../src/record/record.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import type { RunRecord } from "../../src/run/record.ts";
 import { training } from "../../src/tasks/classification/classification-training.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
 import { WORDS } from "../../src/tasks/words.ts";
@@ -16,7 +16,6 @@ import { measuringContext } from "../../src/train/measure.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainEvent, TrainResult } from "../../src/train/records.ts";
 import { blockFiles } from "../../src/views/files.ts";
-import { runFiles } from "../../src/views/run-report.ts";
 import { baselinesTable, predictionsFile } from "../../src/views/run-tables.ts";
 import { answersOf, joinPredictions, measureClasses, shareRight } from "../helpers/answers.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -186,7 +185,7 @@ test("a run directory: all files, and the predictions of the run", async () => {
     const options = { rank: 2, epochs: 1, batchSize: 4 };
     const out = join(folder, "run");
     const args = { device: await testDevice("wasm 1 thread"), model, data, ...options, save: out };
-    const run = await fineTune(args, runFiles);
+    const run = await fineTune(args);
     const saved = snapshot(out);
     await run.save(out);
     assert.equal(snapshot(out), saved);
@@ -196,20 +195,20 @@ test("a run directory: all files, and the predictions of the run", async () => {
       [out, "output-exists", ["a finished run", "run.save(directory, { force: true })"]],
       [join(out, "run.json", "run"), "invalid-output", ["the output directory cannot be created"]],
     ] as const)
-      await assertFails(code, words, () => fineTune({ ...args, save, onEvent }, runFiles));
+      await assertFails(code, words, () => fineTune({ ...args, save, onEvent }));
     assert.equal(snapshot(out), saved);
     // Its directory is there from the beginning. A file of its names that is put there meanwhile is nobody's but the
     // user's.
     const late = join(folder, "late");
     const take = ({ type }: TrainEvent) => type === "end" && writeFileSync(join(late, "predictions.csv"), "mine");
     await assertFails("files-in-the-way", [late, "predictions.csv"], () =>
-      fineTune({ ...args, save: late, onEvent: take }, runFiles),
+      fineTune({ ...args, save: late, onEvent: take }),
     );
     assert.equal(filesIn(late), ["predictions.csv", "run.json"]);
     const stop = new AbortController();
     const none = join(folder, "none");
     stop.abort();
-    await fineTune({ ...args, save: none, signal: stop.signal }, runFiles).catch(() => {});
+    await fineTune({ ...args, save: none, signal: stop.signal }).catch(() => {});
     assert.not.ok(existsSync(none), "a run that has not begun leaves nothing");
     const read = (name: string) => readFileSync(join(out, name), "utf8");
     const lines = read("predictions.csv").trimEnd().split("\r\n").slice(1);

@@ -5,7 +5,6 @@ import * as assert from "uvu/assert";
 import { type Arm, listCells, runnableTrials, type Trial } from "../../src/study/grid.ts";
 import { runTrials, type StudyEvent } from "../../src/study/runner.ts";
 import { readFinished, trialDirectory } from "../../src/study/store.ts";
-import { runFiles } from "../../src/views/run-report.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -36,7 +35,6 @@ async function run(out: string, trials: readonly Trial[], onEvent?: (event: Stud
       dataOf: await loading.then((data) => () => data),
       signal: new AbortController().signal,
       check: async () => {},
-      views: runFiles,
     },
     onEvent(event) {
       assertPlain(event);

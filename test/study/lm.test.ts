@@ -6,13 +6,12 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { MODES } from "../../src/methods/index.ts";
 import { listCells, runnableTrials } from "../../src/study/grid.ts";
+import { reportBlocks, writeReport } from "../../src/study/report/report.ts";
 import { runTrials } from "../../src/study/runner.ts";
 import { type FinishedCell, readFinishedCells, type TrialRecord, trialDirectory } from "../../src/study/store.ts";
 import { countRows } from "../../src/tasks/compare.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
-import { runFiles } from "../../src/views/run-report.ts";
-import { reportBlocks, writeReport } from "../../src/views/study/report.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -63,7 +62,6 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
     device,
     dataOf: () => data,
     signal,
-    views: runFiles,
     onEvent: () => {},
   });
   assert.is(failed, 0);

@@ -10,6 +10,7 @@ import { MODES, type Mode, takesSteps } from "../../src/methods/index.ts";
 import { trainableCount } from "../../src/model/trainable.ts";
 import { type Arm, listCells, runnableTrials, type Trial } from "../../src/study/grid.ts";
 import { SWEEPS } from "../../src/study/presets.ts";
+import { reportBlocks, writeReport } from "../../src/study/report/report.ts";
 import { runTrials } from "../../src/study/runner.ts";
 import { costsIn, divide } from "../../src/study/shards.ts";
 import {
@@ -24,8 +25,6 @@ import { resolveOptions } from "../../src/train/options.ts";
 import type { RunSettings } from "../../src/train/settings.ts";
 import { runSpec } from "../../src/train/sizes.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
-import { runFiles } from "../../src/views/run-report.ts";
-import { reportBlocks, writeReport } from "../../src/views/study/report.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -174,7 +173,6 @@ async function chosenSweep() {
   const run = (trials: readonly Trial[]) =>
     runTrials({
       ...{ out, trials, device, dataOf: () => data, signal: new AbortController().signal },
-      views: runFiles,
       onEvent: () => {},
     });
   return { out, data, cell: cells[0]!, run };

@@ -7,6 +7,8 @@ import { trainOptions } from "../../src/run/settings.ts";
 import { candidateArms, candidateBases } from "../../src/study/candidates.ts";
 import { expandArms, listCells, type Trial } from "../../src/study/grid.ts";
 import { candidateCells, listCandidates } from "../../src/study/halving.ts";
+import { trainArguments } from "../../src/study/report/recommend.ts";
+import { reportBlocks } from "../../src/study/report/report.ts";
 import { runTrials } from "../../src/study/runner.ts";
 import { readFinished, type TrialRecord } from "../../src/study/store.ts";
 import type { Results } from "../../src/tasks/task.ts";
@@ -14,9 +16,6 @@ import { TRAINING } from "../../src/tasks/training.ts";
 import type { Known } from "../../src/train/options.ts";
 import type { RunSettings } from "../../src/train/settings.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
-import { runFiles } from "../../src/views/run-report.ts";
-import { trainArguments } from "../../src/views/study/recommend.ts";
-import { reportBlocks } from "../../src/views/study/report.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -108,7 +107,7 @@ async function trainOne() {
   const device = await testDevice("wasm 1 thread");
   const signal = new AbortController().signal;
   const trials = cell!.rates.flat();
-  await runTrials({ out: folder, trials, device, dataOf: () => data, signal, views: runFiles, onEvent: () => {} });
+  await runTrials({ out: folder, trials, device, dataOf: () => data, signal, onEvent: () => {} });
   return { like: (await readFinished(folder, trials[0]!))!, data };
 }
 

@@ -5,8 +5,9 @@ import * as assert from "uvu/assert";
 import { writeDirectory } from "#platform";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { TEMPORARY } from "../../src/platform/paths.ts";
-import { newRecord, RECORD, type RunRecord } from "../../src/run/record.ts";
+import { newRecord, RECORD, type RunRecord } from "../../src/record/record.ts";
 import { type Cell, listCells } from "../../src/study/grid.ts";
+import { reportBlocks } from "../../src/study/report/report.ts";
 import {
   collect,
   type FinishedCell,
@@ -20,7 +21,6 @@ import { tableToCsv } from "../../src/views/csv.ts";
 import { blockFiles } from "../../src/views/files.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { metricsTable } from "../../src/views/run-tables.ts";
-import { reportBlocks } from "../../src/views/study/report.ts";
 import { measureClasses } from "../helpers/answers.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";

@@ -14,6 +14,8 @@ import { PRESETS } from "../../src/run/settings.ts";
 import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } from "../../src/study/grid.ts";
 import { bestTrial, listOutcomes } from "../../src/study/outcome.ts";
 import { SWEEPS } from "../../src/study/presets.ts";
+import * as report from "../../src/study/report/report.ts";
+import { summaryBlocks } from "../../src/study/report/summary.ts";
 import { runTrials, type StudyEvent } from "../../src/study/runner.ts";
 import { collect, type FinishedCell, readFinished, type TrialRecord } from "../../src/study/store.ts";
 import { peakMemory } from "../../src/train/plan-event.ts";
@@ -21,9 +23,6 @@ import { train } from "../../src/train/trainer.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { judgedBy } from "../../src/views/measures.ts";
-import { runFiles } from "../../src/views/run-report.ts";
-import * as report from "../../src/views/study/report.ts";
-import { summaryBlocks } from "../../src/views/study/summary.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -212,7 +211,6 @@ async function run(
     device: await testDevice("wasm 1 thread"),
     dataOf: () => data,
     signal: abort.signal,
-    views: runFiles,
     onEvent,
   });
   seen.push(`${failed} failed`);

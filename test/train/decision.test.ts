@@ -16,7 +16,6 @@ import { chooseDecision, fitTemperature } from "../../src/tasks/decision.ts";
 import { decide } from "../../src/tasks/predictions.ts";
 import { chooseThreshold, parseThreshold } from "../../src/tasks/threshold.ts";
 import { resolveOptions } from "../../src/train/options.ts";
-import { runFiles } from "../../src/views/run-report.ts";
 import { describeNotes } from "../../src/views/verdicts.ts";
 import { answersOf, shareRight } from "../helpers/answers.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -131,8 +130,8 @@ test("a run's temperature and threshold are in its results and its files, and a 
     const options = { rank: 2, epochs: 1, batchSize: 4, calibrate: true, threshold: "recall=.9" };
     const args = { device, model, data, ...options };
     const save = join(folder, "run");
-    await assertFails("unknown-value", ["ham or spam", "bug"], () => fineTune({ ...args, positive: "bug" }, runFiles));
-    const run = await fineTune({ ...args, save }, runFiles);
+    await assertFails("unknown-value", ["ham or spam", "bug"], () => fineTune({ ...args, positive: "bug" }));
+    const run = await fineTune({ ...args, save });
     const { decision, after } = run.results!;
     const { temperature, threshold, recall } = decision!;
     assert.ok(recall! >= 0.9 && threshold! >= 0 && temperature! > 0, JSON.stringify(decision));
@@ -170,12 +169,12 @@ test("a run's temperature and threshold are in its results and its files, and a 
     }
     folded.destroy();
     // Nothing asked for leaves probabilities as they are.
-    const plain = await fineTune({ ...args, calibrate: false, threshold: "none" }, runFiles);
+    const plain = await fineTune({ ...args, calibrate: false, threshold: "none" });
     assert.is(plain.results!.decision, null);
     assert.ok(answersOf(plain).some(({ probability }, i) => probability !== own[i]!.probability));
     const three = await tinyData(messages(24, ["ham", "spam", "news"]));
     await assertFails("options-conflict", ["threshold needs two classes", "3 classes"], () =>
-      fineTune({ ...args, data: three }, runFiles),
+      fineTune({ ...args, data: three }),
     );
   } finally {
     await model.close();

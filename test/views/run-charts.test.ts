@@ -1,6 +1,6 @@
 /** A run's record as charts, for the page and as files. */
 import * as assert from "uvu/assert";
-import type { RunRecord } from "../../src/run/record.ts";
+import type { RunRecord } from "../../src/record/record.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import { chartSvg } from "../../src/views/charts/svg.tsx";
 import { type RunChart, runCharts } from "../../src/views/run-charts.ts";

@@ -1,8 +1,7 @@
 /** The progress of a run: a live bar on a terminal, otherwise (a log file, a pipe) occasional lines. */
 import { formatDuration } from "../../format.ts";
-import type { Speed } from "../../run/live-run.ts";
 import type { Objective } from "../../tasks/index.ts";
-import type { EvaluationRecord } from "../../train/records.ts";
+import type { EvaluationRecord, Speed } from "../../train/records.ts";
 import { describeMeasured, type Evaluated } from "../measures.ts";
 import { endBar, startBar, type Terminal } from "./live-bar.ts";
 

@@ -4,12 +4,12 @@ import { type Block, text } from "../../../document/blocks.ts";
 import { joinWords, percent } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { compareWithBest, type MeasuredRun, measureRuns } from "../../../study/outcome.ts";
+import { comparisonTable, describeComparison, sizeFigure } from "../../../study/report/comparison.ts";
+import { describeRepeated } from "../../../study/report/seeds.ts";
 import type { Measure } from "../../../tasks/compare.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
 import { judgedBy } from "../../../views/measures.ts";
-import { comparisonTable, describeComparison, sizeFigure } from "../../../views/study/comparison.ts";
-import { describeRepeated } from "../../../views/study/seeds.ts";
 import { areSeeds, type PageRun } from "../../protocol.ts";
 import { nameState, runData } from "../shared/words.ts";
 

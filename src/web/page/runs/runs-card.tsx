@@ -1,7 +1,7 @@
 /** The list of the runs stored in this browser: show, plot, download, delete. */
 
 import { takesSteps } from "../../../methods/index.ts";
-import { fileName } from "../../../run/record.ts";
+import { fileName } from "../../../record/record.ts";
 import type { Measure } from "../../../tasks/compare.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { nameMeasure, showMeasure, shownMeasures } from "../../../views/measures.ts";

@@ -2,9 +2,9 @@
 import { batch, computed, signal } from "@preact/signals";
 import type { DeviceName } from "../../../backend/device.ts";
 import { formatBytes } from "../../../plan/memory.ts";
-import type { Speed } from "../../../run/live-run.ts";
 import { hasHead } from "../../../tasks/index.ts";
 import { lowestLoss } from "../../../train/best.ts";
+import type { Speed } from "../../../train/records.ts";
 import { type ErrorReport, hasAdapter, isUnderWay, nextRun, type PageRun, type PageSettings } from "../../protocol.ts";
 import { goTo } from "../shared/scroll.ts";
 import { attempt, worker } from "../shared/worker.ts";

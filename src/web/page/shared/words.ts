@@ -1,7 +1,7 @@
 /** Words for runs, times and sentences. */
 import { capital } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
-import { dataName } from "../../../run/record.ts";
+import { dataName } from "../../../record/record.ts";
 import { nameSettings } from "../../../surface.ts";
 import type { PageRun, RunState } from "../../protocol.ts";
 import { asField } from "../train/field-list.ts";

@@ -5,7 +5,7 @@ import { formatCompact } from "../../../format.ts";
 import { DEFAULT_BASE } from "../../../io/hf.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { formatBytes } from "../../../plan/memory.ts";
-import { dataName } from "../../../run/record.ts";
+import { dataName } from "../../../record/record.ts";
 import { isOver } from "../data/drops.ts";
 import { FileButton, HubField, Label, Select } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";

@@ -9,9 +9,9 @@ import { LIMITS, parseJson } from "../../../io/limits.ts";
 import { META, PEFT_CONFIG } from "../../../io/peft/peft.ts";
 import { zip } from "../../../io/zip.ts";
 import { checkSize, type FileContent, filePieces } from "../../../platform/reader.ts";
+import { dataFiles, fileName, RECORD, type RunRecord } from "../../../record/record.ts";
 import { generations } from "../../../run/checkpoint.ts";
 import { isRunRecord, RUN_FILES } from "../../../run/files.ts";
-import { dataFiles, fileName, RECORD, type RunRecord } from "../../../run/record.ts";
 
 const FOLDERS = ["adapter", "checkpoint", "data", "start"];
 

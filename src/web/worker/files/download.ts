@@ -16,8 +16,8 @@ import { METHODS } from "../../../methods/index.ts";
 import { registerFile } from "../../../platform/files.ts";
 import { contentPieces, type FileContent } from "../../../platform/reader.ts";
 import { nameFile } from "../../../quote.ts";
-import { type BaseName, nameBase } from "../../../run/base-name.ts";
-import { dataName, exampleText } from "../../../run/record.ts";
+import { type BaseName, nameBase } from "../../../record/base-name.ts";
+import { dataName, exampleText } from "../../../record/record.ts";
 import { hasHead } from "../../../tasks/index.ts";
 import {
   hasAdapter,

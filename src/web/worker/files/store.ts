@@ -8,9 +8,9 @@ import { createStore, del, get, set, values } from "idb-keyval";
 import { joinPath, remove } from "#platform";
 import { ConfigError } from "../../../errors.ts";
 import { registeredPaths } from "../../../platform/files.ts";
+import type { RunRecord } from "../../../record/record.ts";
 import { generations, lastCheckpoint } from "../../../run/checkpoint.ts";
 import { readRecord, writeRecord } from "../../../run/directory.ts";
-import type { RunRecord } from "../../../run/record.ts";
 import type { Checkpoint } from "../../../train/records.ts";
 import { isUnderWay, type PageRun } from "../../protocol.ts";
 

@@ -1,5 +1,5 @@
 /** What is trained: a run, and the others of its comparison. */
-import type { Speed } from "../../../run/live-run.ts";
+import type { Speed } from "../../../train/records.ts";
 import { isUnderWay, type PageRun } from "../../protocol.ts";
 import { type Emit, type Ending, type OpenedRun, Training } from "./training.ts";
 

@@ -3,7 +3,7 @@
 import type { BaseModel } from "../../../io/hf.ts";
 import { loadAdapter } from "../../../io/peft/open-adapter.ts";
 import type { Adapter } from "../../../io/peft/peft.ts";
-import { dataName } from "../../../run/record.ts";
+import { dataName } from "../../../record/record.ts";
 import type { TrainOptions } from "../../../train/settings.ts";
 import type { PageRun, PageSettings } from "../../protocol.ts";
 import { pageDevice } from "../devices.ts";

@@ -1,7 +1,7 @@
 /** What a run will take: its memory, and its time by the speed of earlier runs in this browser. */
 import { type DeviceInfo, describeDevice } from "../../../backend/backend.ts";
 import { defaultThreads } from "../../../backend/wasm.ts";
-import { countParameters, type RunRecord } from "../../../run/record.ts";
+import { countParameters, type RunRecord } from "../../../record/record.ts";
 import { peakMemory } from "../../../train/plan-event.ts";
 import { completeOptions, type PreparedRun, prepareRun } from "../../../train/prepare.ts";
 import { checkFits } from "../../../train/sizes.ts";

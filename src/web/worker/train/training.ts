@@ -4,19 +4,19 @@ import { joinPath, remove } from "#platform";
 import { FormatError } from "../../../errors.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../../io/peft/peft.ts";
 import { forgetFile, registeredPaths, registerFile } from "../../../platform/files.ts";
+import { advance, failed, newRecord, planned } from "../../../record/record.ts";
 import { measureChanges, startTensors } from "../../../run/changes.ts";
 import { trainedTensors } from "../../../run/checkpoint.ts";
 import { buildAdapter, runContents } from "../../../run/directory.ts";
-import { LiveRun, type Speed } from "../../../run/live-run.ts";
-import { advance, failed, newRecord, planned } from "../../../run/record.ts";
+import { LiveRun } from "../../../run/live-run.ts";
 import { pickSettings } from "../../../run/settings.ts";
 import type { JobSettings, Start } from "../../../train/arguments.ts";
 import { ofMode } from "../../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../../train/prepare.ts";
+import type { Speed } from "../../../train/records.ts";
 import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../../train/records.ts";
 import type { TrainingJob } from "../../../train/scheduler.ts";
 import type { TrainOptions } from "../../../train/settings.ts";
-import { runFiles } from "../../../views/run-report.ts";
 import { isUnderWay, type PageRun, type PageSettings } from "../../protocol.ts";
 import { isFull, KEPT_IN_MEMORY, reportError, reportOfRun } from "../errors.ts";
 import { keepCheckpointOf, keepRun, newestCheckpoint, newId, runFolder } from "../files/store.ts";
@@ -224,10 +224,10 @@ export class Training implements TrainingJob {
     try {
       // Its directory is not there yet if there was no room for its record.
       await keepRun(run);
-      await live.end(result, data, runFiles);
+      await live.end(result, data);
     } catch (error) {
       if (!isFull(error)) throw error;
-      const { files, record } = await runContents(live.record, result, data, () => []);
+      const { files, record } = await runContents(live.record, result, data, null);
       live.record = record;
       for (const [name, content] of files) registerFile(joinPath(this.folder, name), new Blob([content as BlobPart]));
       run.error = { ...reportError(error), hint: IN_MEMORY };

@@ -3,10 +3,10 @@
 import { type Block, figure, heading, makeTable, text } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
 import { hasSetting } from "../../methods/training.ts";
-import { formatRate } from "../../study/grid.ts";
-import { type Outcome, testEstimate } from "../../study/outcome.ts";
 import type { Measure } from "../../tasks/compare.ts";
-import { nameMeasure } from "../measures.ts";
+import { nameMeasure } from "../../views/measures.ts";
+import { formatRate } from "../grid.ts";
+import { type Outcome, testEstimate } from "../outcome.ts";
 
 /** Ranks, or alphas, of a map that can be read. */
 const ROOM = 20;

@@ -6,17 +6,17 @@ import { formatCount, joinWords } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
 import { takesSteps } from "../../methods/index.ts";
 import { SAMPLES } from "../../statistics.ts";
-import { formatRate } from "../../study/grid.ts";
-import { finishedTrials, type Outcome } from "../../study/outcome.ts";
-import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../../study/published.ts";
-import type { FinishedCell, TrialRecord } from "../../study/store.ts";
 import { countRows, type Measure, type Statistics } from "../../tasks/compare.ts";
 import { readsTokens } from "../../tasks/index.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import type { TrainOptions } from "../../train/settings.ts";
-import { nameMeasure } from "../measures.ts";
-import { asFlag } from "../terminal/flag-words.ts";
+import { nameMeasure } from "../../views/measures.ts";
+import { asFlag } from "../../views/terminal/flag-words.ts";
+import { formatRate } from "../grid.ts";
+import { finishedTrials, type Outcome } from "../outcome.ts";
+import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../published.ts";
+import type { FinishedCell, TrialRecord } from "../store.ts";
 
 /** Values that a sentence lists. */
 const LISTED = 12;

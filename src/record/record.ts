@@ -29,9 +29,8 @@ import { planEvent } from "../train/plan-event.ts";
 import type { PreparedRun } from "../train/prepare.ts";
 import type { EvaluationRecord, StepRecord, TrainEvent } from "../train/records.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
-import { nameBase } from "./base-name.ts";
+import { expectWriter, nameBase } from "./base-name.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
-import { expectWriter } from "./settings.ts";
 
 /** The file of a run's directory that holds its record, and marks the directory as a run's. */
 export const RECORD = "run.json";

@@ -14,20 +14,16 @@ import {
 import { capital, digits, formatCount, formatLoss, percent } from "../../format.ts";
 import { sheetLine } from "../../io/csv.ts";
 import { takesSteps } from "../../methods/index.ts";
-import type { RunRecord } from "../../run/record.ts";
+import type { RunRecord } from "../../record/record.ts";
 import { type Estimate, summarize } from "../../statistics.ts";
-import { type FoldResults, keptEpoch, type Pooled } from "../../study/folds.ts";
-import type { Review, Suspect } from "../../study/review.ts";
-import type { TrialRecord } from "../../study/store.ts";
-import type { StudyReport } from "../../study/study.ts";
 import { countRows, estimate, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
-import { csvLines } from "../csv.ts";
-import { blockFiles } from "../files.ts";
-import { toHtml } from "../html.tsx";
-import { toMarkdown } from "../markdown.ts";
-import { judgedBy, nameMeasure, showDifference, showEstimate } from "../measures.ts";
-import { resultBlocks } from "../run.ts";
+import { csvLines } from "../../views/csv.ts";
+import { blockFiles } from "../../views/files.ts";
+import { toHtml } from "../../views/html.tsx";
+import { toMarkdown } from "../../views/markdown.ts";
+import { judgedBy, nameMeasure, showDifference, showEstimate } from "../../views/measures.ts";
+import { resultBlocks } from "../../views/run.ts";
 import {
   answerCells,
   answerKeys,
@@ -36,9 +32,13 @@ import {
   encode,
   probabilityKey,
   roundAnswer,
-} from "../run-tables.ts";
-import { asFlag } from "../terminal/flag-words.ts";
-import { describeAdvice, describeAnswer } from "../verdicts.ts";
+} from "../../views/run-tables.ts";
+import { asFlag } from "../../views/terminal/flag-words.ts";
+import { describeAdvice, describeAnswer } from "../../views/verdicts.ts";
+import { type FoldResults, keptEpoch, type Pooled } from "../folds.ts";
+import type { Review, Suspect } from "../review.ts";
+import type { TrialRecord } from "../store.ts";
+import type { StudyReport } from "./report.ts";
 
 const TITLE = "Lowrank: report of folds";
 

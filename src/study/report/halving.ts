@@ -1,8 +1,8 @@
 /** A study report's part on halving: how the settings were chosen that went on. */
 import { type Block, heading, text } from "../../document/blocks.ts";
 import { countOf } from "../../io/common.ts";
-import type { Candidate } from "../../study/halving.ts";
-import type { TrialRecord } from "../../study/store.ts";
+import type { Candidate } from "../halving.ts";
+import type { TrialRecord } from "../store.ts";
 
 /** The steps of a study that has halved; nothing of one that has not. */
 export function steps(candidates: readonly Candidate[] | undefined, finished: readonly TrialRecord[]): Block[] {

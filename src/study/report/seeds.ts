@@ -3,11 +3,11 @@
 import { type Block, heading, text } from "../../document/blocks.ts";
 import { formatCount } from "../../format.ts";
 import { meanInterval, poolSpread, studentT95, Z95 } from "../../statistics.ts";
-import { type MeasuredRun, mean, type Outcome } from "../../study/outcome.ts";
 import { countRows, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
-import { nameMeasure, showDifference } from "../measures.ts";
-import { asFlag } from "../terminal/flag-words.ts";
+import { nameMeasure, showDifference } from "../../views/measures.ts";
+import { asFlag } from "../../views/terminal/flag-words.ts";
+import { type MeasuredRun, mean, type Outcome } from "../outcome.ts";
 
 export function aboutSeeds(outcomes: readonly Outcome[], measure: Measure): Block[] {
   return outcomes.length === 0 ? [] : [heading("Seeds"), text(describeSeeds(outcomes, measure))];

@@ -2,9 +2,9 @@
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, text } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
-import { bestTrial, compareWithBest, measureRuns, type Outcome, sortByLoss } from "../../study/outcome.ts";
-import { trialDirectory } from "../../study/store.ts";
-import { judgedBy, nameMeasure, showMeasure } from "../measures.ts";
+import { judgedBy, nameMeasure, showMeasure } from "../../views/measures.ts";
+import { bestTrial, compareWithBest, measureRuns, type Outcome, sortByLoss } from "../outcome.ts";
+import { trialDirectory } from "../store.ts";
 import { comparisonTable, describeComparison } from "./comparison.ts";
 import { describeSeeds } from "./seeds.ts";
 

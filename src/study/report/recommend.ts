@@ -9,25 +9,17 @@ import { METHODS } from "../../methods/index.ts";
 import { shellWord } from "../../quote.ts";
 import { trainOptions } from "../../run/settings.ts";
 import { type Standing, stateP } from "../../statistics.ts";
-import { rateWords, type SweepSpec } from "../../study/grid.ts";
-import type { Candidate } from "../../study/halving.ts";
-import {
-  bestOutcome,
-  bestTrial,
-  longestOf,
-  type Outcome,
-  recommended,
-  testEstimate,
-  testPairs,
-} from "../../study/outcome.ts";
-import type { TrialRecord } from "../../study/store.ts";
 import { bestOf, type Measure, readFigure } from "../../tasks/compare.ts";
 import { hasHead } from "../../tasks/index.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import { DEFAULTS, type Known } from "../../train/options.ts";
 import { type RunSettings, SETTING_NAMES, SETTINGS, type TrainOptions } from "../../train/settings.ts";
-import { judgedBy, nameMeasure, showEstimate } from "../measures.ts";
-import { asArguments } from "../terminal/flag-words.ts";
+import { judgedBy, nameMeasure, showEstimate } from "../../views/measures.ts";
+import { asArguments } from "../../views/terminal/flag-words.ts";
+import { rateWords, type SweepSpec } from "../grid.ts";
+import type { Candidate } from "../halving.ts";
+import { bestOutcome, bestTrial, longestOf, type Outcome, recommended, testEstimate, testPairs } from "../outcome.ts";
+import type { TrialRecord } from "../store.ts";
 
 /** What a study was asked, apart from its data and seeds. */
 export interface Asked extends Partial<Pick<SweepSpec, "base" | "known">> {

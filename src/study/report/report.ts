@@ -3,10 +3,22 @@ import { joinPath, writeFileAtomic } from "#platform";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, type Figure, figure, heading, makeTable, type RowColumn, text } from "../../document/blocks.ts";
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";
+import { REPORT, type RunRecord } from "../../record/record.ts";
 import { readRecord } from "../../run/directory.ts";
-import { REPORT, type RunRecord } from "../../run/record.ts";
 import { formatP, SIGNIFICANT } from "../../statistics.ts";
-import { formatRate } from "../../study/grid.ts";
+import { type Measure, readEvaluated } from "../../tasks/compare.ts";
+import { TRAINING } from "../../tasks/training.ts";
+import { WORDS } from "../../tasks/words.ts";
+import { isUnequal } from "../../train/class-weights.ts";
+import { tableToCsv } from "../../views/csv.ts";
+import { blockFiles } from "../../views/files.ts";
+import { toHtml } from "../../views/html.tsx";
+import { toMarkdown } from "../../views/markdown.ts";
+import { isShown, judgedBy, nameMeasure } from "../../views/measures.ts";
+import { runBlocks } from "../../views/run.ts";
+import { runCharts } from "../../views/run-charts.ts";
+import { metricsTable } from "../../views/run-tables.ts";
+import { formatRate } from "../grid.ts";
 import {
   bestOutcome,
   bestPerMode,
@@ -20,22 +32,9 @@ import {
   testEstimate,
   testPairs,
   testRows,
-} from "../../study/outcome.ts";
-import { publishedAccuracy } from "../../study/published.ts";
-import { type FinishedCell, type TrialRecord, trialDirectory } from "../../study/store.ts";
-import type { StudyReport } from "../../study/study.ts";
-import { type Measure, readEvaluated } from "../../tasks/compare.ts";
-import { TRAINING } from "../../tasks/training.ts";
-import { WORDS } from "../../tasks/words.ts";
-import { isUnequal } from "../../train/class-weights.ts";
-import { tableToCsv } from "../csv.ts";
-import { blockFiles } from "../files.ts";
-import { toHtml } from "../html.tsx";
-import { toMarkdown } from "../markdown.ts";
-import { isShown, judgedBy, nameMeasure } from "../measures.ts";
-import { runBlocks } from "../run.ts";
-import { runCharts } from "../run-charts.ts";
-import { metricsTable } from "../run-tables.ts";
+} from "../outcome.ts";
+import { publishedAccuracy } from "../published.ts";
+import { type FinishedCell, type TrialRecord, trialDirectory } from "../store.ts";
 import { sizeFigure } from "./comparison.ts";
 import { steps } from "./halving.ts";
 import { ABOUT, aboutLeaks, aboutPublished, method } from "./method.ts";
@@ -73,6 +72,14 @@ export async function writeReport(
   ];
   for (const [path, content] of files) await writeFileAtomic(joinPath(out, path), content);
   return markdown;
+}
+
+/** The report of a study: tables, figures, intervals, tests. */
+export interface StudyReport {
+  blocks: readonly Block[];
+  toMarkdown(): string;
+  /** A page by itself. Its links lead to the pages of the runs in a study's directory. */
+  toHtml(): string;
 }
 
 /**

@@ -4,10 +4,10 @@ import { type Figure, figure, makeTable, type RowColumn, type Table } from "../.
 import { capital, formatCompact, formatCount, formatDuration, formatLoss, joinWords } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
 import { aboutHolm, formatStanding, SIGNIFICANT, type Standing } from "../../statistics.ts";
-import { type compareWithBest, type MeasuredRun, type Outcome, testEstimate } from "../../study/outcome.ts";
 import { countRows, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
-import { nameMeasure, showDifference } from "../measures.ts";
+import { nameMeasure, showDifference } from "../../views/measures.ts";
+import { type compareWithBest, type MeasuredRun, type Outcome, testEstimate } from "../outcome.ts";
 
 type Compared = NonNullable<ReturnType<typeof compareWithBest<Outcome<MeasuredRun>>>>;
 
