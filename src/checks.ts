@@ -288,3 +288,17 @@ function findWithin(value: object, kind: Tree | readonly [Tree], place: string):
   }
   return undefined;
 }
+
+/** Throws FormatError unless a file of ours, such as "the run", has the version of its format that is read here. */
+export function checkVersion(what: string, found: unknown, expected: number, where: string): void {
+  if (found === expected) return;
+  const isNewer = typeof found === "number" && found > expected;
+  throw new FormatError("unsupported-version", `${what} was written by another version of Lowrank`, {
+    where,
+    expected: `version ${expected} of its format`,
+    found: `version ${show(found)}`,
+    hint: isNewer
+      ? "use it with a newer version of Lowrank"
+      : "make it again, or use it with the version that wrote it",
+  });
+}

@@ -1,6 +1,16 @@
 /** Reads the file of a classic model. */
 import { exists, isServed } from "#platform";
-import { checkArguments, findWrongIn, isListOf, isText, isWithin, parseChoice, show, type Tree } from "../checks.ts";
+import {
+  checkArguments,
+  checkVersion,
+  findWrongIn,
+  isListOf,
+  isText,
+  isWithin,
+  parseChoice,
+  show,
+  type Tree,
+} from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { asDirectory, folderWith, inZip } from "../io/folder.ts";
@@ -59,8 +69,8 @@ export function parseClassic(json: unknown, where: string): ClassicParts {
   const given = (json ?? {}) as ClassicParts & {
     [key in "format" | "version" | "rows"]: number;
   } & { intercept: number[]; vocabularies: StoredVocabulary[] };
-  if ((given.format as unknown) !== FORMAT || given.version !== VERSION)
-    refuse("format", `${FORMAT} of version ${VERSION}`, `${given.format} ${given.version}`);
+  if ((given.format as unknown) !== FORMAT) refuse("format", FORMAT, given.format);
+  checkVersion("the classic model", given.version, VERSION, where);
   const messages = Object.keys(TASKS).filter((name) => isMessages(name as MessagesObjective));
   const objective = parseChoice("objective", given.objective, messages as MessagesObjective[], where);
   const wrong = findWrongIn(given, KINDS);

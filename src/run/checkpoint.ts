@@ -1,6 +1,6 @@
 /** Checkpoints of a run on disk: the last two, each written atomically, so that a killed run can be resumed. */
 import { exists, joinPath, listDirectory, openFile, remove, removeEmpty, writeFileAtomic } from "#platform";
-import { checkKinds, inRange } from "../checks.ts";
+import { checkKinds, checkVersion, inRange } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
 import { SafetensorsFile } from "../io/safetensors/safetensors.ts";
@@ -35,8 +35,9 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
       "train again from the start: no checkpoint of this run can be read",
     );
     const { format, version, state } = file.metadata;
-    if (format !== "lowrank-checkpoint" || version !== String(VERSION) || state === undefined)
-      throw new FormatError("unsupported-version", "not a checkpoint of this version", { where: path });
+    if (format !== "lowrank-checkpoint" || state === undefined)
+      throw new FormatError("invalid-field", "the file is no checkpoint", { where: path });
+    checkVersion("the checkpoint", Number(version), VERSION, path);
     const rest = parseJson(new TextEncoder().encode(state), path) as Omit<Checkpoint, "tensors">;
     checkKinds({ rest }, { rest: "object" }, path);
     checkKinds(

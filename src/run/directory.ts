@@ -1,6 +1,7 @@
 /** The run directory: its record, what shows it, and the trained tensors. */
 
 import { exists, joinPath, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
+import { checkVersion } from "../checks.ts";
 import { printClassic } from "../classic/file.ts";
 import { CLASSIC } from "../classic/parts.ts";
 import type { TrainingData } from "../data/training-data.ts";
@@ -36,7 +37,8 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   const json = await readJson(path, LIMITS.ownJson);
   if (!isRunRecord(json)) {
     const { format, version } = (json ?? {}) as Partial<RunRecord>;
-    refuse(`a ${RECORD} of ${format === FORMAT ? `version ${version}, not ${VERSION}` : "another format"}`);
+    if (format === FORMAT) checkVersion("the run", version, VERSION, path);
+    refuse(`a ${RECORD} of another format`);
   }
   return parseRecord(json as object, path);
 }

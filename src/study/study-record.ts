@@ -1,6 +1,6 @@
 /** study.json: what the trials of a study have in common, and what was asked. It marks a directory as a study's. */
 import { absolutePath, exists, joinPath, listDirectory, writeFileAtomic } from "#platform";
-import { findWrongIn, isObject, isText, show, type Tree } from "../checks.ts";
+import { checkVersion, findWrongIn, isObject, isText, show, type Tree } from "../checks.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
@@ -89,11 +89,12 @@ export async function readStudy(out: string): Promise<StudyRecord | undefined> {
   const where = joinPath(out, STUDY);
   if (!(await exists(where))) return undefined;
   const { format, version, ...study } = ((await readJson(where, LIMITS.ownJson)) ?? {}) as Record<string, unknown>;
-  if (format !== FORMAT || version !== VERSION)
-    throw new FormatError("invalid-field", `not a ${STUDY} of this version`, {
+  if (format === FORMAT) checkVersion("the study", version, VERSION, where);
+  else
+    throw new FormatError("invalid-field", `not a ${STUDY}`, {
       where,
-      expected: `format ${FORMAT}, version ${VERSION}`,
-      found: `format ${show(format)}, version ${show(version)}`,
+      expected: `format ${FORMAT}`,
+      found: `format ${show(format)}`,
     });
   const wrong = findWrongIn(study, KINDS);
   if (!wrong) return study as unknown as StudyRecord;

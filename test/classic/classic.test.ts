@@ -283,7 +283,7 @@ test("of a damaged file it is said what is wrong; a directory without one is ref
   const classic = (await fitWithin(await tinyData(messages(12))))!;
   const whole = new TextDecoder().decode(printClassic(classic.parts)!);
   for (const [change, part] of [
-    [(json: Json) => (json.version = 2), "format"],
+    [(json: Json) => (json.format = "x"), "format"],
     [(json: Json) => (json.labels = ["a", "a"]), "labels"],
     [(json: Json) => json.intercept.push(1), "intercept"],
     [(json: Json) => json.vocabularies.pop(), "vocabularies"],

@@ -73,7 +73,6 @@ test("a study.json of another kind is refused by name", async () => {
   const whole = JSON.parse(readFileSync(path, "utf8"));
   const cases: [change: object, words: string][] = [
     [{ format: "lowrank-run" }, "format lowrank-study"],
-    [{ version: 2 }, "version 2"],
     [{ data: null }, "data is invalid"],
     [{ data: { sha256: 1, source: {} } }, "data.sha256"],
     [{ spec: { base: {}, arms: [1] } }, "spec.arms"],
@@ -87,4 +86,6 @@ test("a study.json of another kind is refused by name", async () => {
     writeFileSync(path, JSON.stringify({ ...whole, ...change }));
     await assertFails("invalid-field", [words], () => readStudy(out));
   }
+  writeFileSync(path, JSON.stringify({ ...whole, version: 2 }));
+  await assertFails("unsupported-version", ["the study was written", "version 2"], () => readStudy(out));
 });

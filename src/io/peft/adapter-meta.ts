@@ -1,6 +1,6 @@
 /** lowrank.json: the settings of an adapter that PEFT's adapter_config.json cannot express. */
 
-import { checkKinds, describeRange, isObject, isWithin, parseChoice, show } from "../../checks.ts";
+import { checkKinds, checkVersion, describeRange, isObject, isWithin, parseChoice } from "../../checks.ts";
 import { isSplit, type ModelConfig, textContext } from "../../config.ts";
 import { ConfigError, FormatError } from "../../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../../methods/index.ts";
@@ -82,12 +82,7 @@ export function parseMeta(json: unknown, where: string): SavedMeta {
       where,
       expected: '"format": "lowrank-adapter"',
     });
-  if (values.version !== VERSION)
-    throw new FormatError("unsupported-version", "the adapter was written by another version of Lowrank", {
-      where,
-      expected: `"version": ${VERSION}`,
-      found: show(values.version),
-    });
+  checkVersion("the adapter", values.version, VERSION, where);
   const { format: _, version: __, ...rest } = values;
   const keys = ["base_model", "labels", "lora", "mode", "model", "settings", "sha256", "task"];
   const missing = keys.filter((key) => rest[key] === undefined);

@@ -375,13 +375,14 @@ test("every value of a run.json is checked where it is read, and the error says 
   write(good);
   const where = ["results.test.compared[1].against.difference.low is invalid", "expected: a number"];
   await assertFails("invalid-field", where, () => readRecord(directory));
-  for (const [other, found] of [
-    [[], "another format"],
-    [{ ...good, format: "x" }, "another format"],
-    [{ ...good, version: 2 }, "version 2, not 3"],
+  for (const [other, code, ...words] of [
+    [[], "not-a-run-directory", "another format"],
+    [{ ...good, format: "x" }, "not-a-run-directory", "another format"],
+    [{ ...good, version: 2 }, "unsupported-version", "version 2", "make it again, or use it with the version"],
+    [{ ...good, version: 4 }, "unsupported-version", "version 4", "a newer version of Lowrank"],
   ] as const) {
     write(other);
-    await assertFails("not-a-run-directory", [found], () => readRecord(directory));
+    await assertFails(code, words, () => readRecord(directory));
   }
 });
 
