@@ -34,8 +34,11 @@ export interface Setting<T> {
   others?: readonly string[];
 }
 
-/** A setting with a field in the page. */
-export const inPage = <S extends object>(setting: S, field: string): S => ({ ...setting, field });
+/** A setting with a field in the page. A bundler drops those that are not used. */
+/* @__NO_SIDE_EFFECTS__ */
+export function inPage<S extends object>(setting: S, field: string): S {
+  return { ...setting, field };
+}
 
 /** What a method is in a model and in files. `Config`: its part of a model's description, by PEFT's keys. */
 export interface Method<Config = object, Key = keyof Config> {
