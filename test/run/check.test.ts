@@ -19,7 +19,7 @@ const directory = tinyModel(mkdtempSync(join(folder, "model-")));
 let model: ReturnType<typeof describeModel> | undefined;
 
 /** The check of a file with this content. */
-async function check(name: string, content: string | Uint8Array, given: RunSettings = {}) {
+function check(name: string, content: string | Uint8Array, given: RunSettings = {}) {
   const data = join(folder, name);
   writeFileSync(data, content);
   return checkData(
@@ -57,34 +57,34 @@ const tagged = (separator: string, tag: (i: number) => string) =>
 const found = ({ settings: { data: _, maxLength: _m, ...rest } }: { settings: RunSettings }) => rest;
 
 test("each kind of file is read with the settings that it needs", async () => {
-  const kinds: [name: string, content: string, settings: RunSettings][] = [
+  const open = `body,first,second\n${lines(60, (i) => `"${text(i)}",${["new", "old"][i % 2]},${topic(i)}`)}`;
+  const pairs = `x,y,kind\n${lines(60, (i) => `"${text(i)}","${text(i + 1)}",${topic(i)}`)}`;
+  const completions = lines(60, (i) => JSON.stringify({ prompt: text(i), completion: ` ${text(i + 1)}` }));
+  const several = (sign: string) =>
+    `text,labels\n${lines(40, (i) => `${text(i)},"${topic(i)}${sign}${topic(i + 1)}"`)}`;
+  // What is wrong behind another encoding is found as well.
+  const latin = `text;label\n${lines(30, (i) => `gr\u00fc\u00dfe zu ${text(i)};${topic(i)}`)}ohne;\n`;
+  const kinds: [name: string, content: string | Uint8Array, settings: RunSettings, said?: string][] = [
+    ["latin.csv", Buffer.from(latin, "latin1"), { encoding: "windows-1252", skipFaulty: true }],
     ["a.csv", `id;Libelle;Categorie\n${lines(40, (i) => `${i};${text(i)};${topic(i)}`)}`, {}],
     ["b.csv", `text,score\n${lines(40, (i) => `${text(i)},"${i % 5},${i % 3}"`)}`, { objective: "regression" }],
-    [
-      "c.csv",
-      `text,labels\n${lines(40, (i) => `${text(i)},${topic(i)}|${topic(i + 1)}`)}`,
-      { objective: "multi-label" },
-    ],
-    [
-      "d.csv",
-      `text,labels\n${lines(40, (i) => `${text(i)},"${topic(i)}, ${topic(i + 1)}"`)}`,
-      { objective: "multi-label", labelSeparator: "," },
-    ],
+    ["c.csv", several("|"), { objective: "multi-label" }],
+    ["d.csv", several(", "), { objective: "multi-label", labelSeparator: "," }],
     ["e.conll", tagged(" ", (i) => (i % 3 ? "O" : "B-X")), { objective: "tokens" }],
     ["f.tsv", tagged("\t", (i) => (i % 3 ? "O" : "B-X")), { objective: "tokens" }],
     ["pos.tsv", tagged("\t", (i) => ["NN", "VB"][i % 2]!), { objective: "tokens" }],
     ["words.tsv", lines(200, (i) => `word${i % 9}\t${topic(i)}`), {}],
-    [
-      "g.jsonl",
-      lines(60, (i) => JSON.stringify({ prompt: text(i), completion: ` ${text(i + 1)}` })),
-      { objective: "lm" },
-    ],
+    ["g.jsonl", completions, { objective: "lm" }],
+    // Where several columns may be the label, the one with the most values is taken; two columns of texts are both read.
+    ["open.csv", open, { labelColumn: "second" }, "column-not-recognized"],
+    ["pairs.csv", pairs, { textColumn: "x,y", labelColumn: "kind" }],
     ["h.txt", lines(60, (i) => `It was ${text(i)}, and then ${text(i + 2)}.`), { objective: "lm" }],
   ];
-  for (const [name, content, settings] of kinds) {
+  for (const [name, content, settings, said] of kinds) {
     const checked = await check(name, content);
     assert.ok(checked.readable, `${name}: ${JSON.stringify(checked.problems)}`);
     assert.equal(found(checked), settings, name);
+    if (said) assert.is(checked.problems[0]!.code, said);
     // A run with these settings reads the same.
     assert.is(checked.readable.data.objective, settings.objective ?? "classification", name);
   }
@@ -117,15 +117,8 @@ test("columns are described with what each is read as", async () => {
     `id,kind,title,body\n${lines(60, (i) => `${100 + i},${topic(i)},"on ${i}","${text(i)} ${text(i + 5)}"`)}`,
   );
   assert.ok(readable);
-  assert.equal(
-    columns.map(({ name, readAs, filled }) => [name, readAs, filled]),
-    [
-      ["id", null, 60],
-      ["kind", "label", 60],
-      ["title", null, 60],
-      ["body", "text", 60],
-    ],
-  );
+  const described = columns.map(({ name, readAs, filled }) => `${name} ${readAs} ${filled}`);
+  assert.equal(described, ["id null 60", "kind label 60", "title null 60", "body text 60"]);
 });
 
 test("of tags it is said which entities they mean, and which of them seqeval reads differently", async () => {
@@ -137,35 +130,17 @@ test("of tags it is said which entities they mean, and which of them seqeval rea
   assert.match(shown, /types of entities: ORG; seqeval, .* reads differently: ORG$/m);
 });
 
-test("where several columns may be the label, the one with the most values is taken, and it is said", async () => {
-  const checked = await check(
-    "open.csv",
-    `body,first,second\n${lines(60, (i) => `"${text(i)}",${["new", "old"][i % 2]},${topic(i)}`)}`,
-  );
-  assert.equal(found(checked), { labelColumn: "second" });
-  assert.equal(checked.problems[0]!.code, "column-not-recognized");
-  // Of two columns of texts both are read.
-  const pairs = await check("pairs.csv", `x,y,kind\n${lines(60, (i) => `"${text(i)}","${text(i + 1)}",${topic(i)}`)}`);
-  assert.equal(found(pairs), { textColumn: "x,y", labelColumn: "kind" });
-});
-
 test("a run takes what is certain by itself, and stops where something else may be meant", async () => {
   const flags = (...names: string[]) =>
     `text,${names.join()}\n${lines(60, (i) => `${text(i)},${names.map((_, k) => (i + k) % 2).join()}`)}`;
+  const scores = `text_a,text_b,value\n${lines(60, (i) => `${text(i)},${topic(i)},${i / 7}`)}`;
+  const damaged = `text,label\n${lines(60, (i) => `ü ${text(i)},${topic(i)}`)}\xffa,billing\n`;
   for (const [name, content, expected] of [
     ["three.csv", flags("a", "b", "c"), { labelColumn: "a,b,c", objective: "multi-label" }],
     ["two.csv", flags("a", "b"), null],
     ["kinds.csv", `text,first,second\n${lines(60, (i) => `${text(i)},${["new", "old"][i % 2]},${topic(i)}`)}`, null],
-    [
-      "scores.csv",
-      `text_a,text_b,value\n${lines(60, (i) => `${text(i)},${topic(i)},${i / 7}`)}`,
-      { objective: "regression" },
-    ],
-    [
-      "damaged.csv",
-      Buffer.from(`text,label\n${lines(60, (i) => `ü ${text(i)},${topic(i)}`)}\xffa,billing\n`, "latin1"),
-      { encoding: "windows-1252" },
-    ],
+    ["scores.csv", scores, { objective: "regression" }],
+    ["damaged.csv", Buffer.from(damaged, "latin1"), { encoding: "windows-1252" }],
     ["keys.jsonl", lines(60, (i) => JSON.stringify({ text: text(i), entities: [i] })), null],
     ["single.jsonl", lines(60, (i) => JSON.stringify({ text: text(i) })), { objective: "lm" }],
   ] as const) {
@@ -199,29 +174,18 @@ test("all problems at once, each with its places and the setting that deals with
     problems.map(({ code, count, settings, isNeeded }) => [code, [count, settings, isNeeded]]),
   );
   const skipped = [1, { skipFaulty: true }, true];
-  assert.equal(all["row-without-label"], skipped);
-  assert.equal(all["wrong-field-count"], skipped);
-  assert.equal(all["class-with-one-row"], skipped);
-  assert.equal(all["empty-text"], [1, {}, false]);
-  assert.equal(all["conflicting-labels"], [1, { dedupe: true }, false]);
+  for (const [code, expected] of Object.entries({
+    ...{ "row-without-label": skipped, "wrong-field-count": skipped, "class-with-one-row": skipped },
+    ...{ "empty-text": [1, {}, false], "conflicting-labels": [1, { dedupe: true }, false] },
+    ...{ "rare-labels": [0, {}, false], "doubtful-labels": [0, {}, false] },
+  }))
+    assert.equal(all[code], expected, code);
   assert.equal(all["near-duplicates"]!.slice(1), [{}, false]);
-  assert.equal(all["rare-labels"], [0, {}, false]);
-  assert.equal(all["doubtful-labels"], [0, {}, false]);
   assert.equal(all["too-long"]!.slice(1), [{ maxLength: 64 }, false]);
   const conflict = problems.find(({ code }) => code === "conflicting-labels")!;
   assert.match(conflict.examples[0]!, /^"a question on billing.*": billing \(row 1\), parcel \(row 63\)$/);
   // It is what a run with these settings reads.
   assert.equal(readable.data.stats.train.rows + readable.data.stats.val.rows + readable.data.stats.test.rows, 66);
-});
-
-test("another encoding is named, and what is wrong behind it is found as well", async () => {
-  const content = `text;label\n${lines(30, (i) => `gr\u00fc\u00dfe zu ${text(i)};${topic(i)}`)}ohne;\n`;
-  const checked = await check(
-    "latin.csv",
-    Uint8Array.from(content, (sign) => sign.charCodeAt(0)),
-  );
-  assert.equal(found(checked), { encoding: "windows-1252", skipFaulty: true });
-  assert.match(checked.problems[0]!.examples.join(), /latin\.csv:2$/);
 });
 
 test("what nothing helps is the last problem; what was asked for stays", async () => {

@@ -23,6 +23,7 @@ import {
   parquetCommit,
   useHub,
 } from "../../helpers/hub-server.ts";
+import { readToLabel } from "../../helpers/tables.ts";
 import { fileOf, setsOf, sizesOf } from "../../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -218,12 +219,9 @@ test("names that are none, and files of that name", async () => {
   for (const name of ["a/b/c", "/a/b", "a/", "../x/y", "a/b:", "a/b@", "a--b/c", "a/b c", path])
     await assertFails("invalid-dataset-name", ["owner/name"], () => load(name));
   assert.equal(hub.requests, []);
-  for (const [name, near] of Object.entries({
-    "fancyzhx/agnews": "fancyzhx/ag_news",
-    "x/imdb": IMDB_NAME,
-    "x/y": undefined,
-  }))
-    assert.is(nearestRepository({ type: "dataset", name }), near);
+  const near = { "fancyzhx/agnews": "fancyzhx/ag_news", "x/imdb": IMDB_NAME, "x/y": undefined };
+  for (const [name, expected] of Object.entries(near))
+    assert.is(nearestRepository({ type: "dataset", name }), expected);
 });
 
 test("what the hub refuses is said of a data set: a near name, its page, and that its files are too large", async () => {
@@ -258,40 +256,35 @@ test("the token stays with the hub", async () => {
 
 test("Parquet of other types: lists, structures and bytes are no text or label; a local file loads too", async () => {
   const path = packagePath("test/hub-datasets/types.parquet");
-  const options = { module, split: "ordered", textColumn: "text", fractions: [0.5, 0.25, 0.25] } as const;
-  for (const [labelColumn, labels] of Object.entries({
-    label: ["no", "yes"],
-    score: ["0", "1"],
-    count: ["0", "1", "2"],
-  }))
-    assert.equal([...(await loadDataset({ file: path }, { ...options, labelColumn })).labels], labels);
-  const where = ["lists, structures or bytes in tags, image, raw"];
-  const read = (file: string | Uint8Array, labelColumn?: string) =>
-    loadDataset(
-      { file: typeof file === "string" ? file : fileOf("x.parquet", file) },
-      { module, ...(labelColumn ? { labelColumn } : {}) },
-    );
+  const read = (file: string | Uint8Array, options: DatasetOptions = {}) =>
+    loadDataset({ file: typeof file === "string" ? file : fileOf("x.parquet", file) }, { module, ...options });
+  const options = { split: "ordered", textColumn: "text", fractions: [0.5, 0.25, 0.25] } as const;
+  for (const [labelColumn, labels] of Object.entries({ label: "no,yes", score: "0,1", count: "0,1,2" }))
+    assert.is((await read(path, { ...options, labelColumn })).labels.join(), labels);
+  const where = "lists, structures or bytes in tags, image, raw";
   const bytes = fixture("types.parquet");
   // The field of a column's name as one that is unknown.
   const nameless = bytes.slice();
   nameless[Buffer.from(bytes).indexOf("\x18\x05label", 0, "latin1")] = 0xf8;
+  const image = { textColumn: "image" };
+  const long = packagePath("test/hub-datasets/long.parquet");
   for (const [code, words, work] of [
-    ["column-without-text", ['column "tags" has no texts or numbers', ...where], () => read(path, "tags")],
+    ["column-without-text", ['"tags" has no texts or numbers', where], () => read(path, { labelColumn: "tags" })],
+    ["column-without-text", ['"image" has no texts or numbers', where], () => loadTexts({ file: path }, image)],
     [
       "column-without-text",
-      ['column "image" has no texts or numbers', ...where],
-      () => loadTexts({ file: path }, { textColumn: "image" }),
+      ['"image" has no texts or numbers', where],
+      () => readToLabel(fileOf("x.parquet", bytes), image),
     ],
     ["no-such-column", ['There is no column "txt"'], () => loadTexts({ file: path }, { textColumn: "txt" })],
-    [
-      "exceeds-limit",
-      ["row is too long", "long.parquet:1", "at most 16 MiB"],
-      () => read(packagePath("test/hub-datasets/long.parquet")),
-    ],
-    ["invalid-parquet", ["x.parquet"], () => read(nameless)],
-    ["invalid-parquet", ["x.parquet"], () => read(bytes.subarray(0, 500))],
-    ["invalid-parquet", ["x.parquet"], () => read(new Uint8Array(0))],
-    ["invalid-parquet", ["x.parquet"], () => read(bytes.map((byte, i) => (i > 4 && i < 200 ? 7 : byte)))],
+    ["exceeds-limit", ["row is too long", "long.parquet:1", "at most 16 MiB"], () => read(long)],
+    ["invalid-parquet", ["x.parquet"], () => readToLabel(fileOf("x.parquet", bytes.subarray(0, 700)))],
+    ...[
+      nameless,
+      bytes.subarray(0, 500),
+      bytes.subarray(0, 0),
+      bytes.map((byte, i) => (i > 4 && i < 200 ? 7 : byte)),
+    ].map((file) => ["invalid-parquet", ["x.parquet"], () => read(file)]),
   ] as [ErrorCode, string[], () => unknown][])
     await assertFails(code, words, work);
 });

@@ -1,7 +1,7 @@
 /** Which columns are text and label: by requested names, by usual names, by their contents. */
 import * as assert from "uvu/assert";
 import { loadDataset } from "../../../src/data/datasets.ts";
-import { type ColumnChoice, findColumns } from "../../../src/data/table/columns.ts";
+import { findColumns, type TableChoice } from "../../../src/data/table/columns.ts";
 import { labelNotes } from "../../../src/data/table/labels.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { nameList } from "../../../src/errors.ts";
@@ -10,24 +10,60 @@ import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
 import { fileOf } from "../../helpers/tiny.ts";
 
-/** Text (of a pair both, with + between them) and label, by their names, and whether there is a header. */
-async function found(sample: string[][], choice: ColumnChoice = {}): Promise<[string, string, boolean]> {
-  const { text, label, textName, secondName, labelName, header, width } = findColumns(
-    { rows: sample },
-    choice,
-    "a.csv",
-  );
-  assert.is(width, sample[0]!.length);
-  if (header) assert.equal([sample[0]![text], sample[0]![label]], [textName, labelName]);
-  else assert.equal([textName, labelName], ["text", "label"]);
-  return header ? [[textName, secondName ?? []].flat().join("+"), labelName, header] : [`${text}`, `${label}`, header];
+/** Columns and rows: "a|b" with a row that says nothing, or with its rows "a|b/one|x", or the rows. */
+type Sample = string | string[][];
+function sampleOf(sample: Sample): string[][] {
+  if (typeof sample !== "string") return sample;
+  const rows = sample.split("/").map((row) => row.split("|"));
+  return rows.length > 1 ? rows : [...rows, rows[0]!.map((_, i) => `${i}`)];
 }
 
-/** These columns, and a row that says nothing. */
-const named = (...names: string[]) => [names, names.map((_, i) => `${i}`)];
+/** Text (of a pair both, with + between them) and label, by their names; without a header by their numbers. */
+function found(sample: Sample, choice: TableChoice = {}): string {
+  const rows = sampleOf(sample);
+  const { text, label, textName, secondName, labelName, header, width } = findColumns({ rows }, choice, "a.csv");
+  assert.is(width, rows[0]!.length);
+  if (!header) assert.equal([textName, label < 0 ? "label" : labelName], ["text", "label"]);
+  else assert.equal([rows[0]![text], rows[0]![label] ?? ""], [textName, labelName]);
+  return header ? `${[textName, secondName ?? []].flat().join("+")}|${labelName}` : `${text}|${label}`;
+}
 
-/** Names of columns with a row that says nothing, and the text and the label among them. */
-const NAMED: (readonly [names: string, expected: string, choice?: ColumnChoice])[] = [
+const WORDS = ["printer", "invoice", "login", "screen", "late", "order", "refund", "broken", "slow", "wrong"];
+/** A text of some words, different in each row. */
+const words = (row: number, count: number) =>
+  Array.from({ length: count }, (_, i) => WORDS[(7 * row + 3 * i + i * row) % WORDS.length]).join(" ") + row;
+/** What a column has in a row. */
+const CELLS = {
+  id: (row: number) => `${1000 + row}`,
+  code: (row: number) => `T-${row}@x.org`,
+  day: (row: number) => `2024-01-${10 + (row % 20)} 10:00`,
+  price: (row: number) => `${row},5`,
+  short: (row: number) => words(row, 3),
+  long: (row: number) => words(row, 20),
+  empty: () => "",
+  two: (row: number) => ["open", "closed"][row % 2]!,
+  five: (row: number) => `kind ${row % 5}`,
+  flag: (row: number) => `${Number(row % 3 === 0)}`,
+  lists: (row: number) => [0, 1, 2, 3].filter((i) => (row >> i) & 1).map((i) => `l${i}`).join(", "), // biome-ignore format: one
+};
+/** A table of these columns, each given as "name:what it has", "name" is by itself. */
+const table = (...columns: string[]) => {
+  const parts = columns.map((column) => column.split(":") as [string, keyof typeof CELLS]);
+  return [
+    parts.map(([name]) => name),
+    ...Array.from({ length: 40 }, (_, row) => parts.map(([, kind]) => CELLS[kind](row))),
+  ];
+};
+
+const BELOW = "/ham |see you/spam|win/spam|call now";
+const TURNED = "/see you|ham /win|spam/call now|spam";
+const long = "l".repeat(64);
+const ONE = { labelsAre: null, likelyTextColumn: "Body text" } as const;
+const BOTH = { labelsAre: null, isPair: true, likelyTextColumn: "frage,antwort" } as const;
+const LABELLESS = { labelsAre: null, isPair: false } as const;
+
+/** The text and the label among columns. */
+const FOUND: (readonly [sample: Sample, expected: string, choice?: TableChoice])[] = [
   // An exact match is preferred to a match in another case.
   ...["Text", "text"].flatMap((textColumn) =>
     ["Label", "label"].map(
@@ -63,17 +99,56 @@ const NAMED: (readonly [names: string, expected: string, choice?: ColumnChoice])
   ["q|a, b|y", "q+a, b|y", { textColumn: "q, a, b", labelColumn: "y" }],
   ["q|a, b|y", "a, b+q|y", { textColumn: "a, b,q", labelColumn: "y" }],
   ["q|a, b|y", "a, b|y", { textColumn: "a, b", labelColumn: "y" }],
+  // Of two columns without common names the label has fewer or shorter values, of at most 64 characters.
+  ["a|b/one|x/two|x", "a|b"],
+  ["a|b/x|one/x|two", "b|a"],
+  ["a|b/longer|l/text|m", "a|b"],
+  ["a|b/l|longer/m|text", "b|a"],
+  ["a|b/l|t", "b|a"],
+  [`a|b/t|${long}/u|${long}`, "a|b"],
+  // Without a header the first row's label occurs again, or its text has four words.
+  [`ham|hello${BELOW}`, "1|0"],
+  [`hello|ham${TURNED}`, "0|1"],
+  [`eggs|one two three four${BELOW}`, "1|0"],
+  [`one two three four|eggs${TURNED}`, "0|1"],
+  [`eggs| one two  three ${BELOW}`, " one two  three |eggs"],
+  [` one two  three |eggs${TURNED}`, " one two  three |eggs"],
+  [`label|one two three four${BELOW}`, "one two three four|label"],
+  [`one two three four|label${TURNED}`, "one two three four|label"],
+  [[["ham", "one two three four"]], "1|0"],
+  // Where a name is asked for there are names.
+  [`ham|hello${BELOW}`, "hello|ham", { textColumn: "hello" }],
+  // A question as the header of two columns: all labels repeat but its own.
+  [table("What do you think of us:short", "Answer in one word:two"), "What do you think of us|Answer in one word"],
+  [[["this is a text", "rare"], ...table("a:short", "b:two").slice(1, 6)], "0|1"],
+  // By their contents, whatever their names. Addresses are no texts, whatever their column is called.
+  [table("subject:short", "body:long", "queue:five"), "body|queue"],
+  [table("betreff:short", "inhalt:long", "art:five"), "inhalt|art"],
+  [table(..."id:id|created:day|status:two|priority:five|queue:five|subject:short|body:long".split("|")), "body|queue"],
+  [table("email:code", "nachricht:long", "price:price", "Catégorie ?:five"), "nachricht|Catégorie ?"],
+  [table("text:short", "message:long", "label:two"), "message|label"],
+  [table("a=b:long", "c:flag", "d:empty"), "a=b|c"],
+  [table("what:long", "which:lists", "n:id"), "what|which"],
+  [table("id:id", "x:long", "y:two", "z:price"), "x|z", { labelsAre: "score" }],
+  // Texts to classify: the training's column is a default; pairs where the model, unless it is PEFT's, says so.
+  ["text|body_text", "body_text|", ONE],
+  ["text|body_text", "text|", { ...ONE, textColumn: "text" }],
+  ["id|message", "message|", ONE],
+  ["antwort|frage|text", "frage+antwort|", BOTH],
+  ["question|answer", "question+answer|", BOTH],
+  ["x|y", "y+x|", { ...BOTH, textColumn: "y,x" }],
+  ["question|answer", "question|", LABELLESS],
+  ["x|y", "y+x|", { labelsAre: null, textColumn: "y,x" }],
+  ["ham|see you at lunch/spam|you have won a prize/ham|see you", "1|-1", ONE],
 ];
 
-test("columns by their names: requested, the other one of two, common names, pairs", async () => {
-  for (const [names, expected, choice] of NAMED)
-    assert.equal(await found(named(...names.split("|")), choice), [...expected.split("|"), true], names);
+test("columns by their names: requested, the other one of two, common names, pairs; by what they have", () => {
+  for (const [sample, expected, choice] of FOUND) assert.is(found(sample, choice), expected, JSON.stringify(sample));
 });
 
 test("columns that leave it open are an error that lists those that may be meant", async () => {
   const several = ["Several columns may be the text: text, message", "id, text, message, label", "textColumn"];
   const pair = ["as the text", '"x" (', '"y" (', 'for pairs of texts: textColumn "x,y"'];
-  const long = "l".repeat(65);
   for (const [code, words, sample, choice] of [
     ["same-column", ["give different columns"], "a|b|c", { textColumn: "a", labelColumn: "a" }],
     ["same-column", ["both texts"], "q|a|y", { textColumn: "q,q", labelColumn: "y" }],
@@ -87,7 +162,7 @@ test("columns that leave it open are an error that lists those that may be meant
     ["column-not-recognized", ["recognized as the label", "labelColumn"], "text|b|c"],
     ["too-few-columns", ["add a column of labels, or separate"], [["text"]]],
     // A label of more than 64 characters.
-    ["column-not-recognized", ["recognized as the text"], [["a", "b"], ["t", long], ["u", long]]], // biome-ignore format: short
+    ["column-not-recognized", ["recognized as the text"], `a|b/t|${long}l/u|${long}l`], // biome-ignore format: short
     [
       "column-not-recognized",
       ["as the label", '"state" (2 values), "kind" (5 values)'],
@@ -95,73 +170,12 @@ test("columns that leave it open are an error that lists those that may be meant
     ],
     ["column-not-recognized", pair, table("x:long", "y:long", "z:two")],
     ["ambiguous-column", ["topic, class", '"topic" (2 values)'], table("text:long", "topic:two", "class:five")],
-  ] as [ErrorCode, string[], string | string[][], ColumnChoice?][])
-    await assertFails(code, words, () =>
-      found(typeof sample === "string" ? named(...sample.split("|")) : sample, choice),
-    );
+    ["column-not-recognized", ["two columns", "FIRST,SECOND"], "frage|x", { labelsAre: null, isPair: true }],
+    ["column-not-recognized", ["two columns"], "x|y", { labelsAre: null, isPair: true, textColumn: "x" }],
+    ["wrong-text-count", ["single texts"], "x|y", { ...LABELLESS, textColumn: "x,y" }],
+  ] as [ErrorCode, string[], Sample, TableChoice?][])
+    await assertFails(code, words, () => found(sample, choice));
 });
-
-test("two columns without common names: the label has fewer or shorter values, of at most 64 characters", async () => {
-  const long = "l".repeat(64);
-  for (const [rows, expected] of [
-    ["one|x two|x", "a|b"],
-    ["x|one x|two", "b|a"],
-    ["longer|l text|m", "a|b"],
-    ["l|longer m|text", "b|a"],
-    ["l|t", "b|a"],
-    [`t|${long} u|${long}`, "a|b"],
-  ] as const) {
-    const sample = rows.split(" ").map((row) => row.split("|"));
-    assert.equal(await found([["a", "b"], ...sample]), [...expected.split("|"), true], rows);
-  }
-});
-
-test("no header: the first row's label occurs again, or its text has four words", async () => {
-  const below = ["ham ,see you", "spam,win", "spam,call now"].map((row) => row.split(","));
-  const turned = (rows: string[][]) => rows.map((row) => row.toReversed());
-  for (const [row, columns] of [
-    ["ham,hello", ["1", "0", false]],
-    ["eggs,one two three four", ["1", "0", false]],
-    ["eggs, one two  three ", [" one two  three ", "eggs", true]],
-    ["label,one two three four", ["one two three four", "label", true]],
-  ] as const) {
-    const first = row.split(",");
-    const sample = [[...first], ...below];
-    assert.equal(await found(sample), columns);
-    const [text, label, header] = columns;
-    assert.equal(await found(turned(sample)), header ? columns : [label, text, header]);
-  }
-  assert.equal(await found([["ham", "one two three four"]]), ["1", "0", false], "a file of one row");
-  // Where a name is asked for there are names.
-  assert.equal(await found([["ham", "hello"], ...below], { textColumn: "hello" }), ["hello", "ham", true]);
-});
-
-const WORDS = ["printer", "invoice", "login", "screen", "late", "order", "refund", "broken", "slow", "wrong"];
-/** A text of some words, different in each row. */
-const words = (row: number, count: number) =>
-  Array.from({ length: count }, (_, i) => WORDS[(7 * row + 3 * i + i * row) % WORDS.length]).join(" ") + row;
-/** What a column has in a row. */
-const CELLS = {
-  id: (row: number) => `${1000 + row}`,
-  code: (row: number) => `T-${row}@x.org`,
-  day: (row: number) => `2024-01-${10 + (row % 20)} 10:00`,
-  price: (row: number) => `${row},5`,
-  short: (row: number) => words(row, 3),
-  long: (row: number) => words(row, 20),
-  empty: () => "",
-  two: (row: number) => ["open", "closed"][row % 2]!,
-  five: (row: number) => `kind ${row % 5}`,
-  flag: (row: number) => `${Number(row % 3 === 0)}`,
-  lists: (row: number) => [0, 1, 2, 3].filter((i) => (row >> i) & 1).map((i) => `l${i}`).join(", "), // biome-ignore format: one
-};
-/** A table of these columns, each given as "name:what it has", "name" is by itself. */
-const table = (...columns: string[]) => {
-  const parts = columns.map((column) => column.split(":") as [string, keyof typeof CELLS]);
-  return [
-    parts.map(([name]) => name),
-    ...Array.from({ length: 40 }, (_, row) => parts.map(([, kind]) => CELLS[kind](row))),
-  ];
-};
 
 test("columns by their contents, whatever their names, and why they are those", async () => {
   const chosen = async (columns: string) =>
@@ -175,6 +189,7 @@ test("columns by their contents, whatever their names, and why they are those", 
       "subject:short|text:long|label:two",
       'text: column "text" (by name), label: column "label" (by name); for pairs of texts: textColumn "subject,text"',
     ],
+    ["x:two|y:short", 'text: column "y" (the other one), label: column "x" (fewer or shorter values)'],
     ["id:id|text:long|label:two", ""],
   ] as const)
     assert.is(await chosen(columns), expected);
@@ -189,21 +204,6 @@ test("columns by their contents, whatever their names, and why they are those", 
     const said = `text: columns "${first}" and "${second}" (by name), label: column "${label}"`;
     assert.ok((await chosen(columns)).startsWith(said), await chosen(columns));
   }
-  const ticket =
-    "id:id|created:day|status:two|priority:five|queue:five|subject:short|body:long|agent:five|language:two";
-  for (const [columns, ...expected] of [
-    ["subject:short|body:long|queue:five", "body", "queue"],
-    ["betreff:short|inhalt:long|art:five", "inhalt", "art"],
-    [ticket, "body", "queue"],
-    // Addresses are no texts, whatever their column is called.
-    ["email:code|nachricht:long|price:price|Catégorie ?:five", "nachricht", "Catégorie ?"],
-    ["text:short|message:long|label:two", "message", "label"],
-    ["a=b:long|c:flag|d:empty", "a=b", "c"],
-    ["what:long|which:lists|n:id", "what", "which"],
-  ] as const)
-    assert.equal((await found(table(...columns.split("|")))).slice(0, 2), expected);
-  const scored = table("id:id", "x:long", "y:two", "z:price");
-  assert.is(findColumns({ rows: scored }, { labelsAre: "score" }, "a.csv").labelName, "z");
 });
 
 test("a file that is sorted by its labels: rows from all of it say what its columns have", async () => {
@@ -219,57 +219,6 @@ test("a file that is sorted by its labels: rows from all of it say what its colu
     const data = await loadDataset({ file: fileOf("a.csv", bytes) }, options);
     assert.equal([data.labels, data.origin.labelColumn], [["a", "b", "c"], "kind of it"]);
   }
-});
-
-test("a question as the header of two columns: all labels repeat but its own", async () => {
-  const rows = table("What do you think of us:short", "Answer in one word:two");
-  assert.equal(await found(rows), ["What do you think of us", "Answer in one word", true]);
-  assert.equal(await found([["this is a text", "rare"], ...rows.slice(1, 6)]), ["0", "1", false]);
-});
-
-test("keys of JSON lines: common names, otherwise by their values", async () => {
-  const find = (names: string[], rows: string[][], choice = {}) => findColumns({ names, rows }, choice, "a.jsonl");
-  const keys = (names: string[], ...rows: string[][]) => {
-    const { textName, labelName, chosen } = find(names, rows);
-    return [textName, labelName, chosen];
-  };
-  assert.equal(keys(["text", "label"], ["a", "b"]), ["text", "label", undefined]);
-  const byValues = 'text: column "b" (the other one), label: column "a" (fewer or shorter values)';
-  assert.equal(keys(["a", "b"], ["ham", "some words"], ["ham", "others"]), ["b", "a", byValues]);
-  await assertFails("too-few-columns", () => keys(["a"], ["1"]));
-  const { textName, secondName } = find(["q", "r", "y"], [["1", "2", "3"]], { textColumn: "r,q", labelColumn: "y" });
-  assert.equal([textName, secondName], ["r", "q"]);
-});
-
-/** The column of the texts to classify, or both of a pair, with + between them. */
-async function foundTexts(sample: string[][], choice: object): Promise<string> {
-  const { textName, secondName } = findColumns({ rows: sample }, { labelsAre: null, ...choice }, "a.csv");
-  return [textName, secondName ?? []].flat().join("+");
-}
-
-test("texts to classify: the training's column is a default; pairs where the model needs them", async () => {
-  const one = { likelyTextColumn: "Body text" };
-  const both = { isPair: true, likelyTextColumn: "frage,antwort" };
-  for (const [names, choice, expected] of [
-    ["text|body_text", one, "body_text"],
-    ["text|body_text", { ...one, textColumn: "text" }, "text"],
-    ["id|message", one, "message"],
-    ["antwort|frage|text", both, "frage+antwort"],
-    ["question|answer", both, "question+answer"],
-    ["x|y", { ...both, textColumn: "y,x" }, "y+x"],
-    ["question|answer", { isPair: false }, "question"],
-    // PEFT's, which does not say.
-    ["x|y", { textColumn: "y,x" }, "y+x"],
-  ] as const)
-    assert.is(await foundTexts(named(...names.split("|")), choice), expected, names);
-  const bare = ["ham,see you at lunch", "spam,you have won a prize", "ham,see you"].map((row) => row.split(","));
-  assert.is(await foundTexts(bare, one), "text");
-  for (const [code, words, names, choice] of [
-    ["column-not-recognized", ["two columns", "FIRST,SECOND"], "frage|x", { isPair: true }],
-    ["column-not-recognized", ["two columns"], "x|y", { isPair: true, textColumn: "x" }],
-    ["wrong-text-count", ["single texts"], "x|y", { isPair: false, textColumn: "x,y" }],
-  ] as const)
-    await assertFails(code, words, () => foundTexts(named(...names.split("|")), choice));
 });
 
 test("notes about the labels: spelled in several ways, more than 20", () => {

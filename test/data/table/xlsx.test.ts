@@ -5,11 +5,9 @@ import type { DatasetOptions } from "../../../src/data/dataset-options.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { openSheet } from "../../../src/data/table/sheet.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
-import { openTable } from "../../../src/infer/table/open-table.ts";
-import type { TableRow } from "../../../src/infer/table/table.ts";
-import { forgetFile, registerFile } from "../../../src/platform/files.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
+import { readToLabel } from "../../helpers/tables.ts";
 import { sheetData, sheetRow, type TestSheet, workbook } from "../../helpers/workbook.ts";
 
 const reader = (bytes: Uint8Array) => bytesReader("a.xlsx", bytes);
@@ -55,7 +53,6 @@ test("a table in a sheet: below its title, with columns by their contents; rows 
   assert.equal([train.size, labels, train.text(2)], [12, ["one", "two"], "the 2th of all texts here"]);
   assert.is(chosen, 'text: column "Anliegen" (the only texts), label: column "Art" (2 values)');
   assert.equal([origin.textColumn, origin.labelColumn], ["Anliegen", "Art"]);
-  await assertFails("row-without-label", ["a.xlsx:15"], () => load(table(sheetRow(13, "a text"))));
   const score = await load(table(), { labelColumn: "Nr", objective: "regression" });
   assert.is(score.train.values(4)[0], 5);
   const headless = sheetData(...["one", "two", "one"].map((label, i) => sheetRow(label, `a text of many words ${i}`)));
@@ -69,14 +66,17 @@ test("cells without a value, and merged ones, are refused in the columns that ar
     without("<c><f>A1</f></c>"),
   );
   await assertFails("cell-without-value", ["#REF!"], () => without('<c t="e"><f>A1</f><v>#REF!</v></c>'));
-  const faulty = { file: one(table(sheetRow(13, "some text", { xml: "<c><f>A1</f></c>" }))) };
-  const { stats } = await loadDataset(faulty, { ...ALL, skipFaulty: true });
+  const textless = one(table(sheetRow(13, { xml: "<c><f>A1</f></c>" }, "one")));
+  await assertFails("cell-without-value", ['"Anliegen"', "a.xlsx:15"], () => readToLabel(textless));
+  const { stats } = await loadDataset({ file: textless }, { ...ALL, skipFaulty: true });
   assert.equal([stats.rowsRead, stats.leftOut.rows, stats.leftOut.rowErrors[0]?.details.where], [12, 1, "a.xlsx:15"]);
   await load(table(sheetRow({ xml: '<c t="e"><v>#N/A</v></c>' }, "in another column", "one")));
   const merge = (range: string) => `${table()}<mergeCells><mergeCell ref="${range}"/></mergeCells>`;
   await load(merge("A1:C1"));
   await load(merge("A3:A9"));
-  await assertFails("merged-cells", ['sheet "Sheet", C3:C4'], () => load(merge("C3:C4")));
+  // The second is of the header and the first row.
+  for (const range of ["C3:C4", "C2:C3"])
+    await assertFails("merged-cells", [`sheet "Sheet", ${range}`], () => load(merge(range)));
 });
 
 test("several sheets: the only visible one with cells, or the one that is named; else they are listed", async () => {
@@ -113,15 +113,4 @@ test("files that are no workbooks, and too large ones", async () => {
     const message = await assertFails(code, words, () => loadDataset({ file: reader(bytes) }, ALL));
     assert.not.match(message, "separat");
   }
-});
-
-test("a sheet as a table to label: its rows as CSV, with the texts of their column", async () => {
-  registerFile("in/a.xlsx", new Blob([workbook([{ name: "Sheet", xml: table() }]) as Uint8Array<ArrayBuffer>]));
-  const opened = await openTable("in/a.xlsx");
-  const rows: TableRow[] = [];
-  for await (const some of opened.rows()) rows.push(...some);
-  assert.equal([opened.format, opened.names, opened.textColumn], ["csv", ["Nr", "Anliegen", "Art"], "Anliegen"]);
-  assert.equal([rows.length, rows[0]!.text, rows[2]!.text], [13, null, "the 1th of all texts here"]);
-  assert.is(new TextDecoder().decode(rows[2]!.bytes), "2,the 1th of all texts here,one\r\n");
-  forgetFile("in/a.xlsx");
 });
