@@ -18,7 +18,7 @@ export interface ErrorCodes {
     | "no-input" | "no-matching-target" | "no-such-adapter"
     | "no-such-adapter-site" | "no-such-dataset" | "no-such-file" | "no-such-layer" | "no-such-model"
     | "no-such-revision" | "no-such-run" | "no-test-set" | "no-trained-parameters" | "no-validation-set" | "not-a-model"
-    | "not-a-run-directory" | "not-a-sweep-directory" | "not-an-adapter" | "not-an-export"
+    | "not-a-run-directory" | "not-a-sweep-directory" | "not-an-adapter"
     | "not-expressible-in-format" | "not-mergeable" | "not-stored" | "one-option-required" | "option-without-effect"
     | "options-conflict" | "output-exists" | "peer-not-installed" | "pickled-weights" | "response-already-read"
     | "row-exceeds-batch" | "run-active" | "settings-of-adapter" | "settings-of-resumed-run" | "text-is-file-name"

@@ -172,7 +172,7 @@ function checkOutputs(
   if (names.length > 0 && rows.some((values) => values.includes(1))) return;
   throw new DataError("no-labels", "No row of the training set has a label", {
     where,
-    expected: `labels, several of a message with "${separator}" between them`,
+    expected: separator === LIST_SEPARATOR ? "lists of labels" : `labels, several with "${separator}" between them`,
     found: names.length > 0 ? `in other sets ${nameList(names)}` : "empty cells",
   });
 }

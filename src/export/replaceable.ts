@@ -1,9 +1,8 @@
 /** What may be replaced in an output directory: the files of an earlier export, and nothing else. */
-import { exists, joinPath, listDirectory, readBytes } from "#platform";
-import { ConfigError } from "../errors.ts";
+import { exists, joinPath, readBytes } from "#platform";
 import { EXACT, META } from "../io/peft/peft.ts";
 import { PROMPTS, TOKENIZER_FILES } from "../io/tokenizer/tokenizer-names.ts";
-import { refuseLink, refuseOthers } from "../run/files.ts";
+import { refuseOutput } from "../run/files.ts";
 
 /** The file that marks a directory as an export. */
 export const README = "README.md";
@@ -47,23 +46,8 @@ export async function exportFiles(directory: string): Promise<string[]> {
 }
 
 /** Throws ConfigError unless the directory is missing, empty or, with `force`, has an export and nothing else. */
-export async function refuseExport(directory: string, force: boolean): Promise<void> {
-  await refuseLink(directory);
-  if (!(await exists(directory))) return;
-  const entries = await listDirectory(directory).catch(() => ["a file"]);
-  if (entries.length === 0) return;
-  if (!force)
-    throw new ConfigError("output-exists", "the output directory already exists", {
-      where: directory,
-      expected: "a new path, or an empty directory",
-      hint: "choose another --out, or give --force to replace an earlier export",
-    });
-  const files = await exportFiles(directory);
-  if (files.length === 0)
-    throw new ConfigError("not-an-export", "the output directory is not an export", {
-      where: directory,
-      expected: `a ${README} with "${MARK}..."`,
-      hint: "choose another --out",
-    });
-  await refuseOthers(directory, files);
-}
+export const refuseExport = (directory: string, force: boolean): Promise<boolean> =>
+  refuseOutput(directory, force, {
+    own: exportFiles,
+    describe: () => ({ found: "an earlier export", hint: "choose another --out, or give --force to replace it" }),
+  });

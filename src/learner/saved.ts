@@ -1,12 +1,12 @@
 /** A model as files: the directory of its adapter, or a zip of it. Loaded when it is saved. */
-import { absolutePath, exists, joinPath, listDirectory, writeDirectory } from "#platform";
+import { absolutePath, exists, joinPath, writeDirectory } from "#platform";
 import { checkArguments, checkOptions } from "../checks.ts";
-import { ConfigError, LowrankError, nameList } from "../errors.ts";
+import { LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { type Adapter, COUNTS, EXACT, META, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../io/peft/peft.ts";
 import { adapterFiles, readFinalNorm } from "../io/peft/peft-write.ts";
 import { zip } from "../io/zip.ts";
-import { refuseLink, refuseOthers, refuseUncreatable } from "../run/files.ts";
+import { refuseOutput } from "../run/files.ts";
 import { ROWS_FILE, type RowSets } from "./rows.ts";
 
 /** How a model is saved. */
@@ -28,6 +28,8 @@ interface Saved {
 
 /** Those that a saved model can have. */
 const OWN_FILES = [META, COUNTS, EXACT, WEIGHTS, PEFT_CONFIG, PEFT_TENSORS, ROWS_FILE];
+
+const ownFiles = async (directory: string) => ((await exists(joinPath(directory, META))) ? OWN_FILES : []);
 
 async function filesOf({ adapter, base, rows }: Saved, { rows: wanted = false }: SaveModelOptions) {
   const { files } = await adapterFiles(adapter, { finalNorm: await readFinalNorm(adapter, base) });
@@ -51,7 +53,10 @@ export async function saveModel(
   if (hasRows) await saved.rows();
   const files = await filesOf(saved, { rows: options.rows ?? hasRows });
   try {
-    await refuse(directory, options.force === true || isOwn);
+    await refuseOutput(directory, options.force === true || isOwn, {
+      own: ownFiles,
+      describe: () => ({ found: "another model", hint: "give { force: true } to replace it" }),
+    });
     await writeDirectory(directory, files, async () => OWN_FILES);
   } catch (cause) {
     if (cause instanceof LowrankError) throw cause;
@@ -68,21 +73,4 @@ export async function saveModel(
 export async function modelBlob(saved: Saved, options: SaveModelOptions): Promise<Blob> {
   checkOptions("options", options, { rows: "boolean?" });
   return zip(await filesOf(saved, options));
-}
-
-/** Throws ConfigError if there is anything that is not a saved model, or one that may not be replaced. */
-async function refuse(directory: string, mayReplace: boolean): Promise<void> {
-  await refuseUncreatable(directory);
-  await refuseLink(directory);
-  const entries = (await exists(directory)) ? await listDirectory(directory).catch(() => ["a file"]) : [];
-  if (entries.length === 0) return;
-  const isModel = await exists(joinPath(directory, META));
-  if (!isModel || !mayReplace)
-    throw new ConfigError("output-exists", "the output directory already exists", {
-      where: directory,
-      expected: "a new path, or an empty directory",
-      found: isModel ? "another model" : nameList(entries),
-      hint: isModel ? "give { force: true } to replace it" : "choose another directory",
-    });
-  await refuseOthers(directory, OWN_FILES);
 }

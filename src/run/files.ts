@@ -95,40 +95,54 @@ const FOUND: Record<RunRecord["state"], string> = {
   training: "a run that is being trained, or was killed",
 };
 
+/** What an output directory may hold that is ours. */
+interface Replaceable {
+  /** The files of it, whether they exist or not; empty: there is no such thing. */
+  own(directory: string): Promise<readonly string[]>;
+  /** What it is, and how to replace it. */
+  describe(): Promise<{ found: string; hint: string }> | { found: string; hint: string };
+}
+
 /**
- * Throws ConfigError if the directory of a new run cannot be made, holds a run and `force` is not set, or holds
- * anything else. Returns whether there is a run to replace.
+ * Throws ConfigError unless an output directory can be made, or is empty, or holds nothing but what is ours and may be
+ * replaced. Returns whether there is something to replace.
  */
-export async function refuseExisting(
+export async function refuseOutput(
   directory: string,
-  force: boolean,
-  howToForce = `give ${setting("force")} to replace it when the new run is finished`,
+  mayReplace: boolean,
+  { own, describe }: Replaceable,
 ): Promise<boolean> {
   await refuseUncreatable(directory);
   await refuseLink(directory);
   if (!(await exists(directory))) return false;
   const entries = await listDirectory(directory).catch(() => ["a file"]);
   if (entries.length === 0) return false;
-  const refuse = (expected: string, found: string, hint = "choose another output directory"): never => {
+  const files = await own(directory);
+  if (files.length === 0 || !mayReplace)
     throw new ConfigError("output-exists", "the output directory already exists", {
       where: directory,
-      expected,
-      found,
-      hint,
+      expected: "a new path, or an empty directory",
+      ...(files.length > 0 ? await describe() : { found: nameList(entries), hint: "choose another output directory" }),
     });
-  };
-  const { state } = (await recordAt(directory)) ?? refuse("a new path, or an empty directory", nameList(entries));
-  if (!force) {
-    const resume = state === "finished" || state === "failed" ? "" : `resume it with ${setting("resume", directory)}, `;
-    refuse(
-      "a new path",
-      FOUND[state as RunRecord["state"]],
-      `${resume}choose another output directory, or ${howToForce}`,
-    );
-  }
-  await refuseOthers(directory, await ownFiles(directory));
+  await refuseOthers(directory, files);
   return true;
 }
+
+/** `refuseOutput` for a run. */
+export const refuseExisting = (
+  directory: string,
+  force: boolean,
+  howToForce = `give ${setting("force")} to replace it when the new run is finished`,
+): Promise<boolean> =>
+  refuseOutput(directory, force, {
+    own: ownFiles,
+    async describe() {
+      const { state } = (await recordAt(directory)) as RunRecord;
+      const isOver = state === "finished" || state === "failed";
+      const resume = isOver ? "" : `resume it with ${setting("resume", directory)}, `;
+      return { found: FOUND[state], hint: `${resume}choose another output directory, or ${howToForce}` };
+    },
+  });
 
 /** Throws ConfigError if a directory cannot be made. */
 export async function refuseUncreatable(directory: string): Promise<void> {
@@ -141,7 +155,7 @@ export async function refuseUncreatable(directory: string): Promise<void> {
 }
 
 /** Throws ConfigError if a directory that is to be replaced has other files than `own`: they would go with it. */
-export async function refuseOthers(directory: string, own: readonly string[]): Promise<void> {
+async function refuseOthers(directory: string, own: readonly string[]): Promise<void> {
   const others = await otherFiles(directory, own);
   if (others.length > 0)
     throw new ConfigError("output-exists", "the output directory has other files than those that would be replaced", {
@@ -152,7 +166,7 @@ export async function refuseOthers(directory: string, own: readonly string[]): P
 }
 
 /** Throws ConfigError if an output directory could not be renamed into its place. */
-export async function refuseLink(directory: string): Promise<void> {
+async function refuseLink(directory: string): Promise<void> {
   if (await isLinkOrMount(directory))
     throw new ConfigError("invalid-output", "the output directory is a link or a mount point", {
       where: directory,

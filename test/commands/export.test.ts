@@ -152,6 +152,12 @@ test("an export that would lose something is refused; --lossy drops it", async (
     "adapter_config.json",
     "adapter_model.safetensors",
   ]);
-  await refused(["not an export"], "export", ...args.slice(0, -1), "model", "--force");
+  await refused(
+    ["config.json, model.safetensors", "choose another output"],
+    "export",
+    ...args.slice(0, -1),
+    "model",
+    "--force",
+  );
   assert.ok(existsSync(join(folder, "model", "model.safetensors")));
 });

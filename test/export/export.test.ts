@@ -466,8 +466,8 @@ test("what PEFT or transformers cannot express is reported before anything is wr
 
 test("only an earlier export's own files are replaced", async () => {
   await refuseExport(join(folder, "nowhere"), false);
-  await assertFails("output-exists", ["--force"], () => refuseExport(baseDirectory, false));
-  await assertFails("not-an-export", [baseDirectory], () => refuseExport(baseDirectory, true));
+  await assertFails("output-exists", ["another output"], () => refuseExport(baseDirectory, false));
+  await assertFails("output-exists", [baseDirectory, "config.json"], () => refuseExport(baseDirectory, true));
   const merged = joinPath(folder, "merged");
   assert.equal((await exportFiles(merged)).toSorted(), readdirSync(merged).sort());
   assert.ok(existsSync(join(folder, "merged", "model.safetensors")));

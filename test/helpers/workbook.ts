@@ -30,12 +30,15 @@ export const sheetRow = (...cells: (string | number | { xml: string })[]) =>
 export const sheetData = (...rows: string[]) => `<sheetData>${rows.join("")}</sheetData>`;
 
 /** The bytes of a workbook; `book` are further elements of workbook.xml, before its sheets. */
-export function workbook(sheets: readonly TestSheet[], { strings = "", styles = "", book = "" } = {}): Uint8Array {
+export function workbook(
+  sheets: readonly TestSheet[],
+  { strings = "", styles = "", book = "", main = "xl/workbook.xml" } = {},
+): Uint8Array {
   const encode = (text: string) => new TextEncoder().encode(`<?xml version="1.0" encoding="UTF-8"?>\n${text}`);
   const list = sheets.map(({ name, state }, i) => `<sheet name="${name}" r:id="r${i}" state="${state ?? "visible"}"/>`);
   const targets = sheets.map((_, i) => ["worksheet", `worksheets/sheet${i}.xml`] as const);
   return zipSync({
-    "_rels/.rels": encode(relations([["officeDocument", "xl/workbook.xml"]])),
+    "_rels/.rels": encode(relations([["officeDocument", main]])),
     "xl/workbook.xml": encode(`<workbook>${book}<sheets>${list.join("")}</sheets></workbook>`),
     "xl/_rels/workbook.xml.rels": encode(
       relations([...targets, ["sharedStrings", "/xl/sharedStrings.xml"], ["styles", "styles.xml"]]),

@@ -171,8 +171,8 @@ class Workbook {
 
   private async readParts(): Promise<void> {
     const main = (await this.relations("_rels/.rels", "")).find(({ type }) => type.endsWith("/officeDocument"));
-    if (!main) this.refuse("no workbook");
-    const [, folder = "", name = ""] = /^(.*\/)?([^/]+)$/.exec(main.path)!;
+    const [, folder = "", name] = /^(.*\/)?([^/]+)$/.exec(main?.path ?? "") ?? [];
+    if (!main || name === undefined) this.refuse("no workbook");
     const relations = await this.relations(`${folder}_rels/${name}.rels`, folder);
     const pathOf = (ending: string) => relations.find(({ type }) => type.endsWith(ending))?.path;
     const xml = await this.read(main.path);

@@ -105,6 +105,7 @@ test("files that are no workbooks, and too large ones", async () => {
     ["damaged-archive", [], good.slice(0, good.length - 40)],
     // Columns of a sheet need no separators.
     ["too-few-columns", ["add a column of labels"], workbook([{ name: "S", xml: sheetData(sheetRow("text")) }])],
+    ["invalid-xlsx", ["no workbook"], workbook([], { main: "xl/" })],
     ["invalid-xlsx", ["a sheet"], workbook([{ name: "Sheet", xml: "<sheetData><row" }])],
     ["invalid-xlsx", ["row 2000000"], row('r="2000000">')],
     ["invalid-xlsx", ["cell ZZZ1"], row('r="1"><c r="ZZZ1"/>')],
