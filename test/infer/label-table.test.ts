@@ -130,10 +130,8 @@ for (const [name, [content, texts, header, fields = csv]] of Object.entries(SAMP
     writeFileSync(at(name), content.replaceAll(/HEADER|FIELDS/g, ""));
     const results = (await labelled(...texts)).map(({ label, probability }) => fields(label, probability));
     const expected = content.replace("HEADER", header).replaceAll("FIELDS", () => results.shift()!);
-    for (const chunkBytes of [1, 7]) {
-      await label(name, `out-${name}`, { chunkBytes, force: true });
-      assert.is(read(`out-${name}`), expected);
-    }
+    await label(name, `out-${name}`, { chunkBytes: 1 });
+    assert.is(read(`out-${name}`), expected);
   });
 
 /** What the model says of texts, as it is written. */
