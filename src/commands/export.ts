@@ -1,7 +1,6 @@
 /** export: converts a trained model for PEFT, transformers, transformers.js, llama.cpp or a browser. */
 import { exists, joinPath, writeDirectory } from "#platform";
 import { ConfigError } from "../errors.ts";
-import type { About } from "../export/card.ts";
 import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
 import { exportFiles, refuseExport } from "../export/replaceable.ts";
 import { openAdapter, runOf } from "../io/peft/open-adapter.ts";
@@ -9,7 +8,6 @@ import { METHODS } from "../methods/index.ts";
 import { RECORD } from "../record/record.ts";
 import { readRecord, TUNED } from "../run/directory.ts";
 import { COMMON_DTYPES, type CommonDtype } from "../tensor.ts";
-import { describeForCard } from "../views/card.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { choice, command, main, print, printNote, settle } from "./cli.ts";
 
@@ -69,14 +67,6 @@ function listDtypes(): string {
   return EXPORTS.flatMap(list).join("; ");
 }
 
-/** What a run directory says of itself, or of what was trained in it; undefined for an adapter alone. */
-async function readAbout(run: string, isTuned: boolean): Promise<About | undefined> {
-  if (!(await exists(joinPath(run, RECORD)))) return undefined;
-  const record = await readRecord(run);
-  if (isTuned) delete record.results?.test.serves;
-  return { record, sections: describeForCard(record) };
-}
-
 await main(async () => {
   program.parse();
   const flags = program.opts<ExportFlags>();
@@ -95,8 +85,11 @@ await main(async () => {
     opened = await open(joinPath(run, TUNED));
   }
   try {
+    // An adapter alone has none.
+    const record = (await exists(joinPath(run, RECORD))) ? await readRecord(run) : undefined;
+    if (isTuned) delete record?.results?.test.serves;
     const plan = await planExport(to, opened, {
-      about: await readAbout(run, isTuned),
+      record,
       withBase,
       title,
       ...(dtype === undefined ? {} : { dtype }),

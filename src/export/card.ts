@@ -10,16 +10,10 @@ import { readFigure } from "../tasks/compare.ts";
 import { hasHead } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { USAGES } from "../tasks/words.ts";
+import { describeForCard } from "../views/card.ts";
 import { baseLabel, longestText } from "./peft-code.ts";
 import { LISTED, MARK } from "./replaceable.ts";
 import { describeTask, type Usage } from "./usage.ts";
-
-/** What a run says of itself in a card. */
-export interface About {
-  record: RunRecord;
-  /** What it was trained on, and its results: sections in Markdown. */
-  sections: string;
-}
 
 /** What a card is of. */
 interface Model {
@@ -35,8 +29,8 @@ interface Model {
   usages: readonly Usage[];
   /** What to know before it is used. */
   warning?: string;
-  /** undefined: nothing is known of its training. */
-  about?: About | undefined;
+  /** Of its run; undefined: nothing is known of its training. */
+  record?: RunRecord | undefined;
   /** The template that makes one text of a chat; undefined: it was not trained on chats. */
   chatTemplate?: string | undefined;
   /** What the form cannot express. */
@@ -64,7 +58,7 @@ function modelIndex(record: RunRecord, task: string, title: string): object {
 }
 
 /** In JSON, which is YAML. Only a base model on the hub has a name there. */
-function frontMatter({ meta, base, licence, library, isAdapter, title, about }: Model): string[] {
+function frontMatter({ meta, base, licence, library, isAdapter, title, record }: Model): string[] {
   const task = USAGES[meta.task.objective].hub;
   const tags = ["lowrank", library ?? "", meta.lora?.use_dora ? "dora" : "", METHODS[meta.mode].title].map(toTag);
   const entries = {
@@ -73,7 +67,7 @@ function frontMatter({ meta, base, licence, library, isAdapter, title, about }: 
     pipeline_tag: task,
     ...(licence === undefined ? {} : { license: licence }),
     tags: [...new Set(tags.filter(Boolean))],
-    ...(about ? modelIndex(about.record, task, title) : {}),
+    ...(record ? modelIndex(record, task, title) : {}),
   };
   return ["---", ...Object.entries(entries).map(([key, value]) => `${key}: ${literal(value)}`), "---", ""];
 }
@@ -82,7 +76,7 @@ const toTag = (words: string) => (words.toLowerCase().match(/[a-z0-9]+/g) ?? [])
 
 /** The README: how the model is used, then what it is. */
 export function modelCard(model: Model): string {
-  const { meta, base, title, usages, about, chatTemplate, losses = [], files, warning } = model;
+  const { meta, base, title, usages, record, chatTemplate, losses = [], files, warning } = model;
   const length = longestText(meta);
   return [
     ...frontMatter(model),
@@ -102,7 +96,7 @@ export function modelCard(model: Model): string {
     ...losses.map((loss) => `\nThe figures are of the run, from which this model differs: ${markdownText(loss)}.`),
     ...(chatTemplate === undefined ? [] : describeTemplate(chatTemplate)),
     "",
-    ...(about ? [about.sections] : []),
+    ...(record ? [describeForCard(record)] : []),
     ...(files ? [`${LISTED}${files.map(markdownCode).join(", ")}.`, ""] : []),
   ].join("\n");
 }

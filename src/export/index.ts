@@ -8,9 +8,10 @@ import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
 import { readFinalNorm } from "../io/peft/peft-write.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../record/base-name.ts";
+import type { RunRecord } from "../record/record.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { CommonDtype } from "../tensor.ts";
-import { type About, modelCard } from "./card.ts";
+import { modelCard } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
 import { baseLicence } from "./licence.ts";
 import { foldTemperature, listLosses } from "./losses.ts";
@@ -80,8 +81,8 @@ interface ExportPlan {
 }
 
 interface ExportOptions extends Partial<FormOptions> {
-  /** What its run says of itself; an adapter from elsewhere has none. */
-  about?: About | undefined;
+  /** Of its run; an adapter from elsewhere has none. */
+  record?: RunRecord | undefined;
   /** What the base model is called. */
   base?: BaseName;
 }
@@ -93,7 +94,7 @@ interface ExportOptions extends Partial<FormOptions> {
 export async function planExport(
   kind: ExportKind,
   opened: OpenedAdapter,
-  { about, withBase = false, dtype, title, base = nameBase(opened.baseModel.directory) }: ExportOptions = {},
+  { record, withBase = false, dtype, title, base = nameBase(opened.baseModel.directory) }: ExportOptions = {},
 ): Promise<ExportPlan> {
   const form: Form = FORMS[kind];
   if (withBase && !form.takesBase)
@@ -111,7 +112,7 @@ export async function planExport(
   const { baseModel } = opened;
   const adapter = form.isWhole ? opened.adapter : foldTemperature(opened.adapter);
   const finalNorm = hasHead(adapter.meta.task) ? await readFinalNorm(adapter, baseModel) : undefined;
-  const source = { ...opened, adapter, finalNorm, base, record: about?.record };
+  const source = { ...opened, adapter, finalNorm, base, record };
   const exported = await (await form.load()).plan(source, { withBase, dtype, title });
   const losses = form.isWhole ? [] : listLosses(adapter, finalNorm);
   const { files, notes, warning } = exported;
@@ -119,6 +120,6 @@ export async function planExport(
   const licence = await baseLicence(baseModel, base);
   const names = [...files.keys()];
   const chatTemplate = readsChats(meta) ? baseModel.vocabulary.chat?.template : undefined;
-  files.set(README, modelCard({ ...exported, meta, base, licence, about, chatTemplate, losses, files: names }));
+  files.set(README, modelCard({ ...exported, meta, base, licence, record, chatTemplate, losses, files: names }));
   return { files, losses, notes: [warning ?? [], notes].flat() };
 }

@@ -1,9 +1,38 @@
-/** The device of models that were given none, and the trainings of a device, one after the other. */
+/**
+ * Where models are: the device of those that were given none, the trainings of a device, one after the other, and how a
+ * download is reported. `load` has it without what trains.
+ */
 import type { Device } from "../backend/backend.ts";
 import type { DeviceName } from "../backend/device.ts";
 import { openDevice } from "../backend/device.ts";
 import { isText } from "../checks.ts";
 import { Turns } from "../infer/turns.ts";
+import type { DownloadEvent, DownloadOptions } from "../io/hub/download-options.ts";
+
+/** How far `train`, `load` or `learn` are: plain JSON. */
+export interface Progress {
+  /** Whether a base model is downloaded, or the model learns. */
+  phase: "download" | "train";
+  /** Of the phase, from 0 to 1. */
+  fraction: number;
+  /** Until the phase ends, once it is known. */
+  secondsLeft?: number;
+  /** Of the last step: what training lowers. */
+  loss?: number;
+}
+
+/** The options of a download whose progress `onProgress` receives. */
+export function downloads({
+  onProgress,
+  signal,
+}: {
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+}): DownloadOptions {
+  const report = ({ loaded, total }: DownloadEvent) =>
+    onProgress?.({ phase: "download", fraction: total > 0 ? loaded / total : 0 });
+  return { ...(signal && { signal }), ...(onProgress && { onProgress: report }) };
+}
 
 const shared = new Map<DeviceName, Promise<Device>>();
 

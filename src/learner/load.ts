@@ -8,10 +8,9 @@ import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { atAdapter, loadAdapter, openAdapter } from "../io/peft/open-adapter.ts";
 import { forgetFile, registerFile } from "../platform/files.ts";
-import { chooseDevice } from "./devices.ts";
+import { chooseDevice, downloads, type Progress } from "./devices.ts";
 import { Learner } from "./learner.ts";
 import { checkSets, ROWS_FILE, type RowSets } from "./rows.ts";
-import { downloads, type Progress } from "./training.ts";
 
 /** Where a model is loaded. */
 export interface LoadModelOptions {

@@ -9,10 +9,10 @@ import { hasHead } from "../tasks/index.ts";
 import { OPTIONS } from "../train/arguments.ts";
 import { usualMode } from "../train/options.ts";
 import { OTHER_NAMES } from "../train/settings.ts";
-import { chooseDevice } from "./devices.ts";
+import { chooseDevice, downloads } from "./devices.ts";
 import { Learner } from "./learner.ts";
 import { objectiveOf, READ_OPTIONS, type ReadRows, ROW_SOURCE, type RowSource, readRows, rowsOf } from "./rows.ts";
-import { downloads, fit, type LearnOptions, REPORTS } from "./training.ts";
+import { fit, type LearnOptions, REPORTS } from "./training.ts";
 
 /** What `train` learns, from what and where. */
 export interface TrainModelOptions extends LearnOptions, ReadRows {

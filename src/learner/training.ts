@@ -5,7 +5,6 @@ import { checkArguments, checkOptions } from "../checks.ts";
 import { hasAnswers, type TrainingData } from "../data/training-data.ts";
 import { DataError, nameList } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { DownloadEvent, DownloadOptions } from "../io/hub/download-options.ts";
 import { type AdapterMeta, adapterShapes, dtypeOn } from "../io/peft/adapter-meta.ts";
 import type { Adapter, Tensors } from "../io/peft/peft.ts";
 import { takesSteps } from "../methods/index.ts";
@@ -16,20 +15,8 @@ import { OPTIONS } from "../train/arguments.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { OTHER_NAMES, settingsToKeep, type TrainOptions } from "../train/settings.ts";
-import { inTurn } from "./devices.ts";
+import { inTurn, type Progress } from "./devices.ts";
 import { listRows, ROW_SOURCE, type RowSets, type RowSource, readSets } from "./rows.ts";
-
-/** How far `train`, `load` or `learn` are: plain JSON. */
-export interface Progress {
-  /** Whether a base model is downloaded, or the model learns. */
-  phase: "download" | "train";
-  /** Of the phase, from 0 to 1. */
-  fraction: number;
-  /** Until the phase ends, once it is known. */
-  secondsLeft?: number;
-  /** Of the last step: what training lowers. */
-  loss?: number;
-}
 
 /**
  * How a model learns: the settings of training, and to whom it reports. The defaults of `learn` are the settings that
@@ -42,13 +29,6 @@ export interface LearnOptions extends Partial<TrainOptions> {
   onEvent?: (event: TrainEvent) => void;
   /** Ends it: the promise rejects with the signal's reason. */
   signal?: AbortSignal;
-}
-
-/** The options of a download whose progress `onProgress` receives. */
-export function downloads({ onProgress, signal }: Pick<LearnOptions, "onProgress" | "signal">): DownloadOptions {
-  const report = ({ loaded, total }: DownloadEvent) =>
-    onProgress?.({ phase: "download", fraction: total > 0 ? loaded / total : 0 });
-  return { ...(signal && { signal }), ...(onProgress && { onProgress: report }) };
 }
 
 /** The kinds of those that are not settings. */

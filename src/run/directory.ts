@@ -48,6 +48,8 @@ export async function readRecord(directory: string): Promise<RunRecord> {
  * begun a run there.
  */
 export async function beginRun(directory: string, record: RunRecord): Promise<void> {
+  // When the run ends, a page that was published anew, or another build, has none of that name.
+  await views();
   await writeDirectory(directory, new Map([[RECORD, printRecord(record)]])).catch((cause) => {
     if ((cause as Partial<LowrankError>).code !== "files-in-the-way") throw cause;
     throw new ConfigError("used-by-another-process", "another run has begun in this directory", {
@@ -132,17 +134,24 @@ export interface RunContents {
   record: RunRecord;
 }
 
-export type ExtraFiles = readonly (readonly [name: string, content: FileContent])[];
-
 /** The files that show a run. Loaded when there is one: a page that only classifies has none. */
 const views = async () => (await import("../views/run-report.ts")).runFiles;
 
-/** The files of a run that has ended. `more`: beside those that show it; null: without these. */
+/** The file of a fold's run that has what it says of its rows. */
+export const PREDICTED = "predicted.json";
+
+function foldFiles({ data }: RunRecord, { predicted }: TrainResult): [name: string, content: string][] {
+  if (data.fold === undefined || !predicted) return [];
+  const { values, probabilities } = predicted;
+  const plain = { values: Array.from(values), ...(probabilities && { probabilities: Array.from(probabilities) }) };
+  return [[PREDICTED, JSON.stringify(plain)]];
+}
+
+/** The files of a run that has ended. `data`: what shows the run has some of it; null: nothing shows it. */
 export async function runContents(
   record: RunRecord,
   result: TrainResult,
-  data: TrainingData,
-  more: ExtraFiles | null = [],
+  data: TrainingData | null,
 ): Promise<RunContents> {
   const { spec, finalNorm } = result;
   const trained = await adapterFiles(buildAdapter(record, spec, result), { finalNorm });
@@ -150,7 +159,7 @@ export async function runContents(
   const known = { ...record, peftObstacle: adapter.reason ?? null };
   const classic = result.classic && printClassic(result.classic.parts);
   const about = [
-    ...(more ? [...(await views())(known, result, data), ...more] : []),
+    ...(data ? [...(await views())(known, result, data), ...foldFiles(record, result)] : []),
     ...(classic ? [[CLASSIC, classic] as const] : []),
     ...[...(result.probe ? trained.files : [])].map(([name, content]) => [`${TUNED}/${name}`, content] as const),
   ];
@@ -180,7 +189,11 @@ export async function failedContents(record: RunRecord, error: RunFailed): Promi
   return listFiles(failed(record, error), [], adapter);
 }
 
-function listFiles(record: RunRecord, about: ExtraFiles, adapter?: AdapterFiles): RunContents {
+function listFiles(
+  record: RunRecord,
+  about: readonly (readonly [name: string, content: FileContent])[],
+  adapter?: AdapterFiles,
+): RunContents {
   const files = new Map<string, FileContent>(about);
   for (const [name, content] of adapter?.files ?? []) files.set(`adapter/${name}`, content);
   const names = [RECORD, ...files.keys()].sort();

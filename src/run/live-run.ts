@@ -4,16 +4,7 @@ import { LowrankError } from "../errors.ts";
 import { advance, type RunRecord } from "../record/record.ts";
 import type { Checkpoint, RunFailed, Speed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { keepCheckpoint } from "./checkpoint.ts";
-import {
-  beginRun,
-  type ExtraFiles,
-  endRun,
-  failedContents,
-  type RunContents,
-  runContents,
-  writeRecord,
-  writeRun,
-} from "./directory.ts";
+import { beginRun, endRun, failedContents, type RunContents, runContents, writeRecord, writeRun } from "./directory.ts";
 import { removeRun } from "./files.ts";
 
 /** Steps over which loss and accuracy are averaged: those of a single batch are too noisy. */
@@ -100,10 +91,10 @@ export class LiveRun {
    * Writes what the run leaves into its directory, and the files that show it. A run that was aborted keeps its
    * checkpoints.
    */
-  async end(result: TrainResult, data: TrainingData, more?: ExtraFiles): Promise<void> {
+  async end(result: TrainResult, data: TrainingData): Promise<void> {
     // What shows a run in memory is made when it is saved.
-    const shown = this.directory === undefined ? null : more;
-    await this.close(await runContents(this.record, result, data, shown), result.aborted);
+    const shown = this.directory === undefined ? null : data;
+    await this.close(await runContents(this.record, result, shown), result.aborted);
   }
 
   /** Writes the last good parameters of a run that has failed, with the error. */
@@ -112,14 +103,8 @@ export class LiveRun {
   }
 
   /** Writes a run that has ended into another directory, a new one; with `replace`, in place of the run there. */
-  async save(
-    directory: string,
-    result: TrainResult,
-    data: TrainingData,
-    replace: boolean,
-    more?: ExtraFiles,
-  ): Promise<void> {
-    const { files, record } = await runContents(this.record, result, data, more);
+  async save(directory: string, result: TrainResult, data: TrainingData, replace: boolean): Promise<void> {
+    const { files, record } = await runContents(this.record, result, data);
     await writeRun(directory, files, replace);
     this.record = record;
   }

@@ -24,7 +24,6 @@ import {
   type FoldResults,
   type FoldsAsked,
   finalTrial,
-  foldFiles,
   listFolds,
   type Pooled,
   poolFolds,
@@ -143,7 +142,7 @@ export async function trainFolds(
   const dataOf = new Map(folds.map(({ trial, data }) => [trial.key, data]));
   const trials = folds.map(({ trial }) => trial);
   await runTrials({
-    ...{ ...shared, trials, moreFiles: foldFiles, dataOf: ({ key }) => dataOf.get(key)! },
+    ...{ ...shared, trials, dataOf: ({ key }) => dataOf.get(key)! },
     async complete(one) {
       predicted.set(one.record.trial!.key, one.result.predicted!);
       return one;

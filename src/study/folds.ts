@@ -13,7 +13,7 @@ import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { takesSteps } from "../methods/index.ts";
 import type { RunRecord } from "../record/record.ts";
-import type { ExtraFiles } from "../run/directory.ts";
+import { PREDICTED } from "../run/directory.ts";
 import { keptFigures } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { predictions } from "../tasks/predictions.ts";
@@ -22,7 +22,6 @@ import { TRAINING } from "../tasks/training.ts";
 import type { FittedBaselines } from "../train/baselines.ts";
 import { fitBaselines, leakedRows, measureTest, measuringContext } from "../train/measure.ts";
 import { DEFAULTS } from "../train/options.ts";
-import type { TrainResult } from "../train/records.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { nameTrial, type Trial } from "./grid.ts";
 import { mean } from "./outcome.ts";
@@ -78,15 +77,6 @@ export async function finalTrial(
 
 /** The epoch after which the saved parameters of a run are. */
 export const keptEpoch = ({ keptStep, stepsPerEpoch }: RunRecord): number => keptStep / stepsPerEpoch;
-
-/** The file of a fold's run that has what it says of its rows. */
-const PREDICTED = "predicted.json";
-
-export function foldFiles(result: Pick<TrainResult, "predicted">): ExtraFiles {
-  const { values, probabilities } = result.predicted!;
-  const plain = { values: Array.from(values), ...(probabilities && { probabilities: Array.from(probabilities) }) };
-  return [[PREDICTED, JSON.stringify(plain)]];
-}
 
 /** What a fold that has ended in a directory says of its rows. */
 export async function readPredicted(out: string, { trial, data }: Fold, record: FoldRecord): Promise<Predicted> {

@@ -8,7 +8,6 @@ import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { type ErrorRecord, errorRecord, newRecord, type RunRecord } from "../record/record.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
-import type { ExtraFiles } from "../run/directory.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { storedRun, type TrainedRun, trainedRun } from "../run/trained-run.ts";
@@ -90,8 +89,6 @@ export interface TrialsArguments {
   device: Backend;
   dataOf: (trial: Trial) => TrainingData;
   signal: AbortSignal;
-  /** Files of their directories beside those of every run. */
-  moreFiles?: (result: TrainResult) => ExtraFiles;
   /** `error`: that of the event, which is no JSON. */
   onEvent: (event: StudyEvent, error?: LowrankError) => void;
   /** Receives what becomes of them. */
@@ -343,7 +340,7 @@ class TrialRun implements TrainingJob {
   /** Saves what it has learned, or its error. Rejects with an error that is a bug. */
   async end(trained: Promise<TrainResult>): Promise<void> {
     const { study, trial, signal, directory } = this;
-    const { out, dataOf, moreFiles, onEvent, complete, ended } = study.args;
+    const { out, dataOf, onEvent, complete, ended } = study.args;
     const live = this.live!;
     const data = dataOf(trial);
     try {
@@ -352,12 +349,11 @@ class TrialRun implements TrainingJob {
         ({ record: live.record, result } = await complete({ record: live.record, result }));
       // One that was aborted has its checkpoint.
       if (!isFinished(live.record)) return;
-      const more = moreFiles?.(result);
-      await live.end(result, data, more);
+      await live.end(result, data);
       const { record } = live;
       const run =
         directory === undefined
-          ? trainedRun(record, directory, (to, replace) => live.save(to, result, data, replace, more))
+          ? trainedRun(record, directory, (to, replace) => live.save(to, result, data, replace))
           : storedRun(record, directory);
       if (out !== undefined) await keepError(out, trial, null);
       study.leave(this);

@@ -10,7 +10,8 @@ import { exportFiles } from "../../src/export/replaceable.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { AdapterMeta } from "../../src/io/peft/peft.ts";
-import type { RunRecord } from "../../src/record/record.ts";
+import { parseRecord } from "../../src/run/check-record.ts";
+import { makeRecords } from "../fuzz/records.ts";
 import { drawTensors, LM, testMeta } from "../helpers/adapters.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -90,8 +91,7 @@ test("the card names a base model of the hub, its licence, and how the model is 
   }
 });
 
-/** As much of a record as a card reads. */
-const record = (rest: object) => ({ data: {}, settings: {}, results: null, ...rest }) as unknown as RunRecord;
+const RECORDS = await Promise.all(makeRecords().map((json) => parseRecord(json, "run.json")));
 const estimate = (value: number) => ({ value, low: value - 0.1, high: value + 0.1 });
 
 test("the card has the measure that a run is judged by, and the data", async () => {
@@ -102,10 +102,10 @@ test("the card has the measure that a run is judged by, and the data", async () 
     ["multi-label", {}, "micro_f1", ["f1", "Micro F1", 0.5]],
     ["lm", { dataset: "human-rights" }, "ppl", ["perplexity", "Perplexity", 7.5]],
   ] as const) {
-    const results = { test: { compared: [{ measured: { [key]: estimate(value), other: null } }] } };
+    const record = RECORDS.find((one) => one.objective === objective)!;
+    record.results!.test.compared[0].measured[key] = estimate(value);
     const data = "dataset" in settings ? {} : { file: "/home/someone/tickets\u0085.csv" };
-    const about = { record: record({ objective, settings, results, data }), sections: "## Training\n" };
-    const { front, card } = await exported(objective === "lm" ? LM : {}, { about });
+    const { front, card } = await exported(objective === "lm" ? LM : {}, { record: { ...record, settings, data } });
     const [{ results: found }] = front["model-index"];
     assert.equal(found[0].metrics, [{ type, name, value }]);
     assert.equal(
@@ -117,10 +117,10 @@ test("the card has the measure that a run is judged by, and the data", async () 
         lm: [{ name: "human-rights", type: "human-rights", split: "test" }, undefined, ["en"]],
       }[objective],
     );
-    assert.ok(card.includes("## Training"));
+    for (const words of ["## Training", "## Results"]) assert.ok(card.includes(words), words);
   }
   // A run that was stopped has measured nothing.
-  const { front } = await exported({}, { about: { record: record({ objective: "classification" }), sections: "" } });
+  const { front } = await exported({}, { record: { ...RECORDS[0]!, results: null } });
   assert.is(front["model-index"], undefined);
 });
 

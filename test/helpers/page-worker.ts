@@ -216,9 +216,9 @@ export class Tab {
   }
 
   /** The files of a zip that is downloaded, by their paths. */
-  async download(id: string, what: Parameters<Api["download"]>[1], sections: string | null = null) {
+  async download(id: string, what: Parameters<Api["download"]>[1]) {
     const { openZip } = await import("../../src/io/unzip.ts");
-    const entries = await openZip(blobReader("the download", await this.call("download", id, what, sections)));
+    const entries = await openZip(blobReader("the download", await this.call("download", id, what)));
     const files: Record<string, Uint8Array<ArrayBuffer>> = {};
     for (const [path, file] of entries) files[path] = await file.read(0, file.size);
     return files;

@@ -155,18 +155,15 @@ const api = {
     const run = await readRun(id);
     return (await takes()).takeReport(run, await openModel(run.model));
   },
-  /**
-   * The forms in which other programs read it. `sections`: what the run says of itself in the model card; null: nothing
-   * is known of its training.
-   */
-  async forms(id: string, sections: string | null): Promise<OtherForm[]> {
+  /** The forms in which other programs read it. */
+  async forms(id: string): Promise<OtherForm[]> {
     const run = await readRun(id);
-    return (await takes()).listForms(run, await openModel(run.model), sections);
+    return (await takes()).listForms(run, await openModel(run.model));
   },
   /** A zip of the adapter, of the whole run directory or of such a form, or an HTML file. */
-  async download(id: string, what: Takeable | WantedForm, sections: string | null): Promise<File> {
+  async download(id: string, what: Takeable | WantedForm): Promise<File> {
     const run = await readRun(id);
-    return (await takes()).takeFile(run, what, sections, () => openModel(run.model));
+    return (await takes()).takeFile(run, what, () => openModel(run.model));
   },
   load,
   /** Notes why a run ended. */

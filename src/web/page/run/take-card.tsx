@@ -12,7 +12,7 @@ import { bound } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
 import { inPageWords, megabytes } from "../shared/words.ts";
 import { worker } from "../shared/worker.ts";
-import { cardSections, download, takeable } from "./take.ts";
+import { download, takeable } from "./take.ts";
 import { view } from "./view.ts";
 
 export function TakeCard() {
@@ -152,9 +152,7 @@ function FormList({ prepare }: FormsProps) {
   const run = shown.value!;
   const list = useSignal<OtherForm[] | { error: ErrorReport } | null>(null);
   useEffect(() => {
-    const asked = cardSections(run)
-      .then((sections) => worker.forms(run.id, sections))
-      .catch((reason) => ({ error: failureReport(reason) }));
+    const asked = worker.forms(run.id).catch((reason) => ({ error: failureReport(reason) }));
     void asked.then((found) => {
       list.value = found;
     });

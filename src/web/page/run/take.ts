@@ -1,6 +1,5 @@
 /** What can be downloaded of a run. */
 import { computed, effect, signal } from "@preact/signals";
-import { describeForCard } from "../../../views/card.ts";
 import {
   type ErrorReport,
   hasAdapter,
@@ -14,12 +13,8 @@ import { failureReport } from "../shared/client.ts";
 import { offerFile } from "../shared/offer.ts";
 import { worker } from "../shared/worker.ts";
 
-/** What a run says of itself in a model card. Nothing is known of the training of an adapter from a file. */
-export const cardSections = async ({ state, record }: PageRun): Promise<string | null> =>
-  state === "loaded" ? null : describeForCard(record);
-
 export async function download(run: PageRun, what: Takeable | WantedForm): Promise<void> {
-  const file = await worker.download(run.id, what, await cardSections(run));
+  const file = await worker.download(run.id, what);
   offerFile(file, file.name);
 }
 

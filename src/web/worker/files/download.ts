@@ -2,7 +2,7 @@
 
 import { exists, joinPath, packagePath } from "#platform";
 import { ConfigError } from "../../../errors.ts";
-import { type About, modelCard } from "../../../export/card.ts";
+import { modelCard } from "../../../export/card.ts";
 import { contentBytes } from "../../../export/form.ts";
 import { EXPORTS, FORMS, type Form, planExport } from "../../../export/index.ts";
 import { baseLicence } from "../../../export/licence.ts";
@@ -56,35 +56,30 @@ async function pageReport(run: PageRun, model: BaseModel, { meta }: Trained): Pr
 export async function takeFile(
   run: PageRun,
   what: Takeable | WantedForm,
-  sections: string | null,
   openModel: () => Promise<BaseModel>,
 ): Promise<File> {
   const name = (end: string) => nameFile(dataName(run.record), end);
-  if (typeof what !== "string") return takeForm(run, await openModel(), what, sections);
+  if (typeof what !== "string") return takeForm(run, await openModel(), what);
   const folder = what === "run" ? name("run") : "adapter";
   const adapter = what === "run" ? `${folder}/adapter` : folder;
   const model = hasAdapter(run) ? await openModel().catch(() => null) : null;
-  const readme = model && (await writeReadme(run, model, { directory: folder, adapter, sections }));
+  const readme = model && (await writeReadme(run, model, folder, adapter));
   const directory = what === "run" ? runFolder(run.id) : adapterFolder(run.id);
   return new File([await zipDirectory(directory, folder, readme)], name(`${what}.zip`));
 }
 
-interface ReadmePlaces {
-  directory: string;
-  adapter: string;
-  sections: string | null;
-}
-
-async function writeReadme(run: PageRun, model: BaseModel, { directory, adapter, sections }: ReadmePlaces) {
+async function writeReadme(run: PageRun, model: BaseModel, directory: string, adapter: string) {
   const trained = await describeTrainedRun(run, model);
-  const about: About | undefined = sections === null ? undefined : { record: run.record, sections };
   return modelCard({
-    ...{ ...trained, about, title: trainedTitle(trained), isAdapter: true },
+    ...{ ...trained, record: knownRecord(run), title: trainedTitle(trained), isAdapter: true },
     ...(trained.obstacle === null ? { library: "peft" } : {}),
     licence: await baseLicence(model, trained.base),
     usages: listUsages(trained, directory, adapter),
   });
 }
+
+/** Nothing is known of the training of an adapter from a file. */
+const knownRecord = ({ state, record }: PageRun) => (state === "loaded" ? undefined : record);
 
 async function describeTrainedRun({ id, record, model: name }: PageRun, model: BaseModel): Promise<Trained> {
   const { meta } = await loadAdapter(runFolder(id), model);
@@ -102,7 +97,7 @@ async function describeTrainedRun({ id, record, model: name }: PageRun, model: B
 const OFFERED = EXPORTS.filter((kind) => kind !== "peft" && kind !== "page");
 
 /** The forms of a run, with the bytes of each, or why it has none. */
-export async function listForms(run: PageRun, model: BaseModel, sections: string | null): Promise<OtherForm[]> {
+export async function listForms(run: PageRun, model: BaseModel): Promise<OtherForm[]> {
   const forms: OtherForm[] = [];
   for (const kind of OFFERED) {
     const { title = kind.toUpperCase(), reader, about, dtypes }: Form = FORMS[kind];
@@ -110,7 +105,7 @@ export async function listForms(run: PageRun, model: BaseModel, sections: string
     forms.push(form);
     try {
       for (const dtype of dtypes ?? [null]) {
-        const { files, losses } = await planForm(run, model, { kind, dtype }, sections);
+        const { files, losses } = await planForm(run, model, { kind, dtype });
         form.choices.push({ dtype, bytes: sumBytes(files) });
         form.notes = losses.map((loss) => `it is not all of the run: ${loss}`);
       }
@@ -124,15 +119,15 @@ export async function listForms(run: PageRun, model: BaseModel, sections: string
 
 /** The bytes of the page of one file. Throws ConfigError if there is none. */
 async function measurePage(run: PageRun, model: BaseModel): Promise<number> {
-  const { files } = await planForm(run, model, { kind: "page", dtype: null }, run.state === "loaded" ? null : "");
+  const { files } = await planForm(run, model, { kind: "page", dtype: null });
   const [content] = files.values();
   return contentBytes(content!)!;
 }
 
 /** A zip of a form, its files in a folder; or a page, which is a file. */
-async function takeForm(run: PageRun, model: BaseModel, wanted: WantedForm, sections: string | null): Promise<File> {
+async function takeForm(run: PageRun, model: BaseModel, wanted: WantedForm): Promise<File> {
   const { kind, dtype } = wanted;
-  const { files } = await planForm(run, model, wanted, sections);
+  const { files } = await planForm(run, model, wanted);
   if (kind === "page") {
     const [[name, content]] = [...files] as [[string, FileContent]];
     const blobs: Blob[] = [];
@@ -145,18 +140,13 @@ async function takeForm(run: PageRun, model: BaseModel, wanted: WantedForm, sect
   return new File([zipped], `${folder}.zip`);
 }
 
-async function planForm(
-  { id, record, model: name }: PageRun,
-  model: BaseModel,
-  { kind, dtype, title }: WantedForm,
-  sections: string | null,
-) {
+async function planForm(run: PageRun, model: BaseModel, { kind, dtype, title }: WantedForm) {
   // In a page it is no file of the package: other pages need none.
   if (kind === "page") registerFile(packagePath(TEMPLATE), await fetch(new URL("../standalone.html", import.meta.url)));
-  const opened = { adapter: await loadAdapter(runFolder(id), model), baseModel: model };
+  const opened = { adapter: await loadAdapter(runFolder(run.id), model), baseModel: model };
   return planExport(kind, opened, {
-    about: sections === null ? undefined : { record, sections },
-    base: pageBase(name, model),
+    record: knownRecord(run),
+    base: pageBase(run.model, model),
     dtype: dtype ?? undefined,
     title,
   });

@@ -227,7 +227,7 @@ export class Training implements TrainingJob {
       await live.end(result, data);
     } catch (error) {
       if (!isFull(error)) throw error;
-      const { files, record } = await runContents(live.record, result, data, null);
+      const { files, record } = await runContents(live.record, result, null);
       live.record = record;
       for (const [name, content] of files) registerFile(joinPath(this.folder, name), new Blob([content as BlobPart]));
       run.error = { ...reportError(error), hint: IN_MEMORY };
