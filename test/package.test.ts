@@ -219,7 +219,7 @@ testAll("Vite builds a page without configuration, with the workers and the pack
   writeFileSync(join(root, "page.js"), 'import * as library from "lowrank"; globalThis.lowrank = library;');
   const built = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
   const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
-  const training = ["fine-tune", "studies"];
+  const training = ["fine-tune", "study"];
   for (const name of [...training, "kernels-worker", "data", "kernels-relaxed", "model", "e5-small-cut"]) {
     const found = names.filter((path) => basename(path).startsWith(`${name}-`));
     assert.is(found.length, 1, `${name}: ${names}`);
