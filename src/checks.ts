@@ -176,8 +176,8 @@ export function show(value: unknown): string {
 
 /** Throws ConfigError, with the nearest of the `allowed` words, for a word that is none of them. */
 export function parseChoice<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
-  const found = allowed.find((candidate) => candidate === word);
-  if (found !== undefined) return found;
+  const match = allowed.find((candidate) => candidate === word);
+  if (match !== undefined) return match;
   throw new ConfigError("unknown-value", `unknown ${what}`, {
     expected: `one of ${allowed.join(", ")}`,
     found: show(word),
@@ -270,9 +270,9 @@ export function findWrongIn(object: object, tree: Tree, path = ""): Wrong | unde
     const key = isKind(kind) ? name : name.replace("?", "");
     const value = (object as Record<string, unknown>)[key];
     if (key !== name && (value ?? null) === null) continue;
-    const own = isKind(kind) ? kind : Array.isArray(kind) ? "objects" : "object";
+    const kinds = isKind(kind) ? kind : Array.isArray(kind) ? "objects" : "object";
     // Under one name: an object with a name of its own for each value of a long list would be slow.
-    const wrong = findWrong({ value }, { value: own });
+    const wrong = findWrong({ value }, { value: kinds });
     if (wrong) return { ...wrong, key: path + key };
     const within = isKind(kind) ? undefined : findWithin(value as object, kind as Tree | [Tree], path + key);
     if (within) return within;

@@ -134,21 +134,21 @@ export function baseTensors(config: ModelConfig): ModelTensor[] {
   const { vocab_size, n_positions, n_embd: C, rope } = config;
   const { biases } = traits(config);
   const inner = innerWidth(config);
-  const own = (...weight: number[]) => (biases === "all" ? affine(...weight) : { weight });
-  const qkv = biases === "none" ? own : affine;
+  const usual = (...weight: number[]) => (biases === "all" ? affine(...weight) : { weight });
+  const qkv = biases === "none" ? usual : affine;
   return [
     ...tensors(outside("wte"), { weight: [vocab_size, C] }),
     ...(rope ? [] : tensors(outside("wpe"), { weight: [n_positions, C] })),
     // Conv1D weights are [in, out]: y = x W + b.
     ...allBlocks(config).flatMap((block) => [
-      ...tensors({ block, layer: "ln_1" }, own(C)),
+      ...tensors({ block, layer: "ln_1" }, usual(C)),
       ...tensors({ block, layer: "attn.c_attn" }, qkv(C, qkvWidth(config))),
-      ...tensors({ block, layer: "attn.c_proj" }, own(C, C)),
-      ...tensors({ block, layer: "ln_2" }, own(C)),
-      ...tensors({ block, layer: "mlp.c_fc" }, own(C, isLlama(config) ? 2 * inner : inner)),
-      ...tensors({ block, layer: "mlp.c_proj" }, own(inner, C)),
+      ...tensors({ block, layer: "attn.c_proj" }, usual(C, C)),
+      ...tensors({ block, layer: "ln_2" }, usual(C)),
+      ...tensors({ block, layer: "mlp.c_fc" }, usual(C, isLlama(config) ? 2 * inner : inner)),
+      ...tensors({ block, layer: "mlp.c_proj" }, usual(inner, C)),
     ]),
-    ...tensors(outside("ln_f"), own(C)),
+    ...tensors(outside("ln_f"), usual(C)),
   ];
 }
 

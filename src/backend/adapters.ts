@@ -17,10 +17,10 @@ export async function listGPUs(): Promise<FoundGPU[]> {
     const adapter = await requestAdapter(await requestGPU());
     return [{ name: adapterName(adapter.info), backend: "webgpu", adapter, isSoftware: isSoftware(adapter.info) }];
   }
-  const found: FoundGPU[] = [];
+  const gpus: FoundGPU[] = [];
   for (const [i, { name, backend, isHidden }] of listed.entries()) {
     const adapter = isHidden ? null : await requestAdapter(await requestGPU(`${i}`)).catch(() => null);
-    found.push({ name, backend, adapter, isSoftware: adapter !== null && isSoftware(adapter.info) });
+    gpus.push({ name, backend, adapter, isSoftware: adapter !== null && isSoftware(adapter.info) });
   }
-  return found;
+  return gpus;
 }

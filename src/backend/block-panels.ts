@@ -65,8 +65,8 @@ function turnPairs(into: Uint8Array, from: Uint8Array, inputs: number, outputs: 
         const plain = [low, low + (HALF * inputs) / 2] as const;
         const [x, y] = isBack ? [panel, panel + HALF] : plain;
         const [a, b] = isBack ? plain : [panel, panel + HALF];
-        const [one, two] = [from[x]!, from[y]!];
-        into[a] = (one & 0xf0) | (two >> 4);
-        into[b] = (one << 4) | (two & 15);
+        const [left, right] = [from[x]!, from[y]!];
+        into[a] = (left & 0xf0) | (right >> 4);
+        into[b] = (left << 4) | (right & 15);
       }
 }

@@ -84,7 +84,7 @@ export class CompareBackend implements Backend {
   }
 
   async prepare({ memory, segments: given }: Program, sharedFrom?: CompareSession): Promise<Session> {
-    const segments = given.map((one) => ({ ...one, dispatches: one.dispatches.flatMap(this.replace) }));
+    const segments = given.map((segment) => ({ ...segment, dispatches: segment.dispatches.flatMap(this.replace) }));
     const list = singles(segments);
     const single: Program = {
       memory,
@@ -155,12 +155,12 @@ class CompareSession implements Session {
   async read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array> {
     let values: Float32Array;
     this.enqueue(async () => {
-      const found = this.whole.read(tensor, offset, count);
+      const actual = this.whole.read(tensor, offset, count);
       // It is awaited later.
-      found.catch(() => {});
+      actual.catch(() => {});
       values = await this.first.read(tensor, offset, count);
       await this.compareLater(values.byteLength, async () => {
-        this.backend.onCompared(compareWhole(tensor, values, await found));
+        this.backend.onCompared(compareWhole(tensor, values, await actual));
       });
     });
     await this.flush();
@@ -171,7 +171,7 @@ class CompareSession implements Session {
     this.enqueue(async () => {
       this.whole.run(segments, values);
       for (const segment of segments)
-        for (const single of this.list.filter((one) => one.segment === segment))
+        for (const single of this.list.filter((candidate) => candidate.segment === segment))
           if (!this.failure) await this.runSingle(single, values);
     });
   }
@@ -201,13 +201,13 @@ class CompareSession implements Session {
     if (!dispatch) return;
     const written = boundTensors(dispatch).filter(({ access }) => access !== "read");
     const read = (session: Session) => Promise.all(written.map(({ tensor }) => session.read(tensor)));
-    const found = read(this.second);
-    found.catch(() => {});
+    const actual = read(this.second);
+    actual.catch(() => {});
     const expected = await read(this.first);
     for (const [i, { tensor }] of written.entries()) this.second.write(tensor, new Uint32Array(expected[i]!.buffer));
     const bytes = written.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
     await this.compareLater(bytes, async () => {
-      for (const [i, values] of (await found).entries())
+      for (const [i, values] of (await actual).entries())
         this.compare(single, dispatch, written[i]!, expected[i]!, values);
       this.backend.compared++;
     });
@@ -251,14 +251,14 @@ class CompareSession implements Session {
 const isWhole = ({ dtype }: Tensor) => dtype === "u32" || dtype === "i32";
 
 /** Compares what is read after whole submissions; numbers finite in neither count as equal. */
-function compareWhole(tensor: Tensor, expected: Float32Array, found: Float32Array): Compared {
+function compareWhole(tensor: Tensor, expected: Float32Array, actual: Float32Array): Compared {
   let [difference, norm, at] = [0, 0, 0];
   for (let i = 0; i < expected.length; i++) {
-    if (!Number.isFinite(found[i]) && !Number.isFinite(expected[i])) continue;
-    const one = Math.abs(found[i]! - expected[i]!);
-    difference += one ** 2;
+    if (!Number.isFinite(actual[i]) && !Number.isFinite(expected[i])) continue;
+    const gap = Math.abs(actual[i]! - expected[i]!);
+    difference += gap ** 2;
     norm += expected[i]! ** 2;
-    if (!(one <= Math.abs(found[at]! - expected[at]!))) at = i;
+    if (!(gap <= Math.abs(actual[at]! - expected[at]!))) at = i;
   }
   const ratio = Math.sqrt(difference / norm);
   const error = difference === 0 ? 0 : Number.isFinite(ratio) ? ratio : Infinity;
@@ -268,14 +268,14 @@ function compareWhole(tensor: Tensor, expected: Float32Array, found: Float32Arra
     error,
     isRight: error <= WHOLE_TOLERANCE,
     expected: expected[at]!,
-    found: found[at]!,
+    found: actual[at]!,
   };
 }
 
 /** The first of whole numbers that differ: they have the same bits, or are wrong. */
 function firstDifference(a: Float32Array, b: Float32Array): { at: number; error: number } {
-  const [expected, found] = [a, b].map(({ buffer }) => new Uint32Array(buffer)) as [Uint32Array, Uint32Array];
-  const at = expected.findIndex((value, i) => value !== found[i]);
+  const [expected, actual] = [a, b].map(({ buffer }) => new Uint32Array(buffer)) as [Uint32Array, Uint32Array];
+  const at = expected.findIndex((value, i) => value !== actual[i]);
   return at < 0 ? { at: 0, error: 0 } : { at, error: Infinity };
 }
 

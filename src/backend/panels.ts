@@ -12,7 +12,7 @@ export const PANEL = 8;
 
 /** The weights of a program that can be stored in panels. */
 export function panelTensors({ segments }: Program): Set<Tensor> {
-  const found = new Set<Tensor>();
+  const packed = new Set<Tensor>();
   const refused = new Set<Tensor>();
   for (const dispatch of segments.flatMap(({ dispatches }) => dispatches)) {
     const { inBlocks, inPanels } = dispatch.kernel;
@@ -20,12 +20,12 @@ export function panelTensors({ segments }: Program): Set<Tensor> {
     for (const { tensor } of boundTensors(dispatch)) {
       const { root, shape, role } = tensor;
       const fits = role === "weight" && root === tensor && shape.length === 2 && shape[1]! % PANEL === 0;
-      if (fits && tensor === matrix) found.add(tensor);
+      if (fits && tensor === matrix) packed.add(tensor);
       else refused.add(root);
     }
   }
-  for (const tensor of refused) found.delete(tensor);
-  return found;
+  for (const tensor of refused) packed.delete(tensor);
+  return packed;
 }
 
 /** The bits of floats or halves; of blocks words. */

@@ -61,14 +61,14 @@ export class ScalarList {
   /** Writes a step's values; returns the range of bytes that changed, empty if none did. */
   update(list: readonly Scalars[], values: StepValues): { first: number; end: number } {
     let [first, end] = [this.bytes.byteLength, 0];
-    for (const one of list) {
-      for (const change of one.changes) {
-        one.dims[change.name] = values[change.value];
+    for (const entry of list) {
+      for (const change of entry.changes) {
+        entry.dims[change.name] = values[change.value];
         this.set(change, values[change.value]);
         first = Math.min(first, change.byte);
         end = Math.max(end, change.byte + 4);
       }
-      one.grid = one.shader.grid(one.dims);
+      entry.grid = entry.shader.grid(entry.dims);
     }
     return { first, end };
   }

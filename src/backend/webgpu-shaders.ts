@@ -147,7 +147,7 @@ export const listPipelines = (dispatches: readonly Dispatch[]): string[] =>
 export function listShaders(kernel: Kernel): Shader[] {
   const { variants, inBlocks } = kernel;
   if (!variants)
-    return ["" as const, ...(inBlocks ? [".quantized" as const] : [])].map((one) => makeShader(kernel, one));
+    return ["" as const, ...(inBlocks ? [".quantized" as const] : [])].map((suffix) => makeShader(kernel, suffix));
   return (Object.entries(variants) as [ProductVariant, readonly Reading[]][]).flatMap(([variant, readings]) =>
     readings.map((reading) => makeShader(kernel, reading, variant)),
   );

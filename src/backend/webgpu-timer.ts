@@ -53,6 +53,6 @@ export class DispatchTimer {
       const nanoseconds = Number(stamps[2 * i + 1]! - stamps[2 * i]!);
       times.set(label, (times.get(label) ?? 0) + nanoseconds / 1e6);
     }
-    for (const one of [resolved, readable, set]) one.destroy();
+    for (const resource of [resolved, readable, set]) resource.destroy();
   }
 }

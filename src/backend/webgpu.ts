@@ -154,7 +154,9 @@ class WebGPUBackend implements Backend {
     const memory = withoutShared(program, sharedFrom?.program);
     if (!fits(memory, this.limits)) checkMemory(memory, this.limits);
     const used = dispatchesOf([program]);
-    const compiled = new Map(await Promise.all(used.map(async (one) => [one, await this.compile(one)] as const)));
+    const compiled = new Map(
+      await Promise.all(used.map(async (shader) => [shader, await this.compile(shader)] as const)),
+    );
     let session: WebGPUSession;
     let reported: Promise<(GPUError | null)[]>;
     this.device.pushErrorScope("out-of-memory");

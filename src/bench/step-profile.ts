@@ -134,7 +134,7 @@ export async function profileStep(
   const values = packWork(plan, staging, { batch, loss_scale: 1 / targetWeight(batch), update });
   session.write(plan.batch.root, staging);
   const work: Work = { session, segments: STEP, values, result: plan.metrics, copies: 1 };
-  const dispatches = STEP.flatMap((name) => plan.segments.find((one) => one.name === name)?.dispatches ?? []);
+  const dispatches = STEP.flatMap((name) => plan.segments.find((segment) => segment.name === name)?.dispatches ?? []);
 
   const single = await wallTime(work, 1);
   const rounds = single < SUBMISSION_MS ? ROUNDS : 1;

@@ -71,7 +71,7 @@ export async function stopwatch(device: Backend, work: Work): Promise<Stopwatch>
     ms = await wallTime(work, count);
   }
   const isTimed = device.info.kind === "webgpu" && (await kernelTimes(work, count)).size > 0;
-  const sum = (times: Map<string, number>) => [...times.values()].reduce((total, one) => total + one, 0);
+  const sum = (times: Map<string, number>) => [...times.values()].reduce((total, time) => total + time, 0);
   return {
     clock: isTimed ? "timestamps" : "wall clock",
     measure: async () =>

@@ -58,7 +58,8 @@ export async function benchTokenizer({ texts, model, json, rounds }: TokenizerOp
   if (json) console.log(JSON.stringify({ machine: machine(), rounds, results }));
   else {
     console.log(describeMachine(machine()));
-    for (const one of results) console.log(`\n${describe(one.workload)}\n${table(one.results, one.workload.bytes)}`);
+    for (const measured of results)
+      console.log(`\n${describe(measured.workload)}\n${table(measured.results, measured.workload.bytes)}`);
   }
   return 0;
 }

@@ -52,9 +52,9 @@ export async function work(name: string, path: string): Promise<void> {
     init,
     first,
     warm: repeat(encodeAll, job),
-    decode: repeat(() => ids.map((some) => encoder.decode(some)), job),
+    decode: repeat(() => ids.map((tokens) => encoder.decode(tokens)), job),
     ids: ids.map(hash),
-    decoded: ids.filter((some, i) => encoder.decode(some) === texts[i]).length,
+    decoded: ids.filter((tokens, i) => encoder.decode(tokens) === texts[i]).length,
     peak: 1024 * (process.resourceUsage().maxRSS - before),
   };
   console.log(JSON.stringify(measured));

@@ -83,7 +83,7 @@ async function readPrompts(given: readonly string[]): Promise<readonly string[]>
       hint: `${calledAs("generate")} "Once upon a time"; an empty prompt, "", starts a new document`,
     });
   const lines: string[] = [];
-  for await (const some of inputLines()) lines.push(...some);
+  for await (const batch of inputLines()) lines.push(...batch);
   return lines;
 }
 

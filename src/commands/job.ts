@@ -294,14 +294,14 @@ async function reopen(
   return closedOnFailure(model, async () => {
     const data = await loadData(within(directory, record), model, DOWNLOADS);
     const now = await newRecord({ model, data }, record.settings, record.options);
-    const [found, expected] = [now, record].map(({ revision, base, counts }) =>
+    const [present, expected] = [now, record].map(({ revision, base, counts }) =>
       JSON.stringify({ revision, base, ...counts }),
     );
-    if (found !== expected)
+    if (present !== expected)
       throw new ConfigError("inputs-changed", "the data or the base model has changed since the run started", {
         where: directory,
         expected: expected!,
-        found: found!,
+        found: present!,
       });
     return { model, data, ...(adapter ? { adapter } : {}) };
   });

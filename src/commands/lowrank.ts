@@ -68,7 +68,7 @@ if (Object.hasOwn(commands, command)) {
       isDev ? "For work on Lowrank itself." : "Fine-tunes GPT-2, small Llama-type models and GPT-NeoX with LoRA.",
     )
     .version(version)
-    .configureHelp({ subcommandTerm: (one) => one.name() })
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .showHelpAfterError("(use --help to list the commands)")
     .addHelpText(
       "after",

@@ -31,7 +31,7 @@ export async function planStudy(
     const findModel = (name: string) => models.get(name)!;
     const unmakeable = checkTrials([...now, ...later], { device: backend, dataOf, findModel });
     const isMakeable = ({ key }: Trial) => !unmakeable.has(key);
-    for (const trial of now.filter((one) => !isMakeable(one)))
+    for (const trial of now.filter((candidate) => !isMakeable(candidate)))
       printNote(`cannot be made: ${title(trial)}\n${terminalMessage(unmakeable.get(trial.key)!)}`);
     const estimate = oncePerShape(async (trial) => {
       printNote(`timing a few steps: ${describeTrial(trial)}`);
@@ -42,20 +42,20 @@ export async function planStudy(
     const all: (TrialEstimate & { trial: Trial })[] = [];
     for (const trial of [...now, ...later].filter(isMakeable)) all.push({ trial, ...(await estimate(trial)) });
     if (json) {
-      const trials = all.map(({ trial, ...one }) => ({ trial: trial.name, ...one }));
+      const trials = all.map(({ trial, ...sizes }) => ({ trial: trial.name, ...sizes }));
       console.log(JSON.stringify({ type: "plan", trials }));
       return 0;
     }
     const rows = all.slice(0, now.filter(isMakeable).length);
     const total = all.reduce((sum, { seconds }) => sum + seconds, 0);
-    const devices = [...new Set(all.map((one) => one.device))].join(" and ");
+    const devices = [...new Set(all.map((planned) => planned.device))].join(" and ");
     const chosen = all.length - rows.length;
     const after = chosen > 0 ? ` (${chosen} of them at the learning rates that are then chosen)` : "";
     const table = makeTable<(typeof rows)[number]>(
       "trials",
       "Trials, with the memory and the time that each takes",
       [
-        { title: "", key: null, value: (one) => rows.indexOf(one) + 1 },
+        { title: "", key: null, value: (row) => rows.indexOf(row) + 1 },
         { title: models.size > 1 ? "Model" : null, key: "model", value: ({ trial }) => trial.model },
         { title: "Trial", key: "trial", value: ({ trial }) => describeTrial(trial) },
         { title: "Rate", key: "rate", format: formatRate, value: ({ trial }) => trial.options.lr },

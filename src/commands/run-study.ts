@@ -95,13 +95,14 @@ export async function openStudy(request: StudyRequest): Promise<OpenedStudy> {
   };
   textsOf(first);
   for (const { model: name, rates } of expandArms(asked)) {
-    const some = textsOf(await open(name));
-    const { n_positions } = some.model.config;
+    const readTexts = textsOf(await open(name));
+    const { n_positions } = readTexts.model.config;
     // All trials have the same texts: the most virtual tokens of any leave this room.
     // One whose virtual tokens leave no room is reported with the trials that cannot be made.
     for (const options of rates) {
       const { num_virtual_tokens = 0 } = methodConfig(options);
-      if (num_virtual_tokens < n_positions) some.context = Math.min(some.context, n_positions - num_virtual_tokens);
+      if (num_virtual_tokens < n_positions)
+        readTexts.context = Math.min(readTexts.context, n_positions - num_virtual_tokens);
     }
   }
   const loaded = new Map<string, TrainingData>();
@@ -260,9 +261,9 @@ function trainTrials(
     };
     const runAll = async (rounds: AsyncIterable<readonly Trial[]>, signal: AbortSignal) => {
       const shared = { out, device, signal, onEvent, checkpointEvery, store, ended };
-      for await (const some of rounds) {
+      for await (const round of rounds) {
         const trials: Trial[] = [];
-        for (const trial of some) if (isMine(trial) && (await isMakeable(trial))) trials.push(trial);
+        for (const trial of round) if (isMine(trial) && (await isMakeable(trial))) trials.push(trial);
         await runTrials({ ...shared, trials, dataOf: ({ model }) => dataOf(model) });
       }
     };

@@ -174,7 +174,9 @@ export class TrialPrinter {
     const { objective } = this.data;
     const { results, seconds, folds } = record;
     if (folds !== undefined) return `${this.title(trial)}: ${formatDuration(seconds)}`;
-    const [val, test] = [results.after.val, results.after.test].map((one) => describeMeasured(objective, one));
+    const [val, test] = [results.after.val, results.after.test].map((evaluation) =>
+      describeMeasured(objective, evaluation),
+    );
     return `${this.title(trial)}: validation ${val}, test ${test}, ${formatDuration(seconds)}`;
   }
 }

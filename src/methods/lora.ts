@@ -89,9 +89,9 @@ const INSTEAD: Partial<Record<Target, readonly Target[]>> = { fc: ["gate", "up"]
 /** The targets in this model. Throws ConfigError for one that it does not have. */
 function targetsIn(config: ModelConfig, targets: readonly Target[]): Target[] {
   const known = modelTargets(config);
-  const found = targets.flatMap((target) => (isLlama(config) && INSTEAD[target]) || [target]);
-  const other = found.find((target) => !known.includes(target));
-  if (other === undefined) return found;
+  const sites = targets.flatMap((target) => (isLlama(config) && INSTEAD[target]) || [target]);
+  const other = sites.find((target) => !known.includes(target));
+  if (other === undefined) return sites;
   throw new ConfigError("no-such-adapter-site", `the model has no matrix ${other}`, {
     expected: `some of ${known.join(", ")}`,
     found: targets.join(", "),
@@ -224,16 +224,16 @@ function magnitude({ target, block }: LoraAdapter, adapters: readonly LoraAdapte
 
 /** The adapter of the token table, with PEFT's initial values: A is 0, B is N(0, 1). A row of A is a token's. */
 function tokenAdapter(
-  own: Pick<ModelTensor, "block" | "layer" | "origin"> & { adapter: LoraAdapter },
+  tensor: Pick<ModelTensor, "block" | "layer" | "origin"> & { adapter: LoraAdapter },
   tokens: number,
   width: number,
   lr_ratio: number,
 ): ModelTensor[] {
-  const { adapter } = own;
+  const { adapter } = tensor;
   const initial = (rng: Rng) => rng.normal();
   return [
-    { ...own, part: "A", name: loraName(adapter, "A"), shape: [tokens, adapter.r] },
-    { ...own, part: "B", name: loraName(adapter, "B"), shape: [width, adapter.r], initial, rate: lr_ratio },
+    { ...tensor, part: "A", name: loraName(adapter, "A"), shape: [tokens, adapter.r] },
+    { ...tensor, part: "B", name: loraName(adapter, "B"), shape: [width, adapter.r], initial, rate: lr_ratio },
   ];
 }
 
@@ -246,17 +246,17 @@ export const method: Method<LoraPart> = {
       const { target, block, r } = adapter;
       const dims = loraDims(target, model, classes);
       const { layer } = ADAPTED[target];
-      const own = { block, layer, origin: "method", adapter } as const;
-      if (target === "wte") return tokenAdapter(own, dims.in, dims.out, lr_ratio);
+      const common = { block, layer, origin: "method", adapter } as const;
+      if (target === "wte") return tokenAdapter(common, dims.in, dims.out, lr_ratio);
       const initial = initialA(lora!.init, r, dims.in);
       // As much as the widest of the matrices that lie side by side.
       const room = r * Math.max(dims.out, ...columnsIn(layer, model).map(({ width }) => width));
       const B: ModelTensor = {
-        ...{ ...own, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r] },
+        ...{ ...common, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r] },
         ...{ room, rate: lr_ratio },
       };
       const A: ModelTensor = {
-        ...own,
+        ...common,
         part: "A",
         name: loraName(adapter, "A"),
         shape: [r, dims.in],

@@ -124,24 +124,24 @@ export class Backward {
 /** The values in which something that is trained has a part. */
 function valuesOfTrained(sections: readonly Section[], parameters: Parameters): Set<Value> {
   const values = new Set<Value>();
-  const learns = (one: Layer) => {
-    const names = learnedNames(one);
-    const adapters = "place" in one && one.place ? findAdapters(parameters, one.place) : [];
+  const learns = (layer: Layer) => {
+    const names = learnedNames(layer);
+    const adapters = "place" in layer && layer.place ? findAdapters(parameters, layer.place) : [];
     return names.some((name) => parameters.all.get(name)?.grad) || adapters.some(({ A }) => A.grad);
   };
-  for (const one of sections.flatMap(({ layers }) => layers))
-    if (one.inputs.some((value) => values.has(value)) || learns(one)) values.add(one.out);
+  for (const layer of sections.flatMap(({ layers }) => layers))
+    if (layer.inputs.some((value) => values.has(value)) || learns(layer)) values.add(layer.out);
   return values;
 }
 
 /** The parameters of a layer that may be trained, besides adapters. */
-function learnedNames(one: Layer): string[] {
-  switch (one.kind) {
+function learnedNames(layer: Layer): string[] {
+  switch (layer.kind) {
     case "embed":
       return ["wte.weight", "wpe.weight", "prompt.weight", "lora.wte.A"];
     case "norm":
     case "linear":
-      return [`${one.name}.weight`, `${one.name}.bias`];
+      return [`${layer.name}.weight`, `${layer.name}.bias`];
     case "attention":
       return ["prefix.weight"];
     default:
@@ -155,10 +155,10 @@ function needed(list: readonly Dispatch[], behind: readonly Dispatch[]): Dispatc
     boundTensors(dispatch).flatMap(({ tensor, access }) => (uses.includes(access) ? [tensor.root] : []));
   const reads = (dispatch: Dispatch) => bound(dispatch, ["read", "update"]);
   const read = new Set(behind.flatMap(reads));
-  const kept = list.toReversed().filter((dispatch) => {
+  const reversed = list.toReversed().filter((dispatch) => {
     const isNeeded = bound(dispatch, ["write", "update"]).some((root) => read.has(root));
     if (isNeeded) for (const root of reads(dispatch)) read.add(root);
     return isNeeded;
   });
-  return kept.reverse();
+  return reversed.reverse();
 }

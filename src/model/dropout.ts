@@ -21,12 +21,13 @@ export class Dropout {
   /** A layer before each matrix with adapters: they see what dropout leaves of its input. */
   pass(parameters: Parameters): Pass {
     return (layers) =>
-      layers.flatMap((one): Layer[] => {
-        if (one.kind !== "linear" || !one.place || findAdapters(parameters, one.place).length === 0) return [one];
-        const [x] = one.inputs as [Value];
-        const dropped = { name: `${one.name}.dropped`, columns: x.columns };
-        const drop = { kind: "drop", place: one.place, inputs: [x], out: dropped } as const;
-        return [drop, { ...one, inputs: [x, dropped] }];
+      layers.flatMap((layer): Layer[] => {
+        if (layer.kind !== "linear" || !layer.place || findAdapters(parameters, layer.place).length === 0)
+          return [layer];
+        const [x] = layer.inputs as [Value];
+        const dropped = { name: `${layer.name}.dropped`, columns: x.columns };
+        const drop = { kind: "drop", place: layer.place, inputs: [x], out: dropped } as const;
+        return [drop, { ...layer, inputs: [x, dropped] }];
       });
   }
 

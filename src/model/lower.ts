@@ -117,9 +117,9 @@ export class Lowering {
   lower(layers: readonly Layer[]): void {
     const readers = (value: Value) => layers.filter(({ inputs }) => inputs.includes(value)).length;
     for (let i = 0; i < layers.length; i++) {
-      const [one, behind] = [layers[i]!, layers[i + 1]];
-      const next = behind?.inputs.includes(one.out) ? behind : undefined;
-      if (this.layer(one, next, readers(one.out) === 1)) i++;
+      const [layer, behind] = [layers[i]!, layers[i + 1]];
+      const next = behind?.inputs.includes(layer.out) ? behind : undefined;
+      if (this.layer(layer, next, readers(layer.out) === 1)) i++;
     }
   }
 
@@ -127,35 +127,35 @@ export class Lowering {
    * Lowers a layer. Returns whether the next one is part of it: a matrix, or its scaling, computes what follows it.
    * `next` reads its output, `isOnly`: and nothing else does.
    */
-  private layer(one: Layer, next: Layer | undefined, isOnly: boolean): boolean {
-    const [x] = one.inputs as [Value];
-    switch (one.kind) {
+  private layer(layer: Layer, next: Layer | undefined, isOnly: boolean): boolean {
+    const [x] = layer.inputs as [Value];
+    switch (layer.kind) {
       case "linear":
-        return this.product(one, next, isOnly);
+        return this.product(layer, next, isOnly);
       case "scale":
-        return this.scale(one, next);
+        return this.scale(layer, next);
       case "embed":
-        this.embed(one);
+        this.embed(layer);
         break;
       case "rotate":
         this.emit(rotate(ropeForward, this.config, this.tensor(x), this.source));
-        this.values.set(one.out, this.at(x));
+        this.values.set(layer.out, this.at(x));
         break;
       case "attention": {
         const { tensor, rows } = this.at(x);
-        const lse = this.source.attend(this, one.block, tensor, this.make(one.out, rows));
-        if (lse) this.saved.set(one, lse);
+        const lse = this.source.attend(this, layer.block, tensor, this.make(layer.out, rows));
+        if (lse) this.saved.set(layer, lse);
         break;
       }
       case "select": {
         const { rows, at, firsts } = this.source.selected;
-        this.emit(gatherForward(this.make(one.out, rows), this.tensor(x), at, one.isMean ? firsts! : at));
+        this.emit(gatherForward(this.make(layer.out, rows), this.tensor(x), at, layer.isMean ? firsts! : at));
         break;
       }
       case "add":
-        throw new Error(`${one.out.name}: only what a matrix gives is added`);
+        throw new Error(`${layer.out.name}: only what a matrix gives is added`);
       default:
-        this.emit(this.compute(one, this.make(one.out, this.at(x).rows)));
+        this.emit(this.compute(layer, this.make(layer.out, this.at(x).rows)));
     }
     return false;
   }
@@ -179,41 +179,41 @@ export class Lowering {
   // ----------------------------------------------------------------------------------------------- matrices
 
   /** x W + b with the adapters of W, and the next layer, if the product can compute it: returns whether it does. */
-  private product(one: Layer<"linear">, next: Layer | undefined, isOnly: boolean): boolean {
-    const [x, seen = x] = one.inputs as [Value, Value?];
+  private product(layer: Layer<"linear">, next: Layer | undefined, isOnly: boolean): boolean {
+    const [x, seen = x] = layer.inputs as [Value, Value?];
     const { tensor, rows } = this.at(x);
-    const { weight: W, bias } = this.weights(one.name);
-    const adapters = one.place ? this.room.make(one.place, rows) : [];
-    this.adapters.set(one.name, adapters);
+    const { weight: W, bias } = this.weights(layer.name);
+    const adapters = layer.place ? this.room.make(layer.place, rows) : [];
+    this.adapters.set(layer.name, adapters);
     for (const { group, down } of adapters) this.emit(loraDown(down, this.tensor(seen), group, rows.count));
     const [first, ...others] = adapters;
-    const then = this.epilogue(one, next, isOnly, rows);
-    const product = { x: tensor, W, bias: one.isBare ? undefined : bias, rows: rows.count, adapters: first };
+    const then = this.epilogue(layer, next, isOnly, rows);
+    const product = { x: tensor, W, bias: layer.isBare ? undefined : bias, rows: rows.count, adapters: first };
     this.emit(linearForward({ ...product, ...then }));
     for (const other of others) this.emit(...addUp(then.out, other, rows));
     return next?.kind === "activate" || next?.kind === "add";
   }
 
   /** Where the result of a product goes, and what follows it. */
-  private epilogue(one: Layer, next: Layer | undefined, isOnly: boolean, rows: Rows) {
+  private epilogue(layer: Layer, next: Layer | undefined, isOnly: boolean, rows: Rows) {
     const make = ({ out }: Layer) => this.make(out, rows);
     if (next?.kind === "activate") {
       const { by } = next;
       if (!this.common.saves) return { out: make(next), activate: { by, out: "in place" as const } };
-      return { out: make(one), activate: { by, out: make(next) } };
+      return { out: make(layer), activate: { by, out: make(next) } };
     }
-    if (next?.kind !== "add") return { out: make(one) };
+    if (next?.kind !== "add") return { out: make(layer) };
     const residual = this.tensor(next.inputs[0]!);
-    return isOnly ? { out: make(next), residual } : { out: make(one), sum: { add: residual, out: make(next) } };
+    return isOnly ? { out: make(next), residual } : { out: make(layer), sum: { add: residual, out: make(next) } };
   }
 
   /** DoRA: scales the outputs of a matrix, and adds the residual stream, if that is next: returns whether it is. */
-  private scale(one: Layer<"scale">, next: Layer | undefined): boolean {
-    const { rows } = this.at(one.inputs[0]!);
+  private scale(layer: Layer<"scale">, next: Layer | undefined): boolean {
+    const { rows } = this.at(layer.inputs[0]!);
     const residual = next?.kind === "add" ? this.tensor(next.inputs[0]!) : undefined;
-    const out = this.make(residual ? next!.out : one.out, rows);
-    const { bias } = this.weights(layerName(one.place));
-    this.emit(...doraForward({ ...this.scaling(one), out, bias, residual, rows: rows.count }));
+    const out = this.make(residual ? next!.out : layer.out, rows);
+    const { bias } = this.weights(layerName(layer.place));
+    this.emit(...doraForward({ ...this.scaling(layer), out, bias, residual, rows: rows.count }));
     return residual !== undefined;
   }
 
@@ -228,17 +228,17 @@ export class Lowering {
   // ------------------------------------------------------------------------------------------- other layers
 
   /** The dispatch of such a layer into `out`: in the forward pass, or again in the backward pass. */
-  compute(one: Cheap, out: Tensor, inp = this.tensor(one.inputs[0]!)): Dispatch {
-    const { rows } = this.at(one.inputs[0]!);
-    switch (one.kind) {
+  compute(layer: Cheap, out: Tensor, inp = this.tensor(layer.inputs[0]!)): Dispatch {
+    const { rows } = this.at(layer.inputs[0]!);
+    switch (layer.kind) {
       case "norm":
-        return normForward(out, this.normTensors(one), rows.count, this.config.layer_norm_epsilon);
+        return normForward(out, this.normTensors(layer), rows.count, this.config.layer_norm_epsilon);
       case "activate":
-        return activationForward(out, inp, rows.count, one.by);
+        return activationForward(out, inp, rows.count, layer.by);
       case "gate":
         return swigluForward(out, inp, rows.count);
       case "drop":
-        return this.dropped(one.place, out, inp, rows);
+        return this.dropped(layer.place, out, inp, rows);
     }
   }
 
@@ -248,17 +248,17 @@ export class Lowering {
   }
 
   /** What a norm reads, and its statistics, which are made where they are not yet. */
-  normTensors(one: Layer<"norm">) {
-    const { tensor: inp, rows } = this.at(one.inputs[0]!);
-    const stats = this.saved.get(one) ?? rowTensor(`${one.name}.stats`, rows, [2]);
-    this.saved.set(one, stats);
+  normTensors(layer: Layer<"norm">) {
+    const { tensor: inp, rows } = this.at(layer.inputs[0]!);
+    const stats = this.saved.get(layer) ?? rowTensor(`${layer.name}.stats`, rows, [2]);
+    this.saved.set(layer, stats);
     const { centred } = this.common.architecture;
-    return { inp, stats, ...this.weights(one.name), centred };
+    return { inp, stats, ...this.weights(layer.name), centred };
   }
 
-  private embed(one: Layer<"embed">): void {
+  private embed(layer: Layer<"embed">): void {
     const { rows, ids, bounds, shift } = this.source;
-    const x = this.make(one.out, rows);
+    const x = this.make(layer.out, rows);
     this.emit(...embeddingForward(x, this.tokenTable, this.positionTable, ids, bounds, shift));
     const factors = this.tokenFactors();
     if (!factors) return;
@@ -268,7 +268,7 @@ export class Lowering {
     this.emit(gatherForward(down, only(A), ids, ids, rows.count));
     const [m, n] = [rows.count, x.shape[1]!];
     this.emit(matmul({ out: x, a: down, b: only(B), transB: true, m, n, k: r, alpha, beta: 1 }));
-    this.saved.set(one, down);
+    this.saved.set(layer, down);
   }
 
   /** The token table; a prompt's virtual tokens are its next rows. */

@@ -138,7 +138,9 @@ export function offsetIn({ grad }: Page, { root, offset }: Tensor): number | nul
 }
 
 export function findAdapters({ all }: Parameters, { block, layer }: Place): { A: Parameter; B: Parameter }[] {
-  const As = [...all.values()].filter((one) => one.partner && one.block === block && one.layer === layer);
+  const As = [...all.values()].filter(
+    (parameter) => parameter.partner && parameter.block === block && parameter.layer === layer,
+  );
   return As.map((A) => ({ A, B: all.get(A.partner!.name)! }));
 }
 

@@ -13,12 +13,12 @@ export const applyPasses = (sections: readonly Section[], passes: readonly Pass[
 export const addScales =
   ({ all }: Parameters): Pass =>
   (layers) =>
-    layers.flatMap((one): Layer[] => {
-      if (one.kind !== "linear" || !one.place || !all.has(magnitudeName(one.place))) return [one];
-      const z = { ...one.out, name: `${one.name}.z` };
+    layers.flatMap((layer): Layer[] => {
+      if (layer.kind !== "linear" || !layer.place || !all.has(magnitudeName(layer.place))) return [layer];
+      const z = { ...layer.out, name: `${layer.name}.z` };
       return [
-        { ...one, isBare: true, out: z },
-        { kind: "scale", place: one.place, inputs: [z], out: one.out },
+        { ...layer, isBare: true, out: z },
+        { kind: "scale", place: layer.place, inputs: [z], out: layer.out },
       ];
     });
 
@@ -26,11 +26,11 @@ export const addScales =
 export const addBottlenecks =
   ({ all }: Parameters): Pass =>
   (layers) =>
-    layers.flatMap((one): Layer[] => {
-      const [residual, z] = one.inputs as [Value, Value];
+    layers.flatMap((layer): Layer[] => {
+      const [residual, z] = layer.inputs as [Value, Value];
       const name = z?.name.replace("c_proj", "adapter");
       const width = all.get(`${name}.down.bias`)?.shape[0];
-      if (one.kind !== "add" || width === undefined) return [one];
+      if (layer.kind !== "add" || width === undefined) return [layer];
       const value = (part: string, columns: number): Value => ({ name: `${name}.${part}`, columns });
       const [sum, up] = [value("sum", z.columns), value("up", z.columns)];
       const [down, hidden] = [value("down", width), value("hidden", width)];
@@ -39,7 +39,7 @@ export const addBottlenecks =
         { kind: "linear", name: down.name, inputs: [z], out: down },
         { kind: "activate", by: "gelu_new", inputs: [down], out: hidden },
         { kind: "linear", name: up.name, inputs: [hidden], out: up },
-        { ...one, inputs: [sum, up] },
+        { ...layer, inputs: [sum, up] },
       ];
     });
 
@@ -71,7 +71,7 @@ export function selectLive({ live, behind }: Behind): Layer[] {
   const selected = new Map(live.map((value) => [value, { ...value, name: `${value.name}.selected` }]));
   return [
     ...[...selected].map(([value, out]) => ({ kind: "select", isMean: false, inputs: [value], out }) as const),
-    ...behind.map((one) => ({ ...one, inputs: one.inputs.map((value) => selected.get(value) ?? value) })),
+    ...behind.map((layer) => ({ ...layer, inputs: layer.inputs.map((value) => selected.get(value) ?? value) })),
   ];
 }
 
@@ -96,6 +96,6 @@ export function selectRows(sections: readonly Section[], isEarly: boolean): Sect
   return [
     ...sections.slice(0, -2),
     { ...last, layers: [...cut.before, ...selectLive(cut)] },
-    { ...final, layers: final.layers.map((one) => ({ ...one, out: pooled })), output: pooled },
+    { ...final, layers: final.layers.map((layer) => ({ ...layer, out: pooled })), output: pooled },
   ];
 }

@@ -36,7 +36,7 @@ export interface Context {
 
 /** A matrix whose gradients are still to be computed. */
 interface Waiting {
-  one: Layer<"linear">;
+  layer: Layer<"linear">;
   dy: Tensor;
 }
 
@@ -55,14 +55,14 @@ export class Rules {
     private readonly section: Section,
     private readonly context: Context,
   ) {
-    this.makers = new Map(section.layers.map((one) => [one.out, one]));
+    this.makers = new Map(section.layers.map((layer) => [layer.out, layer]));
   }
 
   /** The gradient of the section's input from that of its output; undefined if nothing before it is trained. */
   run(dy: Tensor): Tensor | undefined {
     const { input, layers, output } = this.section;
     this.gradients.set(output, dy);
-    for (const one of layers.toReversed()) this.layer(one);
+    for (const layer of layers.toReversed()) this.layer(layer);
     this.computeWaiting();
     return input ? this.gradients.get(input) : undefined;
   }
@@ -77,46 +77,46 @@ export class Rules {
   }
 
   /** The backward pass of a layer, if its output has a gradient. */
-  private layer(one: Layer): void {
-    const dy = this.gradients.get(one.out);
-    if (!dy || this.done.has(one)) return;
-    this.done.add(one);
-    switch (one.kind) {
+  private layer(layer: Layer): void {
+    const dy = this.gradients.get(layer.out);
+    if (!dy || this.done.has(layer)) return;
+    this.done.add(layer);
+    switch (layer.kind) {
       case "embed":
-        this.embed(one, dy);
+        this.embed(layer, dy);
         break;
       case "norm":
-        this.norm(one, dy);
+        this.norm(layer, dy);
         break;
       case "linear":
-        this.linear(one, dy);
+        this.linear(layer, dy);
         break;
       case "scale":
-        this.scale(one, dy);
+        this.scale(layer, dy);
         break;
       case "rotate":
         this.emit(rotate(ropeBackward, this.f.config, dy, this.f.source));
-        this.giveFirst(one.inputs[0]!, () => dy);
+        this.giveFirst(layer.inputs[0]!, () => dy);
         break;
       case "attention":
-        this.attention(one, dy);
+        this.attention(layer, dy);
         break;
       case "gate":
-        this.gate(one, dy);
+        this.gate(layer, dy);
         break;
       case "add":
-        this.add(one, dy);
+        this.add(layer, dy);
         break;
       case "select":
-        this.giveFirst(one.inputs[0]!, () => {
-          const { rows } = this.f.at(one.inputs[0]!);
+        this.giveFirst(layer.inputs[0]!, () => {
+          const { rows } = this.f.at(layer.inputs[0]!);
           const dinp = rowTensor(`${dy.name}.all`, rows, dy.shape.slice(1));
           this.emit(gatherBackward(dinp, dy, this.context.batch.selected));
           return dinp;
         });
         break;
       default:
-        throw new Error(`${one.out.name}: its gradient is part of a matrix's`);
+        throw new Error(`${layer.out.name}: its gradient is part of a matrix's`);
     }
     if (this.isReady()) this.computeWaiting();
   }
@@ -136,37 +136,37 @@ export class Rules {
 
   /** A layer's output: that of the forward pass, or computed again. */
   private read(value: Value): Tensor {
-    const one = this.makers.get(value);
-    if (!one || !isCheap(one)) return this.f.tensor(value);
+    const maker = this.makers.get(value);
+    if (!maker || !isCheap(maker)) return this.f.tensor(value);
     const known = this.again.get(value);
     if (known) return known;
-    const out = this.makeAgain(one);
-    this.emit(this.f.compute(one, out, this.read(one.inputs[0]!)));
+    const out = this.makeAgain(maker);
+    this.emit(this.f.compute(maker, out, this.read(maker.inputs[0]!)));
     return out;
   }
 
   /** A tensor for the output of a layer that is computed again. */
-  private makeAgain(one: Cheap): Tensor {
-    const name = one.kind === "norm" ? one.name : one.out.name;
-    const out = rowTensor(name, this.f.at(one.inputs[0]!).rows, [one.out.columns]);
-    this.again.set(one.out, out);
+  private makeAgain(layer: Cheap): Tensor {
+    const name = layer.kind === "norm" ? layer.name : layer.out.name;
+    const out = rowTensor(name, this.f.at(layer.inputs[0]!).rows, [layer.out.columns]);
+    this.again.set(layer.out, out);
     return out;
   }
 
   // ----------------------------------------------------------------------------------------------- matrices
 
-  private linear(one: Layer<"linear">, dy: Tensor): void {
-    const { rows } = this.f.at(one.inputs[0]!);
-    for (const { group, ddown } of this.f.adapters.get(one.name)!)
+  private linear(layer: Layer<"linear">, dy: Tensor): void {
+    const { rows } = this.f.at(layer.inputs[0]!);
+    for (const { group, ddown } of this.f.adapters.get(layer.name)!)
       this.emit(loraUpBackward(ddown, dy, group, rows.count));
-    this.waiting.push({ one, dy });
+    this.waiting.push({ layer, dy });
     if (this.isReady()) this.computeWaiting();
     // Behind an activation it is the gradient of that one's input.
-    const maker = this.makers.get(one.inputs[0]!);
+    const maker = this.makers.get(layer.inputs[0]!);
     const activation = maker?.kind === "activate" ? maker : undefined;
-    const [x] = (activation ?? one).inputs as [Value];
-    if (activation) this.giveFirst(x, () => this.inputGradient(one, dy, activation));
-    else this.give(x, (add) => this.inputGradient(one, dy, undefined, add));
+    const [x] = (activation ?? layer).inputs as [Value];
+    if (activation) this.giveFirst(x, () => this.inputGradient(layer, dy, activation));
+    else this.give(x, (add) => this.inputGradient(layer, dy, undefined, add));
   }
 
   /** dx = dy W^T + ddown A, plus what there is, or times the derivative of the activation, whose output is computed again. */
@@ -201,13 +201,13 @@ export class Rules {
     return dx;
   }
 
-  private scale(one: Layer<"scale">, dy: Tensor): void {
-    const [z] = one.inputs as [Value];
+  private scale(layer: Layer<"scale">, dy: Tensor): void {
+    const [z] = layer.inputs as [Value];
     const { rows } = this.f.at(z);
-    const dz = rowTensor(`${layerName(one.place)}.dz`, rows, [z.columns]);
-    const { grad } = this.f.parameter(magnitudeName(one.place));
-    this.emit(...doraBackward(dz, only(grad!), dy, this.f.scaling(one), rows.count));
-    this.biasBackward(this.affine(layerName(one.place)).bias, dy, rows);
+    const dz = rowTensor(`${layerName(layer.place)}.dz`, rows, [z.columns]);
+    const { grad } = this.f.parameter(magnitudeName(layer.place));
+    this.emit(...doraBackward(dz, only(grad!), dy, this.f.scaling(layer), rows.count));
+    this.biasBackward(this.affine(layerName(layer.place)).bias, dy, rows);
     this.gradients.set(z, dz);
   }
 
@@ -217,29 +217,29 @@ export class Rules {
    */
   private isReady(): boolean {
     const isAtHand = (value: Value) => {
-      const one = this.makers.get(value);
-      return !one || !isCheap(one) || this.again.has(value);
+      const maker = this.makers.get(value);
+      return !maker || !isCheap(maker) || this.again.has(value);
     };
-    return this.waiting.length > 1 && this.waiting.every(({ one }) => isAtHand(one.inputs[0]!));
+    return this.waiting.length > 1 && this.waiting.every(({ layer }) => isAtHand(layer.inputs[0]!));
   }
 
   /** The gradients of matrices, their biases and their adapters. The adapters of two matrices take one dispatch. */
   private computeWaiting(): void {
     // Of each matrix those whose gradients are in the same buffer.
     const jobs: LoraJob[][] = [];
-    for (const { one, dy } of this.waiting) {
-      const { weight, bias } = this.affine(one.name);
-      const { rows } = this.f.at(one.inputs[0]!);
-      const adapters = this.f.adapters.get(one.name)!;
-      if (!one.isBare) this.biasBackward(bias, dy, rows);
+    for (const { layer, dy } of this.waiting) {
+      const { weight, bias } = this.affine(layer.name);
+      const { rows } = this.f.at(layer.inputs[0]!);
+      const adapters = this.f.adapters.get(layer.name)!;
+      if (!layer.isBare) this.biasBackward(bias, dy, rows);
       if (!weight.grad && adapters.every(({ grad }) => !grad)) continue;
-      const x = this.read(one.inputs[0]!);
+      const x = this.read(layer.inputs[0]!);
       const [k, n] = weight.shape as [number, number];
       if (weight.grad)
         this.emit(
           matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: rows.count, lda: k, beta: 1 }),
         );
-      const seen = one.inputs[1] ? this.read(one.inputs[1]) : x;
+      const seen = layer.inputs[1] ? this.read(layer.inputs[1]) : x;
       const byBuffer = new Map<Tensor, LoraJob[]>();
       for (const { grad, ...rest } of adapters)
         if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: rows.count, x: seen, dy, grad }]);
@@ -262,37 +262,37 @@ export class Rules {
 
   // ------------------------------------------------------------------------------------------- other layers
 
-  private norm(one: Layer<"norm">, dy: Tensor): void {
-    const { weight, bias } = this.affine(one.name);
-    const norm = this.f.normTensors(one);
-    const { rows } = this.f.at(one.inputs[0]!);
+  private norm(layer: Layer<"norm">, dy: Tensor): void {
+    const { weight, bias } = this.affine(layer.name);
+    const norm = this.f.normTensors(layer);
+    const { rows } = this.f.at(layer.inputs[0]!);
     if (weight.grad && (!bias || bias.grad)) {
       this.emit(normParametersBackward(only(weight.grad), bias && only(bias.grad!), dy, norm, rows.count));
     } else this.biasBackward(bias, dy, rows);
-    this.give(one.inputs[0]!, (add) => {
-      const dx = rowTensor(`d${one.name}.input`, rows, [one.out.columns]);
-      this.emit(normBackward(dx, this.makeAgain(one), dy, norm, rows.count, add));
+    this.give(layer.inputs[0]!, (add) => {
+      const dx = rowTensor(`d${layer.name}.input`, rows, [layer.out.columns]);
+      this.emit(normBackward(dx, this.makeAgain(layer), dy, norm, rows.count, add));
       return dx;
     });
   }
 
-  private attention(one: Layer<"attention">, dy: Tensor): void {
-    const [qkv] = one.inputs as [Value];
+  private attention(layer: Layer<"attention">, dy: Tensor): void {
+    const [qkv] = layer.inputs as [Value];
     const { prefix } = this.context;
     const { source, config } = this.f;
     const { tensor, rows } = this.f.at(qkv);
     const dqkv = makeTensor({ ...qkv, name: `d${qkv.name}` }, rows);
-    const delta = rowTensor(`h.${one.block}.delta`, rows, [config.n_head]);
-    const [att, lse] = [this.f.tensor(one.out), this.f.saved.get(one)!];
-    const heads = attentionHeads(config, one.block);
+    const delta = rowTensor(`h.${layer.block}.delta`, rows, [config.n_head]);
+    const [att, lse] = [this.f.tensor(layer.out), this.f.saved.get(layer)!];
+    const heads = attentionHeads(config, layer.block);
     this.emit(...attentionBackward(dqkv.root, delta, dy, att, lse, tensor.root, source.bounds, heads, prefix?.rows));
-    if (prefix) this.emit(...prefix.backward(this.f, dqkv.root, one.block));
+    if (prefix) this.emit(...prefix.backward(this.f, dqkv.root, layer.block));
     this.giveFirst(qkv, () => dqkv);
   }
 
-  private gate(one: Layer<"gate">, dy: Tensor): void {
-    const [inp] = one.inputs as [Value];
-    const out = this.makeAgain(one);
+  private gate(layer: Layer<"gate">, dy: Tensor): void {
+    const [inp] = layer.inputs as [Value];
+    const out = this.makeAgain(layer);
     this.giveFirst(inp, () => {
       const { rows } = this.f.at(inp);
       const dinp = rowTensor(`d${inp.name}`, rows, [inp.columns]);
@@ -302,14 +302,14 @@ export class Rules {
   }
 
   /** The residual stream comes first, as nothing adds two gradients but the rule that makes the second. */
-  private add(one: Layer<"add">, dy: Tensor): void {
-    for (const value of one.inputs) this.giveFirst(value, () => dy);
-    const [before] = one.inputs.map((value) => this.makers.get(value));
-    const readers = this.section.layers.filter(({ inputs }) => inputs.includes(one.inputs[0]!));
+  private add(layer: Layer<"add">, dy: Tensor): void {
+    for (const value of layer.inputs) this.giveFirst(value, () => dy);
+    const [before] = layer.inputs.map((value) => this.makers.get(value));
+    const readers = this.section.layers.filter(({ inputs }) => inputs.includes(layer.inputs[0]!));
     if (before?.kind === "add" && readers.length === 1) this.layer(before);
   }
 
-  private embed(one: Layer<"embed">, dx: Tensor): void {
+  private embed(layer: Layer<"embed">, dx: Tensor): void {
     const { f } = this;
     const { batch } = this.context;
     const { parameters, spec } = f.common;
@@ -318,7 +318,7 @@ export class Rules {
     const prompt = parameters.all.get("prompt.weight");
     const table = prompt?.grad ? promptRows(prompt.grad, spec) : wte.grad;
     if (table && byId) this.emit(...embeddingBackward(table, dx, ids, byId.sorted, byId.groups));
-    const down = f.saved.get(one);
+    const down = f.saved.get(layer);
     if (down) this.tokenAdapter(dx, down);
     if (wpe?.grad) this.emit(embeddingPositionBackward(only(wpe.grad), dx, starts));
   }
@@ -341,7 +341,7 @@ export function biasGradient(bias: Parameter | undefined, dy: Tensor, { count }:
   return bias?.grad ? [matmulBiasBackward(only(bias.grad), dy, count)] : [];
 }
 
-const isCheap = (one: Layer): one is Cheap => ["norm", "activate", "gate", "drop"].includes(one.kind);
+const isCheap = (layer: Layer): layer is Cheap => ["norm", "activate", "gate", "drop"].includes(layer.kind);
 
 /** dx += ddown A for the adapters of such a group. */
 function addDown(dx: Tensor, { group, ddown: a }: Adapters, { count: m }: Rows): Dispatch[] {

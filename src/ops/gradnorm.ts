@@ -34,9 +34,9 @@ export function gradnorm(metrics: Tensor, stopped: Tensor, partial: Tensor, page
   let first = 0;
   const sums = pages.map((grad) => {
     const { size: count } = grad;
-    const one = dispatch(gradnormPartialKernel, { partial, grad }, { count, first, chunk: chunkSize(count) });
+    const partialSum = dispatch(gradnormPartialKernel, { partial, grad }, { count, first, chunk: chunkSize(count) });
     first += countPartials(grad);
-    return one;
+    return partialSum;
   });
   expectShape(`gradnorm: partial (${partial.name})`, partial.shape, [first]);
   return [...sums, dispatch(gradnormTotalKernel, { metrics, stopped, partial }, { count: first, slot: "slot" })];

@@ -33,7 +33,7 @@ function productWork(products: readonly Product[], dispatch: Dispatch, values: S
   const [m, n] = [dims.m!, dims.n!];
   // The epilogue of a layer reads and writes as much.
   const passes =
-    (dispatch.access[0] === "update" ? 2 : 1) + ["act", "inp"].filter((one) => findTensor(dispatch, one)).length;
+    (dispatch.access[0] === "update" ? 2 : 1) + ["act", "inp"].filter((name) => findTensor(dispatch, name)).length;
   return totalWork(
     products.map(({ k, steps = 0, weights: added = 0 }) => {
       const depth = k || dims.k!;
@@ -51,5 +51,5 @@ export function countFlops(segments: readonly Segment[], batch: Pick<StepValues,
   const flops = segments.flatMap(({ dispatches }) =>
     dispatches.map((dispatch) => dispatchWork(dispatch, values).flops ?? 0),
   );
-  return flops.reduce((sum, one) => sum + one, 0);
+  return flops.reduce((sum, count) => sum + count, 0);
 }

@@ -331,8 +331,8 @@ export const isInMemory = (data: RunRecord["data"]): boolean => typeof data.rows
 
 /** A run's data, with other paths. */
 export function moveFiles(data: RunRecord["data"], move: (path: string) => string): RunRecord["data"] {
-  const moved = (some: unknown): unknown =>
-    Array.isArray(some) ? some.map(moved) : typeof some === "string" ? move(some) : some;
+  const moved = (value: unknown): unknown =>
+    Array.isArray(value) ? value.map(moved) : typeof value === "string" ? move(value) : value;
   const files = FILES.filter((key) => data[key] !== undefined);
   return { ...data, ...Object.fromEntries(files.map((key) => [key, moved(data[key])])) };
 }

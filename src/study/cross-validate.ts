@@ -143,13 +143,13 @@ export async function trainFolds(
   const trials = folds.map(({ trial }) => trial);
   await runTrials({
     ...{ ...shared, trials, dataOf: ({ key }) => dataOf.get(key)! },
-    async complete(one) {
-      predicted.set(one.record.trial!.key, one.result.predicted!);
-      return one;
+    async complete(trained) {
+      predicted.set(trained.record.trial!.key, trained.result.predicted!);
+      return trained;
     },
   });
   const found = await Promise.all(trials.map((trial) => ended.find(trial)));
-  const runs = found.filter((one) => one !== null);
+  const runs = found.filter((run) => run !== null);
   if (runs.length < trials.length) return trials.filter((_, i) => !found[i]);
   const records = runs.map(({ record }) => record as FoldRecord);
   const said = folds.map(async (fold, i) => predicted.get(fold.trial.key) ?? readPredicted(out!, fold, records[i]!));
@@ -216,7 +216,7 @@ function describePooled({ data, folds, results, answers, review }: Pooled) {
     return { row: test.place(row), text: test.text(row), label, probability, suggested: labels[suggested]! };
   };
   const rows = folds.map((fold, i): OutOfFold => {
-    const own =
+    const byName =
       probabilities &&
       byLabel(
         labels,
@@ -224,7 +224,7 @@ function describePooled({ data, folds, results, answers, review }: Pooled) {
       );
     return {
       ...{ row: test.place(i), fold: fold + 1, text: test.text(i), truth: truth[i]!, predicted: predicted[i]! },
-      ...(own ? { probabilities: own } : {}),
+      ...(byName ? { probabilities: byName } : {}),
     };
   });
   return {

@@ -70,8 +70,8 @@ export async function finalTrial(
   const { calibrate, threshold, positive } = DEFAULTS;
   const kept = Math.max(1, Math.round(mean(runs.map(keptEpoch))));
   const epochs = takesSteps(options.mode) ? kept : options.epochs;
-  const own = { ...options, ...{ epochs, patience: 0, calibrate, threshold, positive } };
-  const trial = await nameTrial(model.name, own, { data: await digestData(all), base: model.base });
+  const foldOptions = { ...options, ...{ epochs, patience: 0, calibrate, threshold, positive } };
+  const trial = await nameTrial(model.name, foldOptions, { data: await digestData(all), base: model.base });
   return { ...trial, name: `all-${trial.name}` };
 }
 
@@ -139,7 +139,7 @@ export async function poolFolds(
     for (const row of leakedRows(fold.data)) leaked.add(start + row);
     start += fold.data.test.size;
   }
-  const baselines = joinBaselines(fitted.map((one) => one.baselines));
+  const baselines = joinBaselines(fitted.map((fit) => fit.baselines));
   const test = measureTest(data, predicted, baselines, context, leaked);
   const evaluated = (when: "before" | "after") => ({
     train: meanEvaluation(records.map(({ results }) => results[when].train)),
@@ -167,20 +167,22 @@ function joinDecisions(records: readonly FoldRecord[]): ChosenDecision | null {
   const all = records.flatMap(({ results }) => results.decision ?? []);
   if (all.length < records.length) return null;
   const meanOf = (name: "threshold" | "precision" | "recall") => {
-    const values = all.flatMap((one) => one[name] ?? []);
+    const values = all.flatMap((decision) => decision[name] ?? []);
     return values.length > 0 ? { [name]: mean(values) } : {};
   };
   const [{ temperature, positive, thresholds }] = all as [ChosenDecision];
-  const reached = all.flatMap((one) => (one.threshold === undefined ? (one.reached ?? null) : []));
+  const reached = all.flatMap((decision) => (decision.threshold === undefined ? (decision.reached ?? null) : []));
   return {
     ofFolds: records[0]!.options.threshold,
     // A factor: twice and half of it cancel.
-    ...(temperature === undefined ? {} : { temperature: Math.exp(mean(all.map((one) => Math.log(one.temperature!)))) }),
+    ...(temperature === undefined
+      ? {}
+      : { temperature: Math.exp(mean(all.map((decision) => Math.log(decision.temperature!)))) }),
     ...(positive === undefined ? {} : { positive }),
     ...{ ...meanOf("threshold"), ...meanOf("precision"), ...meanOf("recall") },
     ...(thresholds === undefined
       ? {}
-      : { thresholds: thresholds.map((_, i) => mean(all.map((one) => one.thresholds![i]!))) }),
+      : { thresholds: thresholds.map((_, i) => mean(all.map((decision) => decision.thresholds![i]!))) }),
     ...(positive !== undefined && reached.length === all.length
       ? { reached: reached.includes(null) ? null : Math.max(...(reached as number[])) }
       : {}),
@@ -206,7 +208,8 @@ async function reviewShares(
     if (!classic) return probabilities!;
     const set = data.test as LoadedDataset["test"];
     const logits = await classic.logits([...setTexts(set, set.positions())], labels);
-    for (const one of predictions(Float64Array.from(logits), labels.length)) others.push(...one.probabilities);
+    for (const prediction of predictions(Float64Array.from(logits), labels.length))
+      others.push(...prediction.probabilities);
   }
   return joinShares(probabilities!, others, labels.length);
 }
@@ -223,7 +226,7 @@ function pooledData(all: FoldedData, folds: readonly Fold[]): FoldedData {
 
 function joinPredicted(some: readonly Predicted[]): Predicted {
   const join = (lists: readonly ArrayLike<number>[]) => lists.flatMap((list) => Array.from(list));
-  const values = join(some.map((one) => one.values));
+  const values = join(some.map((fold) => fold.values));
   const shares = some.flatMap(({ probabilities }) => (probabilities ? [probabilities] : []));
   return shares.length === some.length ? { values, probabilities: join(shares) } : { values };
 }
@@ -235,7 +238,7 @@ function joinBaselines(fitted: readonly Baseline[][]): Baseline[] {
   const tails = fitted.map((own) => own.slice(own.length - fewest));
   return tails[0]!.map((_, i) => {
     const own = tails.map((list) => list[i]!);
-    const limits = own.find((one) => one.limits !== undefined)?.limits;
+    const limits = own.find((baseline) => baseline.limits !== undefined)?.limits;
     return {
       name: joinNames(own.map(({ name }) => name)),
       ...(limits === undefined ? {} : { limits }),
@@ -258,9 +261,12 @@ function joinNames(names: readonly string[]): string {
 }
 
 /** The mean of evaluations, by their rows. */
-function meanEvaluation(some: readonly Evaluation[]): Evaluation {
-  const rows = some.reduce((sum, one) => sum + one.rows, 0);
-  const keys = Object.keys(some[0]!) as (keyof Evaluation)[];
-  const figures = keys.map((key) => [key, some.reduce((sum, one) => sum + (one.rows / rows) * one[key]!, 0)]);
+function meanEvaluation(evaluations: readonly Evaluation[]): Evaluation {
+  const rows = evaluations.reduce((sum, evaluation) => sum + evaluation.rows, 0);
+  const keys = Object.keys(evaluations[0]!) as (keyof Evaluation)[];
+  const figures = keys.map((key) => [
+    key,
+    evaluations.reduce((sum, evaluation) => sum + (evaluation.rows / rows) * evaluation[key]!, 0),
+  ]);
   return { ...(Object.fromEntries(figures) as unknown as Evaluation), rows };
 }

@@ -62,7 +62,7 @@ function axes(arm: Arm): [key: string, values: unknown[]][] {
 
 function combinations(arm: Arm): Record<string, unknown>[] {
   return axes(arm).reduce<Record<string, unknown>[]>(
-    (all, [key, values]) => all.flatMap((one) => values.map((value) => ({ ...one, [key]: value }))),
+    (all, [key, values]) => all.flatMap((settings) => values.map((value) => ({ ...settings, [key]: value }))),
     [{}],
   );
 }
@@ -176,7 +176,7 @@ export function refuseAuto({ dtype }: { dtype?: TrainOptions["dtype"] }): void {
 
 /** Throws ConfigError for a key that is none of `known`. */
 export function checkKeys(settings: object, known: readonly string[], part: string, where?: string): void {
-  const key = Object.keys(settings).find((one) => !known.includes(one));
+  const key = Object.keys(settings).find((name) => !known.includes(name));
   if (key !== undefined)
     throw new ConfigError("unknown-option", `unknown setting "${key}" in ${part} of a sweep`, {
       where,
@@ -195,8 +195,8 @@ export function runnableTrials<C extends Cell>(
 ): Trial[] {
   const trials = cells.flatMap((cell) => {
     const { rates } = cell;
-    const one = rates.length === 1 ? 0 : chosen(cell);
-    return [...rates.map(([first]) => first!), ...(one === undefined ? [] : rates[one]!.slice(1))];
+    const rate = rates.length === 1 ? 0 : chosen(cell);
+    return [...rates.map(([first]) => first!), ...(rate === undefined ? [] : rates[rate]!.slice(1))];
   });
   return distinct(trials);
 }
@@ -260,8 +260,8 @@ export function describeTrial({ options }: Pick<Trial, "options">): string {
 export function describeAmong<T extends Pick<Trial, "options" | "model">>(trials: readonly T[]): (trial: T) => string {
   const key = ({ options, model }: T) => `${options.mode} ${model}`;
   const place = ({ options }: T) => describePlace(options);
-  const one = new Map(trials.map((trial) => [key(trial), place(trial)]));
-  const differing = new Set(trials.filter((trial) => place(trial) !== one.get(key(trial))).map(key));
+  const places = new Map(trials.map((trial) => [key(trial), place(trial)]));
+  const differing = new Set(trials.filter((trial) => place(trial) !== places.get(key(trial))).map(key));
   return (trial) => describeMethod(trial.options) + (differing.has(key(trial)) ? place(trial) : "");
 }
 

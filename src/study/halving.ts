@@ -57,10 +57,10 @@ export async function listCandidates(
  */
 function withCheapRungs(candidates: readonly Candidate[], costOf: (trial: Trial) => number): Candidate[] {
   const costAt = (rung: number) => candidates.reduce((sum, { rungs }) => sum + costOf(rungs[rung]![0]!), 0);
-  const kept = [SHARES.length - 1];
-  for (let rung = kept[0]! - 1; rung >= 0 && candidates.length > 1; rung--)
-    if (2 * costAt(rung) <= costAt(kept[0]!)) kept.unshift(rung);
-  return candidates.map(({ rungs }) => ({ rungs: kept.map((rung) => rungs[rung]!) }));
+  const shares = [SHARES.length - 1];
+  for (let rung = shares[0]! - 1; rung >= 0 && candidates.length > 1; rung--)
+    if (2 * costAt(rung) <= costAt(shares[0]!)) shares.unshift(rung);
+  return candidates.map(({ rungs }) => ({ rungs: shares.map((rung) => rungs[rung]!) }));
 }
 
 /** The trials of the candidates as cells: settings with a number of epochs. */
@@ -104,12 +104,12 @@ export function nextStep(standings: Standings): Step | null {
     if (rung > 0) entrants = goOn(entrants, rung - 1, losses);
     if (rung < from) continue;
     const open = entrants.filter(({ rungs }) => rungs[rung]!.some(isOpen));
-    const unknown = open.filter((one) => !isKnown(one) && !isTooLong(one.rungs[rung]![0]!));
+    const unknown = open.filter((candidate) => !isKnown(candidate) && !isTooLong(candidate.rungs[rung]![0]!));
     const chosen =
       unknown.length > 0
         ? cheapest(standings, rung, unknown)
         : chooseFitting(standings, rung, entrants.filter(isKnown), open.filter(isKnown));
-    const trials = new Map(chosen.flatMap(({ rungs }) => rungs[rung]!.map((one) => [one.key, one])));
+    const trials = new Map(chosen.flatMap(({ rungs }) => rungs[rung]!.map((rungTrial) => [rungTrial.key, rungTrial])));
     if (chosen.length > 0) return { rung, trials: [...trials.values()].filter(isOpen) };
   }
   return null;
@@ -158,16 +158,16 @@ function chooseFitting(
   const secondsAt = ({ rungs }: Candidate, at: number) =>
     rungs[at]!.reduce((sum, trial) => sum + (losses.has(trial.key) ? 0 : (estimate(trial) ?? 0)), 0);
   const isOpen = new Set(open);
-  const ended = entrants.filter((one) => !isOpen.has(one));
+  const ended = entrants.filter((entrant) => !isOpen.has(entrant));
   const fewest = rung === 0 ? Math.max(skips ? 1 : 0, Math.min(ETA, entrants.length) - ended.length) : 1;
   for (let last = countRungs(entrants) - 1; last >= rung; last--) {
     const rungs = Array.from({ length: last - rung + 1 }, (_, i) => rung + i);
     /** At each rung, the seconds of all that are begun or have ended. */
-    let sums = rungs.map((at) => ended.reduce((sum, one) => sum + secondsAt(one, at), 0));
+    let sums = rungs.map((at) => ended.reduce((sum, entrant) => sum + secondsAt(entrant, at), 0));
     const chosen: Candidate[] = [];
-    for (const one of open) {
+    for (const candidate of open) {
       const count = ended.length + chosen.length + 1;
-      const more = sums.map((sum, i) => sum + secondsAt(one, rungs[i]!));
+      const more = sums.map((sum, i) => sum + secondsAt(candidate, rungs[i]!));
       // Of all of them the rung itself, then a third, a third of that, and so on.
       let onward = count;
       const seconds = more.reduce((total, sum, i) => {
@@ -179,7 +179,7 @@ function chooseFitting(
         if (!skips && count > ETA) break;
         continue;
       }
-      chosen.push(one);
+      chosen.push(candidate);
       sums = more;
     }
     if (chosen.length >= fewest || last === rung) return chosen;

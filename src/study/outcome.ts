@@ -36,9 +36,9 @@ export const mean = (values: readonly number[]) => values.reduce((a, b) => a + b
 
 /** The cells' descriptions, with the settings in which those of the same description differ before the base model. */
 function labelCells(cells: readonly FinishedCell[]): string[] {
-  type Word = (one: Pick<Trial, "options" | "model">) => string;
+  type Word = (trial: Pick<Trial, "options" | "model">) => string;
   const all = cells.map(({ trials: [first] }) => ({ options: first!.options, model: first!.trial.model }));
-  const differ = (some: typeof all) => (word: Word) => new Set(some.map(word).filter(Boolean)).size > 1;
+  const differ = (group: typeof all) => (word: Word) => new Set(group.map(word).filter(Boolean)).size > 1;
   const settings = SETTING_NAMES.filter((name) => name !== "lr" && name !== "seed");
   const words: Word[] = [
     ({ options }) => `rate ${formatRate(options.lr)}`,
@@ -51,13 +51,13 @@ function labelCells(cells: readonly FinishedCell[]): string[] {
   const epochs: Word = ({ options: { mode, epochs: n } }) =>
     takesSteps(mode) ? `${n} epoch${n === 1 ? "" : "s"}` : "";
   const describe = describeAmong(all);
-  const model: Word = (one) => one.model;
+  const model: Word = (trial) => trial.model;
   const last = [epochs, model].filter(differ(all));
-  const label = (more: readonly Word[], one: (typeof all)[number]) =>
-    [describe, ...more, ...last].flatMap((word) => word(one) || []).join(", ");
-  const same = groupBy(all, (one) => label([], one));
-  const differing = new Map([...same].map(([key, some]) => [key, words.filter(differ(some))]));
-  return all.map((one) => label(differing.get(label([], one))!, one));
+  const label = (more: readonly Word[], trial: (typeof all)[number]) =>
+    [describe, ...more, ...last].flatMap((word) => word(trial) || []).join(", ");
+  const same = groupBy(all, (trial) => label([], trial));
+  const differing = new Map([...same].map(([key, group]) => [key, words.filter(differ(group))]));
+  return all.map((trial) => label(differing.get(label([], trial))!, trial));
 }
 
 export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
@@ -101,8 +101,8 @@ export const testEstimate = ({ test, interval }: Pick<Outcome, "test" | "interva
 
 /** All finished trials, by name. */
 export function finishedTrials(cells: readonly FinishedCell[]): TrialRecord[] {
-  const all = cells.flatMap(({ tried, trials }) => [...tried, ...trials]).filter((one) => one !== null);
-  const byKey = new Map(all.map((one) => [one.trial.key, one]));
+  const all = cells.flatMap(({ tried, trials }) => [...tried, ...trials]).filter((outcome) => outcome !== null);
+  const byKey = new Map(all.map((outcome) => [outcome.trial.key, outcome]));
   return [...byKey.values()].sort((a, b) => (a.trial.name < b.trial.name ? -1 : 1));
 }
 
@@ -131,7 +131,7 @@ export function bestTrial(outcomes: readonly Outcome[], best = bestOutcome(outco
  */
 export function recommended(outcomes: readonly Outcome[], measure: Measure): Outcome | undefined {
   const probe = bestOutcome(outcomes.filter(({ mode }) => METHODS[mode].isFitted));
-  const others = outcomes.filter((one) => one !== probe && (!probe || hasValRows([one, probe])));
+  const others = outcomes.filter((outcome) => outcome !== probe && (!probe || hasValRows([outcome, probe])));
   const best = bestOutcome(others);
   if (!probe || !best) return probe ?? best;
   const [rows, ofProbe] = [best, probe].map(({ trials }) => trials.map(({ results }) => results.val!));
@@ -139,8 +139,8 @@ export function recommended(outcomes: readonly Outcome[], measure: Measure): Out
   return firstIsBetter && p * others.length < SIGNIFICANT ? best : probe;
 }
 
-const hasValRows = (some: readonly Outcome[]) =>
-  some.flatMap(({ trials }) => trials).every(({ results }) => results.val !== undefined);
+const hasValRows = (compared: readonly Outcome[]) =>
+  compared.flatMap(({ trials }) => trials).every(({ results }) => results.val !== undefined);
 
 /** The run to use of a study. */
 export function recommendedTrial(cells: readonly FinishedCell[], { objective }: { objective: Objective }) {
@@ -161,7 +161,7 @@ export function testPairs<O extends Outcome<MeasuredRun>>(pairs: readonly (reado
 export function compareWithBest<O extends Outcome<MeasuredRun>>(outcomes: readonly O[], measure: Measure) {
   const best = bestOutcome(outcomes);
   if (!best) return undefined;
-  const others = outcomes.filter((one) => one !== best);
+  const others = outcomes.filter((outcome) => outcome !== best);
   const tests = testPairs(
     others.map((other) => [other, best]),
     measure,

@@ -55,8 +55,8 @@ export interface Review {
  * The probabilities by two models of different kinds: their geometric mean. A label that both find improbable is more
  * often wrong than one that either does.
  */
-export function joinShares(one: ArrayLike<number>, other: ArrayLike<number>, classes: number): Float64Array {
-  const shares = Float64Array.from(one, (share, i) => Math.sqrt(share * other[i]!));
+export function joinShares(first: ArrayLike<number>, other: ArrayLike<number>, classes: number): Float64Array {
+  const shares = Float64Array.from(first, (share, i) => Math.sqrt(share * other[i]!));
   for (let row = 0; row < shares.length; row += classes) {
     const own = shares.subarray(row, row + classes);
     const sum = own.reduce((a, b) => a + b, 0);

@@ -178,7 +178,7 @@ class Study {
 
   /** Counts a trial among those that are trained at once. */
   enter(run: TrialRun): void {
-    this.runs = [...this.runs.filter((one) => this.left.has(one)), run];
+    this.runs = [...this.runs.filter((earlier) => this.left.has(earlier)), run];
   }
 
   /** Counts a trial that has ended. */
@@ -220,8 +220,8 @@ class Study {
 
 const known = (seconds: number) => (Number.isFinite(seconds) ? seconds : null);
 
-function sum<T>(some: readonly T[], of: (one: T) => number): number {
-  return some.reduce((total, one) => total + of(one), 0);
+function sum<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((total, item) => total + of(item), 0);
 }
 
 class TrialRun implements TrainingJob {

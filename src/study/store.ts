@@ -157,14 +157,14 @@ async function readCompared(out: string, trial: Trial, known: ReadTrials): Promi
 /** Trials that are read or copied at the same time: of thousands at once a process could not open all files. */
 const AT_ONCE = 4;
 
-async function mapSome<T, R>(list: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
+async function mapSome<T, R>(list: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results = new Array<R>(list.length);
   // The loops share a generator: an error in one of them ends it for all.
   const next = (function* () {
     yield* list.entries();
   })();
   const loops = Array.from({ length: AT_ONCE }, async () => {
-    for (const [i, one] of next) results[i] = await work(one);
+    for (const [i, item] of next) results[i] = await work(item);
   });
   await Promise.all(loops);
   return results;

@@ -76,7 +76,7 @@ export async function study(args: StudyArguments): Promise<StudyResult> {
   const spec = { base: { model: name, objective }, arms: [...runs] };
   const record = await recordStudy(data, [[name, model]], { spec, seeds: 1 });
   const identity = { data: record.data.sha256, base: record.bases[name] };
-  const trials = await Promise.all(options.map((one) => nameTrial(name, one, identity)));
+  const trials = await Promise.all(options.map((settings) => nameTrial(name, settings, identity)));
   if (out !== undefined) await beginStudy(out, record);
   const cells = gatherSeeds(trials.map((trial) => ({ rates: [[trial]] })));
   const ended = new Ended(out);
@@ -84,21 +84,21 @@ export async function study(args: StudyArguments): Promise<StudyResult> {
     ...{ out, trials: runnableTrials(cells), device, model, dataOf: () => data, signal, checkpointEvery },
     ...{ onEvent: (event) => args.onEvent?.(event), ended },
   });
-  const found = new Map<string, TrainedRun>();
+  const byKey = new Map<string, TrainedRun>();
   for (const trial of trials) {
     const run = await ended.find(trial);
-    if (run) found.set(trial.key, run);
+    if (run) byKey.set(trial.key, run);
   }
-  const finished = cells.map((cell) => finishedCell(cell, found));
+  const finished = cells.map((cell) => finishedCell(cell, byKey));
   const best = recommendedTrial(finished, data)?.trial;
   if (out !== undefined) await keepBest(out, best);
   return {
     runs: trials.map((trial) => {
-      const value = found.get(trial.key);
+      const value = byKey.get(trial.key);
       return value ? { status: "fulfilled", value } : { status: "rejected", reason: ended.reason(trial, signal) };
     }),
-    best: best && found.get(best.key),
-    report: found.size > 0 ? await reportOnDemand(finished, data, out) : undefined,
+    best: best && byKey.get(best.key),
+    report: byKey.size > 0 ? await reportOnDemand(finished, data, out) : undefined,
   };
 }
 
@@ -111,7 +111,7 @@ function checkRun(common: RunArguments, run: Partial<TrainOptions>, name: string
     prepareRun(args);
   } catch (error) {
     // Training reports whether there is room for a run: another one may be smaller.
-    const Kind = [ConfigError, DataError].find((one) => error instanceof one) as typeof ConfigError | undefined;
+    const Kind = [ConfigError, DataError].find((type) => error instanceof type) as typeof ConfigError | undefined;
     if (!Kind) return completeOptions(args);
     const { code, message, details } = error as ConfigError;
     throw new Kind(code, `${name}: ${message.split("\n")[0]}`, { ...details, cause: error });

@@ -45,7 +45,7 @@ const SIMPLEST: Record<Exclude<LabelKind, "tags">, (data: Sets) => Baseline> = {
       const key = train.values(row).join();
       counts.set(key, (counts.get(key) ?? 0) + 1);
     }
-    const [frequent] = [...counts].reduce((most, one) => (one[1] > most[1] ? one : most));
+    const [frequent] = [...counts].reduce((most, entry) => (entry[1] > most[1] ? entry : most));
     const set = frequent.split(",").map(Number);
     const names = labels.filter((_, i) => set[i] === 1);
     return {

@@ -6,11 +6,11 @@ import type { EvaluationRecord } from "./records.ts";
  * run and the settings of a sweep are chosen by it, whether classes are equal or not: accuracy and macro F1 are shares
  * of a few rows, often equal, and where a class has two validation rows, macro F1 is decided by them.
  */
-export function lowestLoss<T>(some: readonly T[], lossAt: (one: T) => number): T | undefined {
+export function lowestLoss<T>(items: readonly T[], lossAt: (item: T) => number): T | undefined {
   let best: T | undefined;
   // A loss that is not finite is null in a checkpoint.
-  for (const one of some)
-    if (Number.isFinite(lossAt(one)) && !(best !== undefined && lossAt(best) <= lossAt(one))) best = one;
+  for (const item of items)
+    if (Number.isFinite(lossAt(item)) && !(best !== undefined && lossAt(best) <= lossAt(item))) best = item;
   return best;
 }
 

@@ -31,10 +31,10 @@ export async function prepareOnDevice(run: RunArguments, options: CheckOptions =
 
 /** The error of a run that began on WebGPU, if only another device can be opened, or none. */
 export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
-  const [found] = "info" in instead ? [describeDevice(instead.info)] : instead.message.split("\n");
+  const [reason] = "info" in instead ? [describeDevice(instead.info)] : instead.message.split("\n");
   return new DeviceError("no-webgpu", "the run began on WebGPU, which is not available", {
     expected: "the same kind of device: on another one the results are not bit-identical",
-    found: found!,
+    found: reason!,
     hint: `use ${setting("device", "webgpu")} for a software driver, or ${setting("device", "wasm")} to continue on the CPU`,
   });
 }

@@ -60,11 +60,11 @@ export function measureLogits(
   logits: Logits,
   baselines: readonly Baseline[],
 ): Pick<TrainResult, "results" | "answers" | "predicted" | "evaluations"> {
-  const some = someOfTrain(data);
-  const after = evaluateSets(data, some, logits);
+  const sample = someOfTrain(data);
+  const after = evaluateSets(data, sample, logits);
   const step = { step: 1, epoch: 1, examples: data.train.size, lr: 0 };
   const evaluations = after.val ? [{ ...step, val: after.val }] : [];
-  const measured = data.test.size > 0 ? measure(data, some, options, logits, after, baselines) : NOT_MEASURED;
+  const measured = data.test.size > 0 ? measure(data, sample, options, logits, after, baselines) : NOT_MEASURED;
   return { ...measured, evaluations };
 }
 
@@ -75,7 +75,7 @@ type Logits = Splits<Float32Array>;
 type Evaluated = { train: Evaluation; val: Evaluation | null; test: Evaluation };
 
 function evaluateSets(data: LoadedDataset, train: LoadedDataset["train"], logits: Logits): Evaluated {
-  const of = (set: LoadedDataset["train"], own: Float32Array) => evaluateRows(data, set, own);
+  const of = (set: LoadedDataset["train"], outputs: Float32Array) => evaluateRows(data, set, outputs);
   return {
     train: of(train, logits.train),
     val: data.val.size > 0 ? of(data.val, logits.val) : null,
@@ -85,7 +85,7 @@ function evaluateSets(data: LoadedDataset, train: LoadedDataset["train"], logits
 
 function measure(
   data: LoadedDataset,
-  some: LoadedDataset["train"],
+  sample: LoadedDataset["train"],
   options: TrainOptions,
   outputs: Logits,
   after: Evaluated,
@@ -99,8 +99,8 @@ function measure(
   const initial = bias?.(data.train) ?? data.labels.map(() => 0);
   const untrained = (set: LoadedDataset["train"]) =>
     Float32Array.from({ length: set.size * initial.length }, (_, i) => initial[i % initial.length]!);
-  const before = evaluateSets(data, some, {
-    train: untrained(some),
+  const before = evaluateSets(data, sample, {
+    train: untrained(sample),
     val: untrained(data.val),
     test: untrained(data.test),
   });
@@ -127,6 +127,6 @@ function evaluateRows(data: LoadedDataset, set: LoadedDataset["train"], logits: 
   const { answer, columns, measures } = TRAINING[data.objective];
   const { length } = data.labels;
   const losses = LOSSES[TASKS[data.objective].loss](logits, set);
-  const loss = losses.reduce((sum, one) => sum + one, 0) / losses.length;
+  const loss = losses.reduce((sum, value) => sum + value, 0) / losses.length;
   return { rows: set.size, loss, ...keptFigures(measures, columns(set, answer!(logits, length), length)) };
 }

@@ -95,8 +95,8 @@ function servesBetter(
   { probe }: ReadProbe,
 ) {
   const [measure] = TRAINING[objective].measures;
-  const one = test.compared.find(({ name }) => name === probe.name)!;
-  return !decision && merit(measure!, one) >= merit(measure!, test.compared[0]);
+  const compared = test.compared.find(({ name }) => name === probe.name)!;
+  return !decision && merit(measure!, compared) >= merit(measure!, test.compared[0]);
 }
 
 function evenly(data: TrainingData, val: Evaluation | null, context: MeasuringContext): Evaluated {

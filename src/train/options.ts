@@ -197,9 +197,9 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
       name !== "dtype" && !hasEffect(name, mode) && JSON.stringify(options[name]) !== JSON.stringify(defaults[name]),
   );
   if (idle === undefined) return;
-  const own = SETTING_NAMES.filter((name) => name !== "dtype" && SETTINGS[name].modes && hasEffect(name, mode));
+  const ofMode = SETTING_NAMES.filter((name) => name !== "dtype" && SETTINGS[name].modes && hasEffect(name, mode));
   throw new ConfigError("option-without-effect", `${setting(idle)} has no effect in ${setting("mode", mode)}`, {
-    expected: `settings of ${METHODS[mode].title}: ${own.map((name) => setting(name)).join(", ") || "it has none of its own"}`,
+    expected: `settings of ${METHODS[mode].title}: ${ofMode.map((name) => setting(name)).join(", ") || "it has none of its own"}`,
     found: `${setting(idle, options[idle])}, a setting of ${SETTINGS[idle].modes?.join(", ") ?? "modes that take steps"}`,
     hint: `omit ${setting(idle)}, or choose another mode`,
   });

@@ -77,10 +77,10 @@ function addHead(
   const k = bias.length;
   const C = weight.length / k;
   for (let row = 0; row < set.size; row++) {
-    const own = features.of(set, row);
+    const vector = features.of(set, row);
     for (let label = 0; label < k; label++) {
       let sum = bias[label]!;
-      for (let c = 0; c < C; c++) sum += weight[label * C + c]! * own[c]!;
+      for (let c = 0; c < C; c++) sum += weight[label * C + c]! * vector[c]!;
       logits[row * k + label]! += sum;
     }
   }
@@ -132,8 +132,8 @@ export async function trainProbe(
   const read = await readProbe(device, model, labelled, { spec, capacity, signal, onRows, store });
   if (read === null) throw oneClass(labelled);
   const { baselines, classic } = await fitBaselines(labelled, signal);
-  const { evaluations: found, ...measured } = measureLogits(labelled, options, read.logits, baselines);
-  const evaluations = found.map((one) => ({ ...one, step: steps }));
+  const { evaluations: measuredAt, ...measured } = measureLogits(labelled, options, read.logits, baselines);
+  const evaluations = measuredAt.map((evaluation) => ({ ...evaluation, step: steps }));
   for (const record of evaluations) onEvent?.({ type: "evaluation", record });
   const seconds = (now() - started) / 1000;
   const { limits } = read.probe.counts;

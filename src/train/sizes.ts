@@ -221,8 +221,8 @@ export function measureSizes(
     return planned && { ...size, bytes: peakMemory(planned), fits: fitsOn(args, planned), isPresent };
   };
   const dtypes: readonly WeightDtype[] = possibleDtypes(options);
-  const own = present && !dtypes.includes(present.dtype) ? [present.dtype] : [];
-  return [...dtypes, ...own].flatMap((dtype) =>
+  const presentType = present && !dtypes.includes(present.dtype) ? [present.dtype] : [];
+  return [...dtypes, ...presentType].flatMap((dtype) =>
     [false, true].map((recompute) => batchSizes.map((batchSize) => measure({ dtype, recompute, batchSize }))),
   );
 }

@@ -27,9 +27,9 @@ interface Checked {
 
 /** What `checkData` has found, and how long a trial of it takes. */
 export function checkBlocks({ columns, problems, readable }: Checked, estimate: TrialEstimate | null): Block[] {
-  const [needed, others] = [true, false].map((isNeeded) => problems.filter((one) => one.isNeeded === isNeeded));
-  const part = (title: string, some: readonly Problem[]) =>
-    some.length > 0 ? [heading(title), ...some.flatMap(problemBlocks)] : [];
+  const [needed, others] = [true, false].map((isNeeded) => problems.filter((problem) => problem.isNeeded === isNeeded));
+  const part = (title: string, listed: readonly Problem[]) =>
+    listed.length > 0 ? [heading(title), ...listed.flatMap(problemBlocks)] : [];
   return [
     ...(columns.length > 0 ? [columnsTable(columns)] : []),
     ...(readable ? describeData(readable.data).map(text) : []),
@@ -86,7 +86,7 @@ function problemBlocks({ text: what, settings, examples, count }: Problem): Bloc
   const places = arePlaces && shown.length > 0 ? ` (${[...shown, ...more].join(", ")})` : "";
   return [
     text(`- ${what}${places}${flags === "" ? "" : ` -> ${flags}`}`),
-    ...(arePlaces ? [] : [...shown, ...more].map((one) => text(`> ${one}`))),
+    ...(arePlaces ? [] : [...shown, ...more].map((place) => text(`> ${place}`))),
   ];
 }
 

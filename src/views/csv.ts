@@ -18,8 +18,8 @@ export function* csvLines(
 }
 
 function fields(cell: Cell, interval: true | undefined): Field[] {
-  const own = typeof cell !== "object" || cell === null ? cell : "href" in cell ? cell.href : cell.value;
-  if (!interval) return [own];
+  const plain = typeof cell !== "object" || cell === null ? cell : "href" in cell ? cell.href : cell.value;
+  if (!interval) return [plain];
   const { low, high } = typeof cell === "object" && cell !== null && "low" in cell ? cell : {};
-  return [own, ...[low, high].map((end) => (Number.isNaN(end) ? null : end))];
+  return [plain, ...[low, high].map((end) => (Number.isNaN(end) ? null : end))];
 }

@@ -222,7 +222,7 @@ const describeCorrected = ({ labels, dropped, added }: NonNullable<LoadedDataset
 /** "ham 500, spam 20"; of many classes, those with the largest and the smallest number. */
 function byClass(labels: readonly string[], value: (id: number, label: string) => number): string {
   const all = labels.map((label, id) => ({ label: brief(label), value: value(id, label) }));
-  const list = (some: typeof all) => some.map(({ label, value }) => `${label} ${formatCount(value)}`);
+  const list = (counts: typeof all) => counts.map(({ label, value }) => `${label} ${formatCount(value)}`);
   if (all.length <= LISTED_CLASSES) return list(all).join(", ");
   const sorted = all.sort((a, b) => b.value - a.value);
   return `${labels.length} classes, ${list([sorted[0]!, sorted.at(-1)!]).join(" to ")}`;

@@ -27,23 +27,23 @@ export function Words({ text, label, parts, words, out, toggle }: WordsProps) {
     <>
       <h3>Which words count? Click one to leave it out</h3>
       <ScrollArea label="Message with its words coloured" kind="words">
-        {[text].flat().map((one, of) => {
-          const own = [...parts.entries()].filter(([, part]) => part.of === of);
-          const isLast = own.filter(([i]) => !out.has(i)).length === 1;
+        {[text].flat().map((side, of) => {
+          const inside = [...parts.entries()].filter(([, part]) => part.of === of);
+          const isLast = inside.filter(([i]) => !out.has(i)).length === 1;
           return (
             <p key={of} class="prose" dir="auto">
-              {own.map(([i, part], at) => [
-                one.slice(own[at - 1]?.[1].end ?? 0, part.start),
+              {inside.map(([i, part], at) => [
+                side.slice(inside[at - 1]?.[1].end ?? 0, part.start),
                 <label key={i} class={shade(part)} title={`Without it the odds ${describeChange(part)}`}>
                   <input
                     {...{ type: "checkbox", class: "hidden-input", checked: !out.has(i) }}
                     disabled={isLast && !out.has(i)}
                     onInput={() => toggle(i)}
                   />
-                  {one.slice(part.start, part.end)}
+                  {side.slice(part.start, part.end)}
                 </label>,
               ])}
-              {one.slice(own.at(-1)?.[1].end ?? 0)}
+              {side.slice(inside.at(-1)?.[1].end ?? 0)}
             </p>
           );
         })}

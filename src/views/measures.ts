@@ -42,9 +42,9 @@ export function showMeasure(figure: Figure, evaluation: Evaluated): string | nul
 }
 
 /** What is measured of a step or an evaluation, by the first measure that it has: "accuracy 93.1 %". */
-export function describeMeasured(objective: Objective, one: Evaluated): string | null {
-  const measure = TRAINING[objective].measures.find((candidate) => readMeasure(candidate, one) !== null);
-  return measure ? `${nameMeasure(measure)} ${showMeasure(measure, one)}` : null;
+export function describeMeasured(objective: Objective, evaluation: Evaluated): string | null {
+  const measure = TRAINING[objective].measures.find((candidate) => readMeasure(candidate, evaluation) !== null);
+  return measure ? `${nameMeasure(measure)} ${showMeasure(measure, evaluation)}` : null;
 }
 
 /** Its name within a sentence: "accuracy", "RMSE". */

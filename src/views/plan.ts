@@ -18,7 +18,7 @@ import { adviceOn, type MeasuredSize, measureSizes, type PlanArguments } from ".
 export function planBlocks(event: Extract<TrainEvent, { type: "plan" }>): Block[] {
   const { spec, device, trainable, flops, tokens, recomputed, memory, features } = event;
   const parameters = parameterList(spec);
-  const sum = (some: typeof parameters) => some.reduce((total, { shape }) => total + numel(shape), 0);
+  const sum = (list: typeof parameters) => list.reduce((total, { shape }) => total + numel(shape), 0);
   const all = sum(parameters);
   const base = sum(parameters.filter(({ origin }) => origin === "base"));
   const blocks = [
@@ -71,8 +71,8 @@ export function memoryBlocks(
 ): Block[] {
   if (options.dtype !== "auto") expectDtype(args.device, options.dtype);
   const { train } = args.data;
-  const present = rows.flat().find((one) => one?.isPresent);
-  const first = (row: (MeasuredSize | null)[]) => row.find((one) => one !== null)!;
+  const present = rows.flat().find((cell) => cell?.isPresent);
+  const first = (row: (MeasuredSize | null)[]) => row.find((cell) => cell !== null)!;
   return [
     ...[
       `device: ${describeDevice(args.device.info)}`,
@@ -87,8 +87,8 @@ export function memoryBlocks(
         { title: setting("recompute"), key: "recompute", value: (row) => (first(row).recompute ? "on" : "off") },
         ...batchSizes.map((size, i) => ({
           ...{ title: `batch ${size}`, key: `batch_${size}` },
-          value: ({ [i]: one }: (MeasuredSize | null)[]) =>
-            one && `${formatBytes(one.bytes)}${one.fits ? "" : " x"}${one.isPresent ? " *" : ""}`,
+          value: ({ [i]: cell }: (MeasuredSize | null)[]) =>
+            cell && `${formatBytes(cell.bytes)}${cell.fits ? "" : " x"}${cell.isPresent ? " *" : ""}`,
         })),
       ],
       rows.filter((row) => row.some((one) => one !== null)),

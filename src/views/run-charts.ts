@@ -60,11 +60,11 @@ export function runCharts(
 /** A run and what it is compared with, on the test set; null: there is nothing to draw. */
 export function comparedChart(record: RunRecord): { chart: BarChart; description: string } | null {
   const { key, title, format, most, isError } = judgedBy(record);
-  const bars = (record.results?.test.compared ?? []).flatMap((one) => {
-    const figure = one.measured[key];
+  const bars = (record.results?.test.compared ?? []).flatMap((competitor) => {
+    const figure = competitor.measured[key];
     if (typeof figure !== "object" || figure === null) return [];
     const { value, low, high } = figure;
-    return [{ name: capital(nameCompared(record, one)), value, interval: { low, high } }];
+    return [{ name: capital(nameCompared(record, competitor)), value, interval: { low, high } }];
   });
   if (bars.length < 2) return null;
   const read = bars.map(
@@ -111,7 +111,7 @@ function curveChart(runs: readonly NamedRun[], measured: Figure, y: Axis, smooth
   const isAlone = runs.length === 1;
   const epochs = new Set(runs.map(({ record }) => examplesPerEpoch(record)));
   const [per = 0] = epochs.size === 1 ? epochs : [];
-  const kept = bestSoFar(runs[0]!.record);
+  const best = bestSoFar(runs[0]!.record);
   const isMixed = new Set(runs.map(({ record }) => dataName(record))).size > 1;
   const note = `dashed: training${isMixed ? ". Values on different data are not comparable." : ""}`;
   return {
@@ -125,7 +125,7 @@ function curveChart(runs: readonly NamedRun[], measured: Figure, y: Axis, smooth
     },
     y,
     ...(per > 0 ? { upper: { title: "epochs", per } } : {}),
-    ...(kept && isAlone ? { mark: { at: kept.examples, name: "kept" } } : {}),
+    ...(best && isAlone ? { mark: { at: best.examples, name: "kept" } } : {}),
     lines: runs.flatMap((run, color) => runLines(run, color, isAlone, measured, smooth)),
   };
 }

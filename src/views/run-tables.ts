@@ -62,7 +62,7 @@ export function evaluationsTable(record: RunRecord): Table {
   const seen = WORDS[objective].units.seen;
   const column = (set: "train" | "val", measure: Measure, title: string | null) => ({
     ...{ title: title && `${title} ${nameMeasure(measure)}`, key: `${set}_${measure.key}`, format: measure.format },
-    value: ({ [set]: one }: EvaluationRecord) => one && readMeasure(measure, one),
+    value: ({ [set]: evaluation }: EvaluationRecord) => evaluation && readMeasure(measure, evaluation),
   });
   return makeTable<EvaluationRecord>(
     "losses",
@@ -109,8 +109,8 @@ export function beforeAndAfter(
   const names = { train: isSampled ? "Training *" : "Training", val: "Validation", test: "Test" };
   const rows = [
     ...SETS.flatMap((set): Compare[] => {
-      const own = after[set];
-      return own ? [{ name: names[set], before: before[set], after: own }] : [];
+      const evaluation = after[set];
+      return evaluation ? [{ name: names[set], before: before[set], after: evaluation }] : [];
     }),
     ...parts.map(({ name, ...part }): Compare => ({ name: `Test: ${name}`, before: null, after: part })),
   ];

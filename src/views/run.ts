@@ -78,8 +78,8 @@ export function answerBlocks(record: RunRecord): Block[] {
 }
 
 function answerFigure(record: RunRecord): Block[] {
-  const found = comparedChart(record);
-  return found ? [figure("compared", found.description, found.chart)] : [];
+  const chart = comparedChart(record);
+  return chart ? [figure("compared", chart.description, chart.chart)] : [];
 }
 
 /** All figures of a run, with what to know about them; nothing of one that was not measured on the test set. */

@@ -39,8 +39,8 @@ export function headline(record: RunRecord): string | null {
 }
 
 function describeUntested(record: RunRecord): string {
-  const kept = keptEvaluation(record);
-  if (kept) return `No test set: measured on the validation set alone, ${describeValidation(record, kept)}`;
+  const evaluation = keptEvaluation(record);
+  if (evaluation) return `No test set: measured on the validation set alone, ${describeValidation(record, evaluation)}`;
   return `No test set: nothing was measured on unseen ${WORDS[record.objective].units.many}`;
 }
 
@@ -64,7 +64,7 @@ const describeValidation = (record: RunRecord, { val }: EvaluationRecord): strin
 export function describeAnswer(record: RunRecord): string {
   const compared = comparedWith(record)
     .reverse()
-    .map((one) => describeCompared(record, one));
+    .map((competitor) => describeCompared(record, competitor));
   return [headline(record) ?? describeStopped(record), ...compared].map((sentence) => `${sentence}.`).join(" ");
 }
 
@@ -90,23 +90,23 @@ function isAsGood(measure: Measure, { against, measured }: Compared): boolean {
   return Math.max(-low, high) <= MARGIN * figure;
 }
 
-function describeCompared(record: RunRecord, one: Compared): string {
+function describeCompared(record: RunRecord, competitor: Compared): string {
   const measure = judgedBy(record);
   // What always says the same is expected to be worse.
-  const { against } = one;
-  const isExpected = against?.standing === "better" && one === comparedWith(record).at(-1);
-  const words = isAsGood(measure, one) ? "as good" : against && STANDINGS[against.standing];
+  const { against } = competitor;
+  const isExpected = against?.standing === "better" && competitor === comparedWith(record).at(-1);
+  const words = isAsGood(measure, competitor) ? "as good" : against && STANDINGS[against.standing];
   const standing = !words || isExpected || hasThreshold(record) ? "" : `, ${words}`;
-  return `${capital(nameCompared(record, one))}: ${countRight(measure, one)}${standing}`;
+  return `${capital(nameCompared(record, competitor))}: ${countRight(measure, competitor)}${standing}`;
 }
 
 /** What a run is compared with, as people say it: the last always says the same, that of messages is the classic model. */
-export function nameCompared(record: RunRecord, one: Compared): string {
+export function nameCompared(record: RunRecord, competitor: Compared): string {
   const { labels } = TRAINING[record.objective];
-  if (one === record.results!.test.compared[0] || labels === null) return one.name;
-  if (one === comparedWith(record).at(-1)) return one.name.replace(/^always/, "always guessing");
-  if (one.name.startsWith(METHODS.probe.title)) return `a ${METHODS.probe.title}`;
-  return labels === "tags" ? one.name : WORD_COUNT;
+  if (competitor === record.results!.test.compared[0] || labels === null) return competitor.name;
+  if (competitor === comparedWith(record).at(-1)) return competitor.name.replace(/^always/, "always guessing");
+  if (competitor.name.startsWith(METHODS.probe.title)) return `a ${METHODS.probe.title}`;
+  return labels === "tags" ? competitor.name : WORD_COUNT;
 }
 
 const WORD_COUNT = "a word-count model";
@@ -200,11 +200,11 @@ function lossRemains(before: number, after: number): string | null {
 }
 
 function noBetter(record: RunRecord, { test: { compared } }: Results): string | null {
-  const [own, always] = [compared[0], compared.at(-1)!];
+  const [run, always] = [compared[0], compared.at(-1)!];
   if (!always.against || hasThreshold(record)) return null;
   const measure = judgedBy(record);
-  const isAhead = merit(measure, own) > merit(measure, always);
-  const isBetter = always.against.standing === "better" || (isAhead && own.rows < ENOUGH_ROWS);
+  const isAhead = merit(measure, run) > merit(measure, always);
+  const isBetter = always.against.standing === "better" || (isAhead && run.rows < ENOUGH_ROWS);
   return isBetter ? null : `It is not clearly better than ${nameCompared(record, always)}`;
 }
 
@@ -254,7 +254,7 @@ function weighAgainstBest(record: RunRecord): string | null {
 /** ": it may be 1.2 points worse or 5.3 points better" */
 function describeRange(measure: Measure, { against }: Compared): string {
   const { low, high } = against!.difference;
-  const [less, more] = [-low, high].map((one) => showDifference(measure, Math.max(0, one), true));
+  const [less, more] = [-low, high].map((bound) => showDifference(measure, Math.max(0, bound), true));
   if (Number.isNaN(low)) return "";
   return measure.isError
     ? `: it may be ${more} worse or ${less} better`

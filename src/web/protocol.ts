@@ -153,14 +153,14 @@ const comparedWith = ({ comparison }: PageRun, runs: readonly PageRun[]) =>
 /** The run that a comparison begins next, if none of its runs is active or stopped; `runs` are newest first. */
 export function nextRun(run: PageRun, runs: readonly PageRun[]): PageRun | undefined {
   const compared = comparedWith(run, runs);
-  return compared.some((one) => isUnderWay(one) || isHalted(one)) ? undefined : compared.findLast(isWaiting);
+  return compared.some((other) => isUnderWay(other) || isHalted(other)) ? undefined : compared.findLast(isWaiting);
 }
 
 /** The other runs of its comparison that are trained with a run that begins, in the order of the comparison. */
 export function findCompanions(run: PageRun, runs: readonly PageRun[]): PageRun[] {
   return comparedWith(run, runs)
-    .filter((one) => one.id !== run.id && one.device === run.device)
-    .filter((one) => isWaiting(one) || isHalted(one))
+    .filter((other) => other.id !== run.id && other.device === run.device)
+    .filter((other) => isWaiting(other) || isHalted(other))
     .reverse();
 }
 

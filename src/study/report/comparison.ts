@@ -128,12 +128,12 @@ const STANDINGS: readonly Standing[] = ["better", "worse", "not distinguishable"
 function describeStandings(tests: Compared["tests"]): string {
   const [only, ...more] = tests;
   if (only && more.length === 0) return `${only.one.label} is ${formatStanding(only.standing, only.adjusted)}`;
-  const counts = STANDINGS.map((one) => [one, tests.filter(({ standing }) => standing === one).length] as const);
-  const found = counts.filter(([, count]) => count > 0);
-  if (found.length === 1)
+  const counts = STANDINGS.map((name) => [name, tests.filter(({ standing }) => standing === name).length] as const);
+  const present = counts.filter(([, count]) => count > 0);
+  if (present.length === 1)
     return counts[2]![1] > 0
       ? `none of the ${tests.length} others is distinguishable`
-      : `all ${tests.length} others are ${found[0]![0]}`;
-  const words = found.map(([standing, count]) => `${count} ${count === 1 ? "is" : "are"} ${standing}`);
+      : `all ${tests.length} others are ${present[0]![0]}`;
+  const words = present.map(([standing, count]) => `${count} ${count === 1 ? "is" : "are"} ${standing}`);
   return `of the ${tests.length} others ${joinWords(words)}`;
 }

@@ -120,8 +120,8 @@ function reviewTable({ data, answers }: Pooled, review: Review) {
   const texts = REVIEW.texts.slice(0, "pairs" in data && data.pairs ? 2 : 1);
   function* rows(): Generator<Cell[]> {
     for (const { row, suggested } of review.suspects) {
-      const own = [test.place(row) + 1, ...[test.text(row)].flat(), answers.truth[row] as string, labels[suggested]];
-      yield [...own, ...labels.map((_, label) => roundAnswer(shareOf(row, label)))];
+      const cells = [test.place(row) + 1, ...[test.text(row)].flat(), answers.truth[row] as string, labels[suggested]];
+      yield [...cells, ...labels.map((_, label) => roundAnswer(shareOf(row, label)))];
     }
   }
   const keys = [REVIEW.row, ...texts, "given label", REVIEW.correct, ...labels.map(probabilityKey)];

@@ -10,7 +10,7 @@ export function steps(candidates: readonly Candidate[] | undefined, finished: re
   const keys = new Set(finished.map(({ trial }) => trial.key));
   const rungs = candidates[0]!.rungs.map((_, rung) =>
     countOf(
-      candidates.filter((one) => one.rungs[rung]!.some(({ key }) => keys.has(key))),
+      candidates.filter((candidate) => candidate.rungs[rung]!.some(({ key }) => keys.has(key))),
       "setting",
     ),
   );

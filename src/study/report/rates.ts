@@ -32,7 +32,8 @@ export function rankAlphaMap(outcomes: readonly Outcome[], measure: Measure): Bl
         { title: "Rank", key: "rank", value: (rank) => rank },
         ...alphas.map((alpha) => ({
           ...({ title: `Alpha ${alpha}`, key: `alpha ${alpha}`, interval: true, format: show } as const),
-          value: (rank: number) => testEstimate(cells.find((one) => one.rank === rank && one.alpha === alpha)!),
+          value: (rank: number) =>
+            testEstimate(cells.find((tested) => tested.rank === rank && tested.alpha === alpha)!),
         })),
       ],
       ranks,
@@ -57,11 +58,11 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
   if (tuned.length === 0) return [];
   const all = [...new Set(tuned.flatMap(({ tried }) => tried.map(({ lr }) => lr)))].sort((a, b) => a - b);
   const lossAt = (tried: Outcome["tried"], lr: number) => {
-    const one = tried.find((candidate) => candidate.lr === lr);
-    return one && (one.trial ? one.trial.results.after.val.loss : "failed");
+    const rate = tried.find((candidate) => candidate.lr === lr);
+    return rate && (rate.trial ? rate.trial.results.after.val.loss : "failed");
   };
   const isAtEnd = ({ tried, lr }: Outcome) => {
-    const tries = tried.map((one) => one.lr);
+    const tries = tried.map((rate) => rate.lr);
     return lr === Math.min(...tries) || lr === Math.max(...tries);
   };
   const atEnd = tuned.filter(isAtEnd).length;

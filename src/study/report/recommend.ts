@@ -46,8 +46,8 @@ export function recommendation(
   if (!best || !run) return [];
   // Of a study that has halved also its setting after other numbers of epochs.
   const halved = candidates?.map(({ rungs }) => rungs.flat()).find((trials) => isOf(best, trials));
-  const own = halved ?? best.trials.map(({ trial }) => trial);
-  const others = outcomes.filter((one) => !isOf(one, own));
+  const bestTrials = halved ?? best.trials.map(({ trial }) => trial);
+  const others = outcomes.filter((outcome) => !isOf(outcome, bestTrials));
   const settings = candidates ? longestOf(candidates, outcomes).length : outcomes.length;
   const against = [...againstBaseline(run, measure), ...againstNext(best, bestOutcome(others), measure, outcomes)];
   const isLowest = best === bestOutcome(outcomes);

@@ -60,7 +60,7 @@ export async function writeReport(
   const blocks = layOut(cells, data, selection, (trial) => whole.get(trial), { ...asked, hasFiles: true });
   const markdown = toMarkdown(blocks);
   const finished = finishedTrials(cells);
-  const metrics = (some: readonly TrialRecord[]) => tableToCsv(metricsTable(some));
+  const metrics = (records: readonly TrialRecord[]) => tableToCsv(metricsTable(records));
   const files: [path: string, content: string][] = [
     ...blockFiles(blocks),
     ["metrics.csv", metrics(finished)],
@@ -127,7 +127,7 @@ function select(cells: readonly FinishedCell[], data: TrainingData, { candidates
 /** The trials of which more is shown than what is compared of all: first seeds of the best settings, and the best. */
 const shownWhole = ({ outcomes, compared }: Selection) =>
   [...bestPerMode(compared).map(({ trials: [first] }) => first), bestTrial(outcomes)].filter(
-    (one) => one !== undefined,
+    (trial) => trial !== undefined,
   );
 
 function layOut(
@@ -164,9 +164,9 @@ const POINTS = 60;
 /** The main figure. */
 function sizes(all: readonly Outcome[], measure: Measure): Figure {
   if (all.length <= MANY) return sizeFigure(all, measure);
-  const some = sizeFigure([...new Set([...bestPerMode(all), ...all])].slice(0, POINTS), measure);
+  const figure = sizeFigure([...new Set([...bestPerMode(all), ...all])].slice(0, POINTS), measure);
   const which = `${POINTS} of ${formatCount(all.length)} settings: those with the lowest validation loss, and the best of each method`;
-  return { ...some, caption: `${some.caption}. ${which}` };
+  return { ...figure, caption: `${figure.caption}. ${which}` };
 }
 
 function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
@@ -233,7 +233,7 @@ function moreColumns(outcomes: readonly Outcome[], data: TrainingData, measure: 
     },
     { title: "Published", key: "published", format: percent, value: (outcome) => publishedAccuracy(outcome, data) },
   ];
-  return columns.filter(({ value }) => outcomes.some((one) => value(one) !== undefined));
+  return columns.filter(({ value }) => outcomes.some((candidate) => value(candidate) !== undefined));
 }
 
 /** All methods in pairs; of a single method, the best setting against each other one, or against the next best. */

@@ -21,7 +21,7 @@ export const asFlag: SettingWord = (name, value) => {
 export function asArguments([key, value]: [key: string, value: unknown]): string[] {
   const name = key as keyof RunSettings;
   if (Array.isArray(value) && ALL_SETTINGS[name].kind === "files")
-    return value.flatMap((one) => asArguments([name, one]));
+    return value.flatMap((item) => asArguments([name, item]));
   const word = value === null ? "all" : String(value);
   const choices = offeredChoices(name);
   if (!isOffered(name) || (choices && typeof value === "string" && !choices.includes(word)))

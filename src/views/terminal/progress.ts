@@ -63,10 +63,10 @@ function plainLines(total: number, unit: string, stream: NodeJS.WritableStream):
 /** "epoch 2  loss 0.4321  accuracy 80.0 %  1 min 15 s left  42 examples/s". */
 export function describeStep(
   objective: Objective,
-  { epoch, examplesPerSecond, secondsLeft, ...one }: Evaluated & Omit<Speed, "accuracy"> & { epoch: number },
+  { epoch, examplesPerSecond, secondsLeft, ...evaluation }: Evaluated & Omit<Speed, "accuracy"> & { epoch: number },
 ): string {
   const rate = describeRate("examples", examplesPerSecond, secondsLeft);
-  return [`epoch ${Math.ceil(epoch)}`, ...describeFigures(objective, one), rate].join("  ");
+  return [`epoch ${Math.ceil(epoch)}`, ...describeFigures(objective, evaluation), rate].join("  ");
 }
 
 /** "step 40/120  loss 0.4321  accuracy 80.0 %  validation loss 0.5012  accuracy 75.0 %  2 min 05 s left". */
@@ -84,9 +84,9 @@ export function describeEvaluation(
   return [`step ${step}/${steps}`, ...figures, ...left].join("  ");
 }
 
-function describeFigures(objective: Objective, one: Evaluated, name = "loss"): string[] {
-  const measured = describeMeasured(objective, one)?.replaceAll("\u00a0", " ");
-  return [`${name} ${one.loss!.toFixed(4)}`, ...(measured === undefined ? [] : [measured])];
+function describeFigures(objective: Objective, evaluation: Evaluated, name = "loss"): string[] {
+  const measured = describeMeasured(objective, evaluation)?.replaceAll("\u00a0", " ");
+  return [`${name} ${evaluation.loss!.toFixed(4)}`, ...(measured === undefined ? [] : [measured])];
 }
 
 /** "1 min 15 s left  42 rows/s". */

@@ -44,7 +44,7 @@ interface Fitted {
 
 function fitColumn({ header, isNumeric, cells }: ShownColumn, place: number): Fitted {
   const lines = [header, ...cells].map((cell) => oneLine(cell, LONGEST_CELL));
-  const widest = (some: readonly string[]) => some.reduce((most, line) => Math.max(most, textWidth(line)), 0);
+  const widest = (texts: readonly string[]) => texts.reduce((most, line) => Math.max(most, textWidth(line)), 0);
   const wanted = widest(lines);
   const least = Math.max(SHORTEST_CELL, isNumeric ? widest(lines.slice(1)) : 0);
   return { isNumeric, lines, wanted, least: place > 0 && wanted <= WIDE ? wanted : Math.min(wanted, least) };

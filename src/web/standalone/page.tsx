@@ -79,8 +79,8 @@ function Page({ examples }: { examples: readonly TextOrPair[] }) {
   const isPair = typeof examples[0] !== "string";
   const empty = isPair ? (["", ""] as const) : "";
   const [text, setText] = useState<TextOrPair>(empty);
-  const [found, setFound] = useState<Labelled | Error | null>(null);
-  const typed = mapTexts(text, (one) => one.trim());
+  const [result, setFound] = useState<Labelled | Error | null>(null);
+  const typed = mapTexts(text, (part) => part.trim());
   const { words, out, toggle } = useWords(typed, status === "");
   const asked = words && out.size > 0 ? leaveOut(typed, words.parts, out) : typed;
 
@@ -114,7 +114,7 @@ function Page({ examples }: { examples: readonly TextOrPair[] }) {
               placeholder={`Type or paste a ${isPair ? "text" : "message"}`}
               value={value}
               onInput={({ currentTarget }) =>
-                setText((typed) => mapTexts(typed, (one, at) => (at === i ? currentTarget.value : one)))
+                setText((typed) => mapTexts(typed, (part, at) => (at === i ? currentTarget.value : part)))
               }
             />
           </div>
@@ -135,15 +135,15 @@ function Page({ examples }: { examples: readonly TextOrPair[] }) {
       </p>
       <h2 class="hidden">Answer</h2>
       <div id="verdict" aria-live="polite">
-        {found instanceof Error ? <p class="refused">{found.message}</p> : found && <VerdictView verdict={found} />}
+        {result instanceof Error ? <p class="refused">{result.message}</p> : result && <VerdictView verdict={result} />}
       </div>
-      <div id="words">{found && words && <Words text={typed} {...words} {...{ out, toggle }} />}</div>
+      <div id="words">{result && words && <Words text={typed} {...words} {...{ out, toggle }} />}</div>
     </>
   );
 }
 
 /** The text, or both of a pair, each as `map` gives it. */
-const mapTexts = (text: TextOrPair, map: (one: string, i: number) => string): TextOrPair =>
+const mapTexts = (text: TextOrPair, map: (part: string, i: number) => string): TextOrPair =>
   typeof text === "string" ? map(text, 0) : [map(text[0], 0), map(text[1], 1)];
 
 const app = document.querySelector<HTMLElement>("#app")!;

@@ -51,9 +51,9 @@ function inMemory(blocks: readonly Uint8Array[]): FileSource {
     stat: async () => ({ size, isFile: () => true, isDirectory: () => false }),
     async read(buffer, offset, length, position) {
       const from = position % step;
-      const some = blocks[Math.floor(position / step)]!.subarray(from, from + length);
-      buffer.set(some, offset);
-      return { bytesRead: some.length };
+      const batch = blocks[Math.floor(position / step)]!.subarray(from, from + length);
+      buffer.set(batch, offset);
+      return { bytesRead: batch.length };
     },
   };
 }

@@ -11,11 +11,11 @@ const read = computed(() => {
     const names = asked?.split(",") ?? [];
     return columns.filter(({ name }) => name === asked || names.includes(name)).map(({ name }) => name);
   };
-  const found = (role: string) => columns.filter(({ readAs }) => readAs === role).map(({ name }) => name);
+  const inRole = (role: string) => columns.filter(({ readAs }) => readAs === role).map(({ name }) => name);
   // Of what cannot be read is known what was chosen.
   const [texts, labels] = error
     ? [named(readWith("textColumn")), named(readWith("labelColumn"))]
-    : [found("text"), found("label")];
+    : [inRole("text"), inRole("label")];
   const isTurned = texts.length === 2 && readWith("textColumn") === `${texts[1]},${texts[0]}`;
   return { texts: isTurned ? texts.reverse() : texts, labels };
 });
@@ -44,7 +44,7 @@ export function mark(name: string, role: Role): void {
   const { texts, labels } = read.value;
   const [first, second] = texts.filter((text) => text !== name);
   const others = labels.filter((label) => label !== name);
-  const areFlags = [name, ...others].every((one) => kindOf(one) === "flags");
+  const areFlags = [name, ...others].every((column) => kindOf(column) === "flags");
   const marked = {
     text: { texts: [name, second], labels: others },
     second: { texts: [first, name], labels: others },

@@ -166,7 +166,7 @@ function LabelsField() {
         id="labels-are"
         value={objective.value}
         take={(value) => readAs({ objective: value as Objective })}
-        options={OBJECTIVES.flatMap((one) => (WORDS[one].choice ? [[one, WORDS[one].choice] as const] : []))}
+        options={OBJECTIVES.flatMap((name) => (WORDS[name].choice ? [[name, WORDS[name].choice] as const] : []))}
       />
     </label>
   );

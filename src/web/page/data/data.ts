@@ -40,7 +40,7 @@ const CORRECTIONS_FILE = "corrections.csv";
 export const tab = signal<"classification" | "lm">("classification");
 export const isLm = computed(() => tab.value === "lm");
 /** Whether a task is to write texts. */
-const writes = (one: Objective | undefined) => one !== undefined && !hasHead({ objective: one });
+const writes = (task: Objective | undefined) => task !== undefined && !hasHead({ objective: task });
 const choice = computed(() => (isLm.value ? texts : messages));
 const reading = computed((): Reading => choice.value.readings.value[choice.value.source.value] ?? {});
 
@@ -60,8 +60,8 @@ export const areOwn = computed(() => !isLm.value && !messages.bundled.includes(m
 export const needs = computed((): RunSettings => (areOwn.value ? (report.value?.needs ?? {}) : {}));
 export const objective = computed((): Objective => {
   if (isLm.value) return "lm";
-  const found = reading.value.objective ?? needs.value.objective ?? DEFAULT_OBJECTIVE;
-  return writes(found) ? DEFAULT_OBJECTIVE : found;
+  const objective = reading.value.objective ?? needs.value.objective ?? DEFAULT_OBJECTIVE;
+  return writes(objective) ? DEFAULT_OBJECTIVE : objective;
 });
 /** A setting of how the data is read, chosen or found. */
 export const readWith = <K extends keyof Reading>(name: K): Reading[K] => reading.value[name] ?? needs.value[name];
@@ -196,15 +196,15 @@ function showAwaited(): void {
 
 // Gives the chosen files to the worker. Until it has them no run can start: it would use those before.
 effect(() => {
-  const some = files.value;
+  const chosen = files.value;
   const corrections = correctionsFile.value ?? [];
   given.value = null;
   failure.value = null;
-  if (!some?.length || (corrected.value.length > 0 && !correctionsFile.value)) return;
+  if (!chosen?.length || (corrected.value.length > 0 && !correctionsFile.value)) return;
   return ask(
-    () => worker.pick([some, corrections].flat() as File[]),
+    () => worker.pick([chosen, corrections].flat() as File[]),
     () => {
-      given.value = some;
+      given.value = chosen;
     },
     showFailure,
   );
@@ -226,15 +226,15 @@ export function stopReading(): void {
 }
 
 /** Takes selected or dropped files. How the last ones were read does not count for new ones. */
-export function takeFiles(some: readonly File[]): void {
-  isAwaited = some.length > 0;
+export function takeFiles(chosen: readonly File[]): void {
+  isAwaited = chosen.length > 0;
   const { source, own, files, readings } = choice.value;
   batch(() => {
     source.value = own;
     sheets.value = [];
     readings.value = { ...readings.value, [own]: {} };
     if (!isLm.value) setCorrected([]);
-    files.value = isLm.value ? some : some.slice(0, 1);
+    files.value = isLm.value ? chosen : chosen.slice(0, 1);
   });
   void keepFiles(isLm.value ? "texts" : "data", files.value);
 }
@@ -273,7 +273,7 @@ export async function restoreData(settings: RunSettings, isLink: boolean): Promi
   }
   if (isLink) return;
   const isText = isLm.value;
-  const [some, [kept]] = await Promise.all([keptFiles(isText ? "texts" : "data"), keptFiles("pasted")]);
-  if (files.value.length === 0) files.value = some;
+  const [stored, [kept]] = await Promise.all([keptFiles(isText ? "texts" : "data"), keptFiles("pasted")]);
+  if (files.value.length === 0) files.value = stored;
   if (pasted.value === "") keptPaste = pastedAtRest.value = pasted.value = (await kept?.text()) ?? "";
 }

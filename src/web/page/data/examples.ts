@@ -17,8 +17,8 @@ const lines = computed(() => rest.value.split(/\r?\n/).filter((line) => line.tri
 
 /** Labels and texts; null: a table. */
 const typed = computed(() => {
-  const found = lines.value.map((line) => TYPED.exec(line.trim()));
-  return found.every((one) => one !== null) ? found.map(([, label, text]) => [label!.trim(), text!]) : null;
+  const matches = lines.value.map((line) => TYPED.exec(line.trim()));
+  return matches.every((match) => match !== null) ? matches.map(([, label, text]) => [label!.trim(), text!]) : null;
 });
 
 const counts = computed(() => {

@@ -65,9 +65,9 @@ function Note(props: { text: string; ways: readonly Remedy[]; examples?: Pick<Pr
         <details>
           <summary>Show {formatCount(count)}</summary>
           <ul>
-            {[...shown, ...more].map((one) => (
-              <li key={one} dir="auto">
-                {one}
+            {[...shown, ...more].map((way) => (
+              <li key={way} dir="auto">
+                {way}
               </li>
             ))}
           </ul>
@@ -101,10 +101,10 @@ function waysOut({ code, settings, isNeeded, surplus }: Problem): Remedy[] {
   if (objective !== undefined && isNeeded)
     return [{ label: "Read them as classes", take: () => readAs({ objective: DEFAULT_OBJECTIVE }) }];
   if (objective !== undefined) {
-    const found = { objective: objective as Objective };
+    const reading = { objective: objective as Objective };
     const take = () =>
-      readAs(labelSeparator === undefined ? found : { ...found, labelSeparator: String(labelSeparator) });
-    return [{ label: `Read them as ${WORDS[found.objective].choice}`, take }];
+      readAs(labelSeparator === undefined ? reading : { ...reading, labelSeparator: String(labelSeparator) });
+    return [{ label: `Read them as ${WORDS[reading.objective].choice}`, take }];
   }
   if (dedupe !== undefined) return [{ label: "Leave the copies out", take: () => set("dedupe", true) }];
   if (maxLength !== undefined)

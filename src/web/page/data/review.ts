@@ -38,7 +38,7 @@ export async function beginReview(): Promise<void> {
 export function say(label: string): void {
   const { rows, next } = review.value!;
   const { given, suggested: _, ...row } = rows[next]!;
-  const others = said.value.filter((one) => one.row !== row.row);
+  const others = said.value.filter((answer) => answer.row !== row.row);
   said.value = label === given ? others : [...others, { ...row, label }];
   review.value = { rows, next: next + 1 };
 }

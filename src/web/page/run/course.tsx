@@ -26,7 +26,7 @@ export function curvesOf(run: PageRun): RunChart[] {
   const all = [run, ...others];
   return runCharts(
     all.map(({ record }) => record),
-    { smooth: isSmooth.value, names: all.map((one) => `${describeMethod(one.record.options)} (${clock(one)})`) },
+    { smooth: isSmooth.value, names: all.map((shown) => `${describeMethod(shown.record.options)} (${clock(shown)})`) },
   );
 }
 

@@ -96,7 +96,7 @@ function HeatMap({ kind, blocks, changes, mode, scaling, dora }: HeatMapProps) {
   const most = Math.max(...inside.map(relative));
   const parts = [...new Set(inside.map(({ part }) => part))];
   const cell = (block: number, part: string) => {
-    const change = changes.find((one) => one.block === block && one.part === part);
+    const change = changes.find((candidate) => candidate.block === block && candidate.part === part);
     if (!change)
       return (
         <span class="heat">

@@ -58,8 +58,8 @@ function Watched() {
     <div id="watched">
       <h3>How sure it is of the right label, for messages it does not learn from</h3>
       <ul>
-        {watched.value.map((one, i) => (
-          <Message key={i} message={one} />
+        {watched.value.map((watchedMessage, i) => (
+          <Message key={i} message={watchedMessage} />
         ))}
       </ul>
     </div>
@@ -267,6 +267,6 @@ function describePace({ record: { step, steps, options } }: PageRun): string {
 /** "The 3rd of 7 runs of a comparison." */
 function describePlace({ id, comparison }: PageRun): string {
   const all = comparedRuns(comparison!);
-  const place = all.findIndex((one) => one.id === id) + 1;
+  const place = all.findIndex((run) => run.id === id) + 1;
   return `Run ${place} of the ${all.length} of a comparison of ${areSeeds(all) ? "seeds" : "methods"}.`;
 }

@@ -153,8 +153,8 @@ function FormList({ prepare }: FormsProps) {
   const list = useSignal<OtherForm[] | { error: ErrorReport } | null>(null);
   useEffect(() => {
     const asked = worker.forms(run.id).catch((reason) => ({ error: failureReport(reason) }));
-    void asked.then((found) => {
-      list.value = found;
+    void asked.then((languages) => {
+      list.value = languages;
     });
   }, []);
   const forms = list.value;

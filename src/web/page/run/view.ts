@@ -20,7 +20,7 @@ export const views = computed((): Partial<Record<View, string>> => {
     learned: hasAdapter(run) && run.changes !== undefined,
     take: hasAdapter(run),
   };
-  return Object.fromEntries(Object.entries(TITLES).filter(([one]) => has[one as View]));
+  return Object.fromEntries(Object.entries(TITLES).filter(([name]) => has[name as View]));
 });
 
 /** The view that the visitor has chosen last. */
@@ -33,14 +33,14 @@ export const view = {
   get value() {
     return current.value;
   },
-  set value(one: View) {
-    chosen.value = one;
+  set value(name: View) {
+    chosen.value = name;
   },
 };
 
 /** Takes the visitor to where the shown run is tried. */
 export function goToTrial(): void {
-  const one = writer.value ? "write" : "try";
-  chosen.value = one;
-  goTo(one);
+  const usual = writer.value ? "write" : "try";
+  chosen.value = usual;
+  goTo(usual);
 }

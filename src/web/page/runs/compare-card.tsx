@@ -46,7 +46,7 @@ const ENOUGH_TEST_ROWS = 50;
 export function CompareCard() {
   const runs = compared.value;
   const isSmall = report.value?.error === null && report.value.testRows < ENOUGH_TEST_ROWS;
-  const names = offered.value.map((own) => shortMethod({ ...DEFAULTS, ...own }));
+  const names = offered.value.map((settings) => shortMethod({ ...DEFAULTS, ...settings }));
   return (
     <section id="compare" class="card" aria-labelledby="compare-title">
       <h2 id="compare-title">Compare methods</h2>

@@ -70,7 +70,7 @@ function seedBlocks(runs: readonly PageRun[], outcomes: Outcomes, measure: Measu
     outcome: outcomes.get(run.id),
     state: describeState(run),
   }));
-  const trials = [...outcomes.values()].flatMap((one) => one.trials);
+  const trials = [...outcomes.values()].flatMap((outcome) => outcome.trials);
   const name = describeMethod(first.record.options);
   const words = trials.length > 1 ? [describeRepeated(measureRuns(name, trials, measure), measure)] : [];
   const table = comparisonTable(`Seeds of ${name}, on ${runData(first)}, ${first.model}`, rows, measure);
@@ -82,7 +82,7 @@ function describeShort(runs: readonly PageRun[]): string[] {
   const short = runs.filter(({ state, record }) => state === "finished" && record.epoch < record.options.epochs);
   const epochs = short.map(
     ({ record }) =>
-      `run ${runs.findIndex((one) => one.record === record) + 1} after ${record.epoch.toFixed(1)} of ${record.options.epochs}`,
+      `run ${runs.findIndex((run) => run.record === record) + 1} after ${record.epoch.toFixed(1)} of ${record.options.epochs}`,
   );
   return short.length > 0
     ? [`Ended before their last epoch: ${joinWords(epochs)}. More training may change what they reach.`]

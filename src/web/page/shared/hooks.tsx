@@ -9,8 +9,8 @@ export function useNextFocus(group: RefObject<HTMLElement | null>, other?: RefOb
   const focused = document.activeElement;
   useLayoutEffect(() => {
     const all = [...group.current!.children] as HTMLElement[];
-    if (!all.some((one) => one.hidden && one === focused)) return;
-    (all.find((one) => !one.hidden) ?? other?.current)?.focus({ preventScroll: true });
+    if (!all.some((element) => element.hidden && element === focused)) return;
+    (all.find((element) => !element.hidden) ?? other?.current)?.focus({ preventScroll: true });
   });
 }
 

@@ -136,8 +136,10 @@ export const asField: SettingWord = (name, value) => {
     field?.kind === "targets" &&
     value
       ?.split(",")
-      .map((one) => TARGET_NAMES[one] ?? one)
+      .map((target) => TARGET_NAMES[target] ?? target)
       .join(", ");
-  const choices = Object.fromEntries(field?.choices ?? OBJECTIVES.map((one) => [one, WORDS[one].choice]));
+  const choices = Object.fromEntries(
+    field?.choices ?? OBJECTIVES.map((objective) => [objective, WORDS[objective].choice]),
+  );
   return `“${label}${value === undefined ? "" : `: ${shown || (choices[value] ?? value)}`}”`;
 };

@@ -135,8 +135,8 @@ export function enter(field: Field, shown: Shown): void {
 
 /** Sets a field as if the value had been typed. Returns whether there is such a field, and the value is valid. */
 export function set(key: string, value: unknown): boolean {
-  const field = FIELDS.find((one) => one.key === key);
-  if (!field || (field.choices && !field.choices.some(([one]) => one === value))) return false;
+  const field = FIELDS.find((candidate) => candidate.key === key);
+  if (!field || (field.choices && !field.choices.some(([choice]) => choice === value))) return false;
   const shown = show(field, value);
   if (read(field, shown) === undefined) return false;
   enter(field, shown);

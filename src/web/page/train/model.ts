@@ -61,11 +61,11 @@ effect(() => {
   if (!find) return;
   return ask(
     async () => ({ model: await worker.openModel(await find()), models: await worker.models() }),
-    (found) =>
+    (opened) =>
       batch(() => {
-        models.value = found.models;
-        listed.value = found.model.name;
-        model.value = found.model;
+        models.value = opened.models;
+        listed.value = opened.model.name;
+        model.value = opened.model;
       }),
     (report) => {
       modelError.value = report;
@@ -123,7 +123,7 @@ export function beginModel(name?: string, isLink = false): () => Promise<void> {
     models.value = await worker.models();
     if (listed.value !== begun) return;
     if (name === undefined) follows.value = true;
-    else if (!isLink || models.value.some((one) => one.name === name)) choose(name);
+    else if (!isLink || models.value.some((known) => known.name === name)) choose(name);
     else {
       hubName.value = name;
       choose(FROM_HUB);

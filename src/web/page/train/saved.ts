@@ -56,8 +56,8 @@ export function linkTo({ data, ...settings }: Saved): string {
 }
 
 /** Keeps selected files for the next visit, under a name. If the browser's storage is full, they are not kept. */
-export async function keepFiles(name: "data" | "texts" | "pasted", some: readonly File[]): Promise<void> {
-  await set(name, some, files).catch(() => {});
+export async function keepFiles(name: "data" | "texts" | "pasted", chosen: readonly File[]): Promise<void> {
+  await set(name, chosen, files).catch(() => {});
 }
 
 export async function keptFiles(name: "data" | "texts" | "pasted"): Promise<readonly File[]> {

@@ -85,9 +85,9 @@ effect(() => {
   void dataChange.value;
   isRead.value = false;
   if (askedData.value === null) return;
-  const take = (found: DataReport) =>
+  const take = (report: DataReport) =>
     batch(() => {
-      isRead.value = showReport(found);
+      isRead.value = showReport(report);
     });
   return ask(() => worker.readData(given.peek()!), take, showFailure, PAUSE);
 });

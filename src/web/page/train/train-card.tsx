@@ -65,7 +65,7 @@ function SettingField({ field }: { field: Field }) {
     case "targets": {
       const ticked = shown as readonly string[];
       const tick = (target: string, isTicked: boolean) =>
-        enter(field, isTicked ? [...ticked, target] : ticked.filter((one) => one !== target));
+        enter(field, isTicked ? [...ticked, target] : ticked.filter((name) => name !== target));
       return (
         <fieldset class="field wide targets" id={id} ref={element}>
           <legend class="hidden">{label}</legend>

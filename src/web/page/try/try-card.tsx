@@ -161,13 +161,13 @@ function Sides({
 
 /** Messages of the run's test set, as buttons. */
 function Samples() {
-  const found = samples(testResults.value);
+  const examples = samples(testResults.value);
   const run = classifier.value;
   return (
-    <div id="samples" hidden={found.length === 0}>
+    <div id="samples" hidden={examples.length === 0}>
       {run && <p class="help">Or one of its test {WORDS[run.record.objective].units.many}:</p>}
       <ul>
-        {found.map(({ text, truth, predicted }) => {
+        {examples.map(({ text, truth, predicted }) => {
           return (
             <li key={joinPair(text)}>
               <MessageButton text={text} />
@@ -192,10 +192,10 @@ function Samples() {
 /** Messages that were classified correctly, and as many others that are read at a glance if there are some. */
 function samples(test: TestResults | null): Message[] {
   if (!test) return [];
-  const wrong = test.mistakes.filter(({ text }) => [text].flat().every((one) => one.trim() !== ""));
+  const wrong = test.mistakes.filter(({ text }) => [text].flat().every((part) => part.trim() !== ""));
   const short = wrong.filter(({ text }) => joinPair(text).length <= SHORT);
-  const some = [...test.samples.slice(0, SAMPLES), ...(short.length > 0 ? short : wrong).slice(0, SAMPLES)];
-  return some.map((one) => ({ ...one, text: trimmed(one.text) }));
+  const shown = [...test.samples.slice(0, SAMPLES), ...(short.length > 0 ? short : wrong).slice(0, SAMPLES)];
+  return shown.map((message) => ({ ...message, text: trimmed(message.text) }));
 }
 
 export function Labels() {

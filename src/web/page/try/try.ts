@@ -48,9 +48,9 @@ const explained = signal<{ asked: Asked; influences: Influences; out: ReadonlySe
 
 /** The same without the words that are left out. */
 export const asked = computed((): Asked | null => {
-  const [now, found] = [typed.value, explained.value];
-  if (!now || found?.asked !== now || found.out.size === 0) return now;
-  return { ...now, text: leaveOut(now.text, found.influences.parts, found.out), whole: now.text };
+  const [now, explanation] = [typed.value, explained.value];
+  if (!now || explanation?.asked !== now || explanation.out.size === 0) return now;
+  return { ...now, text: leaveOut(now.text, explanation.influences.parts, explanation.out), whole: now.text };
 });
 
 /** The latest answer of the shown run, also while a newer message is classified; null: none yet. */
@@ -60,20 +60,20 @@ export const answer = computed(() => {
 });
 /** The influence of the words of the message that is answered. */
 export const words = computed(() => {
-  const [shown, found] = [answer.value, explained.value];
-  if (!shown || shown === "pending" || shown.error || !found) return null;
+  const [shown, explanation] = [answer.value, explained.value];
+  if (!shown || shown === "pending" || shown.error || !explanation) return null;
   const { id, text, whole = text } = shown.asked;
-  return found.asked.id === id && isSameText(found.asked.text, whole)
-    ? { text: whole, ...found.influences, out: found.out }
+  return explanation.asked.id === id && isSameText(explanation.asked.text, whole)
+    ? { text: whole, ...explanation.influences, out: explanation.out }
     : null;
 });
 
 /** Leaves a word out of the message that is classified, or puts it back. */
 export function toggleWord(part: number): void {
-  const found = explained.value!;
-  const out = new Set(found.out);
+  const explanation = explained.value!;
+  const out = new Set(explanation.out);
   if (!out.delete(part)) out.add(part);
-  explained.value = { ...found, out };
+  explained.value = { ...explanation, out };
 }
 
 export const trimmed = (text: TextOrPair): TextOrPair =>

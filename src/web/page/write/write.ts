@@ -119,12 +119,12 @@ worker.listen((event) => {
   if (event.type !== "written") return;
   const { prompt, text, ids, finish, forgotten, omitted } = event.chunk;
   tokens += ids.length;
-  const added = (one: Written): Written => ({
-    prompt: one.prompt,
-    text: one.text + text,
-    forgotten: forgotten ?? one.forgotten,
-    omitted: omitted ?? one.omitted,
-    finish: finish ?? one.finish,
+  const added = (before: Written): Written => ({
+    prompt: before.prompt,
+    text: before.text + text,
+    forgotten: forgotten ?? before.forgotten,
+    omitted: omitted ?? before.omitted,
+    finish: finish ?? before.finish,
   });
   const columns = latest.value.columns.map((column, c) => {
     const at = column.texts.length + prompt - count * (c + 1);

@@ -18,14 +18,14 @@ export class TrainingGroup {
     this.add(run);
     // It begins now: a stop before its first step ends it, too, and with it the comparison.
     run.state = "training";
-    for (const one of companions)
+    for (const companion of companions)
       try {
-        this.add(one);
+        this.add(companion);
       } catch {}
   }
 
   private add(run: PageRun): void {
-    const report = (one: PageRun, speed: Speed | null) => this.report(one, speed);
+    const report = (companion: PageRun, speed: Speed | null) => this.report(companion, speed);
     this.trainings.push(new Training(run, this.materials, report, this.abort.signal, this.enough.signal));
   }
 

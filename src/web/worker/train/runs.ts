@@ -152,7 +152,7 @@ async function follow(run: PageRun): Promise<void> {
 /** The settings of each run: the visitor's, except those of the method. */
 export function methodSettings(settings: PageSettings, modes: readonly Mode[], known: Known): PageSettings[] {
   const { adapter: _, ...others } = settings;
-  return comparedRuns(modes).map(({ settings: own, rates }) =>
-    ofMode({ ...others, ...own, lr: pickRate(rates, known) }, own.mode),
+  return comparedRuns(modes).map(({ settings: method, rates }) =>
+    ofMode({ ...others, ...method, lr: pickRate(rates, known) }, method.mode),
   );
 }
