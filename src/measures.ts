@@ -122,7 +122,11 @@ export function measureReliability(rows: readonly Judged[]): Reliability {
   const bins = fillBins(rows)
     .filter((bin) => bin.rows > 0)
     .map(({ middle, rows: n, confidence, right }) => ({
-      ...{ middle, rows: n, confidence: confidence / n, accuracy: right / n, interval: wilson(right, n) },
+      middle,
+      rows: n,
+      confidence: confidence / n,
+      accuracy: right / n,
+      interval: wilson(right, n),
     }));
   const value = calibrationError(rows);
   const sampled = bootstrap(rows.length, SAMPLES.interval, (chosen) =>

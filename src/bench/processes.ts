@@ -63,8 +63,10 @@ export class Dialogue {
   async begin<T>(job: unknown, peer: string, needs: string): Promise<T> {
     return this.ask<T>(job).catch((cause: LowrankError) => {
       throw new ConfigError("peer-not-installed", `${peer} cannot be run`, {
-        ...{ expected: `${this.program} with ${needs}`, found: cause.details.found ?? cause.message },
-        ...{ hint: "omit --peer", cause },
+        expected: `${this.program} with ${needs}`,
+        found: cause.details.found ?? cause.message,
+        hint: "omit --peer",
+        cause,
       });
     });
   }

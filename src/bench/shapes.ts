@@ -7,8 +7,13 @@ const COMMON = { vocab_size: 50257, layer_norm_epsilon: 1e-5 };
 /** But for their vocabularies and their longer context. */
 const SMOLLM2: Omit<ModelConfig, "n_layer"> = {
   ...COMMON,
-  ...{ n_positions: 1024, n_head: 9, n_kv_head: 3, n_embd: 576, n_inner: 1536 },
-  ...{ model_type: "llama", rope: { theta: 1e5 } },
+  n_positions: 1024,
+  n_head: 9,
+  n_kv_head: 3,
+  n_embd: 576,
+  n_inner: 1536,
+  model_type: "llama",
+  rope: { theta: 1e5 },
 };
 export const CONFIGS = {
   "gpt2-micro": { ...COMMON, n_positions: 256, n_layer: 4, n_head: 4, n_embd: 128 },

@@ -77,7 +77,8 @@ await main(async () => {
     return models.get(name)!;
   };
   const check = await checkData(pickSettings(flags), {
-    ...{ complete, openModel },
+    complete,
+    openModel,
     load: (source, model, onTable) => loadData(source, model, DOWNLOADS, onTable),
   });
   const { readable, problems } = check;
@@ -108,8 +109,16 @@ function asJson(
   const { objective, source, labels, stats, maxLength } = readable?.data ?? {};
   const { device, bytes, seconds } = costs ?? {};
   return {
-    ...{ type: "check", trains: readable !== null, command, settings },
-    ...{ source, objective, columns, labels, stats, maxLength },
+    type: "check",
+    trains: readable !== null,
+    command,
+    settings,
+    source,
+    objective,
+    columns,
+    labels,
+    stats,
+    maxLength,
     problems: problems.map(({ text, surplus: _, ...found }) => ({ ...found, text: nameSettings(text, asFlag) })),
     run: costs && { device, bytes, seconds },
   };

@@ -44,8 +44,19 @@ export async function runClassic(program: Command, flags: TrainFlags, mode: Mode
   const { results, evaluations, seconds, classic } = result;
   const size = classic.parts.weights.length;
   const record: RunRecord = {
-    ...{ ...begun, state: "finished", results, evaluations, seconds, trainable: size, parameters: size },
-    ...{ step: 1, steps: 1, stepsPerEpoch: 1, keptStep: 1, epoch: 1, examples: data.train.size },
+    ...begun,
+    state: "finished",
+    results,
+    evaluations,
+    seconds,
+    trainable: size,
+    parameters: size,
+    step: 1,
+    steps: 1,
+    stepsPerEpoch: 1,
+    keptStep: 1,
+    epoch: 1,
+    examples: data.train.size,
   };
   // Loaded when it is needed: --help does without.
   const contents = await classicContents(record, result, data);

@@ -268,7 +268,9 @@ async function deviceList(): Promise<string> {
   const cpu = await openWasm();
   const rows: DeviceRow[] = [
     ...gpus.map(({ name, backend, adapter, isSoftware }, i) => ({
-      ...{ device: `webgpu:${i}`, name, backend },
+      device: `webgpu:${i}`,
+      name,
+      backend,
       kind: adapter === null ? "cannot be opened" : isSoftware ? "software driver" : "hardware",
     })),
     { device: "wasm", name: cpu.info.name, kind: "" },

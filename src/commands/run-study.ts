@@ -126,7 +126,13 @@ export async function openStudy(request: StudyRequest): Promise<OpenedStudy> {
   const cells = candidates ? candidateCells(candidates) : await listCells(spec, seeds, identify);
   return {
     record: await recordStudy(data, models, { spec: asked, seeds, about }),
-    ...{ data, dataOf, spec, cells, models, costOf, read: new Map() },
+    data,
+    dataOf,
+    spec,
+    cells,
+    models,
+    costOf,
+    read: new Map(),
     ...(candidates ? { candidates } : {}),
   };
 }

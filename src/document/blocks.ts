@@ -90,7 +90,8 @@ export const code = (text: string): Block => ({ kind: "code", text });
 export const details = (title: string, blocks: readonly Block[]): Details => ({ kind: "details", title, blocks });
 export const figure = (name: string, caption: string, chart: Chart): Figure => ({
   ...({ kind: "figure", name } as const),
-  ...{ caption, chart },
+  caption,
+  chart,
 });
 
 export type RowColumn<Row> = Column & { value: (row: Row) => Cell };
@@ -113,7 +114,8 @@ export function againstColumns(
   return [
     { title, key: "difference", interval: true, format, value: ({ against }) => against?.difference },
     {
-      ...{ title: "This run against it", key: null },
+      title: "This run against it",
+      key: null,
       value: ({ against }) => against && formatStanding(against.standing, against.p),
     },
     { title: null, key: "standing", value: ({ against }) => against?.standing },

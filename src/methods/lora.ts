@@ -252,8 +252,12 @@ export const method: Method<LoraPart> = {
       // As much as the widest of the matrices that lie side by side.
       const room = r * Math.max(dims.out, ...columnsIn(layer, model).map(({ width }) => width));
       const B: ModelTensor = {
-        ...{ ...common, part: "B", name: loraName(adapter, "B"), shape: [dims.out, r] },
-        ...{ room, rate: lr_ratio },
+        ...common,
+        part: "B",
+        name: loraName(adapter, "B"),
+        shape: [dims.out, r],
+        room,
+        rate: lr_ratio,
       };
       const A: ModelTensor = {
         ...common,
@@ -352,7 +356,11 @@ export const training: Training<LoraOptions, LoraPart> = {
     `rank ${rank}, alpha ${alpha}${dropout > 0 ? `, dropout ${dropout}` : ""}${dora ? ", DoRA" : ""}`,
   config: ({ rank, alpha, scaling, init, targets, layers, dropout, lrRatio, dora }) => ({
     lora: {
-      ...{ r: rank, lora_alpha: alpha, scaling, init, target_modules: [...targets] },
+      r: rank,
+      lora_alpha: alpha,
+      scaling,
+      init,
+      target_modules: [...targets],
       ...(layers ? { layers_to_transform: [...layers] } : {}),
       ...(dropout > 0 ? { lora_dropout: dropout } : {}),
       ...(dora ? { use_dora: true } : {}),

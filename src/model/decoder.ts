@@ -177,7 +177,10 @@ class Builder {
     const isPrefill = rows.count === "tokens";
     const [bounds, slots] = [part(inputs.bounds), part(inputs.slots)];
     const source: Source = {
-      ...{ rows, ids: isPrefill ? inputs.ids : sampled.ids, bounds, shift: 0 },
+      rows,
+      ids: isPrefill ? inputs.ids : sampled.ids,
+      bounds,
+      shift: 0,
       // Over the cache, which gets the keys and values of these tokens first.
       attend: (f, l, qkv, out): undefined => {
         const cache = this.caches[l]!;

@@ -77,8 +77,19 @@ export function doraNorm(norm: Tensor, W: Tensor, groups: readonly AdapterGroup[
       doraNormKernel,
       { norm, w: W, A, B },
       {
-        ...{ inputs, outputs, first: i === 0 ? 0 : column, end: groups[i + 1]?.column ?? outputs },
-        ...{ count, r, stride, column, step, width, skew, scale, w_type: typeCode(W) },
+        inputs,
+        outputs,
+        first: i === 0 ? 0 : column,
+        end: groups[i + 1]?.column ?? outputs,
+        count,
+        r,
+        stride,
+        column,
+        step,
+        width,
+        skew,
+        scale,
+        w_type: typeCode(W),
       },
     );
   });

@@ -281,7 +281,9 @@ export function countParameters(spec: ModelSpec): number {
 function addStep(record: RunRecord, step: StepRecord): RunRecord {
   return {
     ...record,
-    ...{ step: step.step, epoch: step.epoch, examples: step.examples },
+    step: step.step,
+    epoch: step.epoch,
+    examples: step.examples,
     curve: extendCurve(record.curve, step),
   };
 }

@@ -142,7 +142,9 @@ export async function trainFolds(
   const dataOf = new Map(folds.map(({ trial, data }) => [trial.key, data]));
   const trials = folds.map(({ trial }) => trial);
   await runTrials({
-    ...{ ...shared, trials, dataOf: ({ key }) => dataOf.get(key)! },
+    ...shared,
+    trials,
+    dataOf: ({ key }) => dataOf.get(key)!,
     async complete(trained) {
       predicted.set(trained.record.trial!.key, trained.result.predicted!);
       return trained;
@@ -223,12 +225,17 @@ function describePooled({ data, folds, results, answers, review }: Pooled) {
         Array.from({ length: k }, (_, c) => probabilities[i * k + c]!),
       );
     return {
-      ...{ row: test.place(i), fold: fold + 1, text: test.text(i), truth: truth[i]!, predicted: predicted[i]! },
+      row: test.place(i),
+      fold: fold + 1,
+      text: test.text(i),
+      truth: truth[i]!,
+      predicted: predicted[i]!,
       ...(byName ? { probabilities: byName } : {}),
     };
   });
   return {
-    ...{ results, estimate: estimate && { measure, ...estimate } },
+    results,
+    estimate: estimate && { measure, ...estimate },
     answers: rows.sort((a, b) => a.row - b.row),
     review: review?.suspects.map(describeSuspect) ?? null,
   };

@@ -70,7 +70,7 @@ export async function finalTrial(
   const { calibrate, threshold, positive } = DEFAULTS;
   const kept = Math.max(1, Math.round(mean(runs.map(keptEpoch))));
   const epochs = takesSteps(options.mode) ? kept : options.epochs;
-  const foldOptions = { ...options, ...{ epochs, patience: 0, calibrate, threshold, positive } };
+  const foldOptions = { ...options, epochs, patience: 0, calibrate, threshold, positive };
   const trial = await nameTrial(model.name, foldOptions, { data: await digestData(all), base: model.base });
   return { ...trial, name: `all-${trial.name}` };
 }
@@ -153,8 +153,11 @@ export async function poolFolds(
     data,
     folds: folds.flatMap(({ data: { test: rows } }, fold) => new Array<number>(rows.size).fill(fold)),
     results: {
-      ...{ before: evaluated("before"), after: { ...after, test: { ...after.test, ...figures } } },
-      ...{ parts: [], decision: joinDecisions(records), test },
+      before: evaluated("before"),
+      after: { ...after, test: { ...after.test, ...figures } },
+      parts: [],
+      decision: joinDecisions(records),
+      test,
     },
     answers: training.answers!(data.test, predicted, context),
     fitClassic: () => fitAll(all, fitted),
@@ -179,7 +182,9 @@ function joinDecisions(records: readonly FoldRecord[]): ChosenDecision | null {
       ? {}
       : { temperature: Math.exp(mean(all.map((decision) => Math.log(decision.temperature!)))) }),
     ...(positive === undefined ? {} : { positive }),
-    ...{ ...meanOf("threshold"), ...meanOf("precision"), ...meanOf("recall") },
+    ...meanOf("threshold"),
+    ...meanOf("precision"),
+    ...meanOf("recall"),
     ...(thresholds === undefined
       ? {}
       : { thresholds: thresholds.map((_, i) => mean(all.map((decision) => decision.thresholds![i]!))) }),

@@ -77,7 +77,12 @@ export function measureRuns<Run extends MeasuredRun>(
 ): Outcome<Run> {
   const { mode, rank, alpha, lr } = trials[0]!.options;
   return {
-    ...{ label, mode, rank, alpha, lr, trials },
+    label,
+    mode,
+    rank,
+    alpha,
+    lr,
+    trials,
     tried: [],
     loss: mean(trials.map(validationLoss)),
     val: summarize(trials.map(({ results }) => readEvaluated(measure, results.after.val))),
@@ -152,7 +157,8 @@ export function recommendedTrial(cells: readonly FinishedCell[], { objective }: 
 /** Pairs of outcomes, tested on the same rows; p is corrected with Holm's method for all of them. */
 export function testPairs<O extends Outcome<MeasuredRun>>(pairs: readonly (readonly [O, O])[], measure: Measure) {
   return comparePairs(pairs, (one, other) => ({
-    ...{ one, other },
+    one,
+    other,
     ...measure.statistics!.test(testRows(one.trials), testRows(other.trials)),
   }));
 }

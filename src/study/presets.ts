@@ -48,7 +48,8 @@ function methods(config: ModelConfig, settings: RunSettings): Arm[] {
   return possibleModes(config, { objective })
     .filter(takesSteps)
     .map((mode) => ({
-      ...{ mode, ...ownSize(mode) },
+      mode,
+      ...ownSize(mode),
       lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) },
     }));
 }

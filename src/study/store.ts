@@ -67,10 +67,21 @@ function keepCompared(record: TrialRecord): TrialRecord {
   // In 8 bytes each only while they are compared.
   const [ofVal, ofTest] = [val && packColumns(val), packColumns(test.rows)];
   return {
-    ...{ objective, unequal, options, trainable, memory, flops, saved, seconds, examples, trial, device },
+    objective,
+    unequal,
+    options,
+    trainable,
+    memory,
+    flops,
+    saved,
+    seconds,
+    examples,
+    trial,
+    device,
     evaluations: record.evaluations.slice(-1),
     results: {
-      ...{ before, after },
+      before,
+      after,
       get val() {
         return ofVal?.();
       },

@@ -41,17 +41,13 @@ const isTexts = (value: unknown) => isObject(value) && Object.values(value).ever
 const isBase = (value: unknown) => isObject(value) && (value.objective === undefined || isObjective(value.objective));
 
 const KINDS: Tree = {
-  ...{
-    objective: ["an objective", isObjective],
-    data: { source: "object", sha256: "text" },
-    bases: ["strings", isTexts],
-  },
-  ...{
-    spec: { base: ["settings, of a known objective", isBase], arms: "objects" },
-    seeds: "size",
-    about: "text?",
-    best: "text?",
-  },
+  objective: ["an objective", isObjective],
+  data: { source: "object", sha256: "text" },
+  bases: ["strings", isTexts],
+  spec: { base: ["settings, of a known objective", isBase], arms: "objects" },
+  seeds: "size",
+  about: "text?",
+  best: "text?",
   "folds?": { count: "size", final: "boolean" },
 };
 

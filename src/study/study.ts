@@ -81,8 +81,15 @@ export async function study(args: StudyArguments): Promise<StudyResult> {
   const cells = gatherSeeds(trials.map((trial) => ({ rates: [[trial]] })));
   const ended = new Ended(out);
   await runTrials({
-    ...{ out, trials: runnableTrials(cells), device, model, dataOf: () => data, signal, checkpointEvery },
-    ...{ onEvent: (event) => args.onEvent?.(event), ended },
+    out,
+    trials: runnableTrials(cells),
+    device,
+    model,
+    dataOf: () => data,
+    signal,
+    checkpointEvery,
+    onEvent: (event) => args.onEvent?.(event),
+    ended,
   });
   const byKey = new Map<string, TrainedRun>();
   for (const trial of trials) {

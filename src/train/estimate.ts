@@ -52,7 +52,10 @@ export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> 
     before ||= now - begun + (now - started) * others;
   };
   await train({
-    ...{ ...args, ...options, data, featureBudget: features ? Infinity : 0 },
+    ...args,
+    ...options,
+    data,
+    featureBudget: features ? Infinity : 0,
     // Only before the first step.
     ...(isStepped && { evalEvery: 2 + STEPS }),
     signal: abort.signal,

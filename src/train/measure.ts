@@ -149,7 +149,9 @@ export function measureSets(
     results: {
       after: { train: decide("train", train), val: val && decide("val", val), test: decide("test", test) },
       parts: (isLabelled(data) ? data.testParts : []).map(({ name, positions }) => ({
-        ...{ name, rows: positions.length, loss: Number.NaN },
+        name,
+        rows: positions.length,
+        loss: Number.NaN,
         ...figures("test", positions),
       })),
       decision,
@@ -181,7 +183,9 @@ export function measureTest(
   const text = (row: number) => (hasAnswers(data) ? data.test.text(row) : "");
   const answers = training.answers?.(test, predicted, context);
   const message = (row: number): Message => ({
-    ...{ text: text(row), truth: answers!.truth[row]!, predicted: answers!.predicted[row]! },
+    text: text(row),
+    truth: answers!.truth[row]!,
+    predicted: answers!.predicted[row]!,
     ...(answers!.probability && { probability: answers!.probability[row]! }),
   });
   function* texts() {

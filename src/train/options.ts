@@ -32,7 +32,8 @@ export interface Known {
 }
 
 export const knownBase = ({ config, pooling }: Pick<BaseModel, "config" | "pooling">): Known => ({
-  ...{ parameters: countBase(config), n_layer: config.n_layer },
+  parameters: countBase(config),
+  n_layer: config.n_layer,
   ...(config.model_type ? { model_type: config.model_type } : {}),
   ...(pooling ? { pooling } : {}),
 });
@@ -115,7 +116,8 @@ export function defaultsFor(
   const isShort = epochs === undefined && enough > defaults.epochs;
   const ofMethod = TRAINING[mode].defaults?.(given);
   return {
-    ...{ lr: defaultRate(mode, known), ...ofMethod },
+    lr: defaultRate(mode, known),
+    ...ofMethod,
     ...(hasSetting(mode, "layers") ? { layers: defaultLayers(known, { ...defaults, ...ofMethod, ...given }) } : {}),
     ...(known.pooling && isMean(defaults) ? { pooling: known.pooling } : {}),
     batchSize: size,

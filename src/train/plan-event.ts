@@ -21,7 +21,12 @@ export function planEvent(
   const { options, spec, plan, trainable, flops, features } = run;
   const byRole = Object.fromEntries(memoryTotals(runMemory(run)).byRole);
   return {
-    ...{ type: "plan", options, spec, device, trainable, flops },
+    type: "plan",
+    options,
+    spec,
+    device,
+    trainable,
+    flops,
     tokens: plan.capacity.tokens,
     recomputed: plan.recomputed,
     memory: { peak: peakMemory(run), byRole },

@@ -105,7 +105,11 @@ export function probeTensors({ head, counts }: FittedProbe): { tensors: Tensors;
 
 /** A model with a probe in place of what a run trains. */
 export const probeSpec = ({ config, task, dtype }: ModelSpec): ModelSpec => ({
-  ...{ config, mode: "probe", lora: null, train_head: true, task: { ...task, head_bias: true } },
+  config,
+  mode: "probe",
+  lora: null,
+  train_head: true,
+  task: { ...task, head_bias: true },
   ...(dtype && { dtype }),
 });
 
@@ -141,7 +145,20 @@ export async function trainProbe(
   const result = { results: measured.results, keptStep: steps, seconds, aborted: false };
   onEvent?.({ type: "end", ...result });
   return {
-    ...{ options, spec, plan, features, device: info, trainable, flops, steps: [], finalNorm: undefined },
-    ...{ ...measured, ...result, ...probeTensors(read.probe), evaluations, classic, probe: null },
+    options,
+    spec,
+    plan,
+    features,
+    device: info,
+    trainable,
+    flops,
+    steps: [],
+    finalNorm: undefined,
+    ...measured,
+    ...result,
+    ...probeTensors(read.probe),
+    evaluations,
+    classic,
+    probe: null,
   };
 }

@@ -62,7 +62,9 @@ function setsTable<Key extends string>(
 ): Table {
   type Row = ReturnType<typeof listSets<Readonly<Record<Key, number>>>>[number];
   const columns = (Object.keys(figures) as Key[]).map((key) => ({
-    ...{ title: figures[key], key, format: key === "mean" ? digits(1) : formatCount },
+    title: figures[key],
+    key,
+    format: key === "mean" ? digits(1) : formatCount,
     value: ({ [key]: value }: Row) => value,
   }));
   return makeTable<Row>(

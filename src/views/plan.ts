@@ -86,7 +86,8 @@ export function memoryBlocks(
         { title: setting("dtype"), key: "dtype", value: (row) => first(row).dtype },
         { title: setting("recompute"), key: "recompute", value: (row) => (first(row).recompute ? "on" : "off") },
         ...batchSizes.map((size, i) => ({
-          ...{ title: `batch ${size}`, key: `batch_${size}` },
+          title: `batch ${size}`,
+          key: `batch_${size}`,
           value: ({ [i]: cell }: (MeasuredSize | null)[]) =>
             cell && `${formatBytes(cell.bytes)}${cell.fits ? "" : " x"}${cell.isPresent ? " *" : ""}`,
         })),

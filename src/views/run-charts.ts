@@ -151,13 +151,17 @@ function runLines(
   const hasValidation = evaluations.length > 0 || values.length === 0;
   const training: Line = {
     name: isAlone ? "training" : hasValidation ? null : name,
-    ...{ group, color, look: "faint" },
+    group,
+    color,
+    look: "faint",
     xs: curve.examples,
     ys: smooth ? smoothed(values, SMOOTHING) : values,
   };
   const validation: Line = {
     name: isAlone ? "validation" : name,
-    ...{ group, color: isAlone ? 1 : color, look: "solid" },
+    group,
+    color: isAlone ? 1 : color,
+    look: "solid",
     xs: evaluations.map(({ examples }) => examples),
     ys: evaluations.map(({ val }) => readMeasure(measured, val)),
   };

@@ -61,7 +61,9 @@ export function evaluationsTable(record: RunRecord): Table {
   const [main, other] = TRAINING[objective].measures;
   const seen = WORDS[objective].units.seen;
   const column = (set: "train" | "val", measure: Measure, title: string | null) => ({
-    ...{ title: title && `${title} ${nameMeasure(measure)}`, key: `${set}_${measure.key}`, format: measure.format },
+    title: title && `${title} ${nameMeasure(measure)}`,
+    key: `${set}_${measure.key}`,
+    format: measure.format,
     value: ({ [set]: evaluation }: EvaluationRecord) => evaluation && readMeasure(measure, evaluation),
   });
   return makeTable<EvaluationRecord>(
@@ -71,7 +73,9 @@ export function evaluationsTable(record: RunRecord): Table {
       csvOnly("step", ({ step }) => step),
       { title: "Epoch", key: "epoch", value: ({ epoch }) => epoch, format: digits(2) },
       {
-        ...{ title: capital(seen), key: "examples_seen", format: formatCount },
+        title: capital(seen),
+        key: "examples_seen",
+        format: formatCount,
         value: ({ examples }) => examples,
       },
       csvOnly("lr", ({ lr }) => lr),
@@ -118,7 +122,9 @@ export function beforeAndAfter(
     const { title, key, format } = figure;
     return [
       {
-        ...{ title: `${title} before`, key: `${key}_before`, format },
+        title: `${title} before`,
+        key: `${key}_before`,
+        format,
         value: ({ before }: Compare) => before && readMeasure(figure, before),
       },
       { title: "after", key: `${key}_after`, format, value: ({ after }: Compare) => readMeasure(figure, after) },
@@ -150,7 +156,10 @@ export function baselinesTable(record: Pick<RunRecord, "objective" | "unequal">,
   const [first, ...others] = measures.map((measure): RowColumn<Compared> => {
     const { title, key, format, statistics } = measure;
     return {
-      ...{ title: isShown(measure, record) ? title : null, key, format, ...(statistics ? { interval: true } : {}) },
+      title: isShown(measure, record) ? title : null,
+      key,
+      format,
+      ...(statistics ? { interval: true } : {}),
       value: ({ measured }) => measured[key],
     };
   });
@@ -163,7 +172,10 @@ export function baselinesTable(record: Pick<RunRecord, "objective" | "unequal">,
         csvOnly("rows", ({ rows }) => rows),
         first!,
         {
-          ...{ title: unseen ? "No copies" : null, key: `${main.key}_no_copies`, interval: true, format: main.format },
+          title: unseen ? "No copies" : null,
+          key: `${main.key}_no_copies`,
+          interval: true,
+          format: main.format,
           value: ({ unseen }) => unseen,
         },
         ...others,

@@ -86,7 +86,9 @@ function reviewBlocks({ data, answers }: Pooled, review: Review | null): Block[]
     { title: "Given", key: "given label", value: ({ row }) => String(answers.truth[row]) },
     { title: "Suggested", key: "suggested label", value: ({ suggested }) => data.labels[suggested] },
     {
-      ...{ title: "Probability of the given", key: "probability of the given", format: percent },
+      title: "Probability of the given",
+      key: "probability of the given",
+      format: percent,
       value: ({ row }) => shareOf(row, data.labels.indexOf(String(answers.truth[row]))),
     },
     ...messageColumns("pairs" in data ? data.pairs : undefined).map(
@@ -188,7 +190,9 @@ function foldsTable({ all, runs }: FoldResults): Table {
     { title: "Fold", key: "fold", value: ({ data }) => Number(data.fold) },
     { title: "Epoch kept", key: "epoch", format: digits(1), value: keptEpoch },
     {
-      ...{ title: "Validation loss", key: "validation loss", format: formatLoss },
+      title: "Validation loss",
+      key: "validation loss",
+      format: formatLoss,
       value: ({ results }) => results.after.val.loss,
     },
     {
@@ -197,7 +201,8 @@ function foldsTable({ all, runs }: FoldResults): Table {
         key: `test ${nameMeasure(measure)}`,
         interval: true,
       } as const),
-      ...{ format: measure.format, value: (run: TrialRecord) => figureOf(measure, run) },
+      format: measure.format,
+      value: (run: TrialRecord) => figureOf(measure, run),
     },
   ];
   return makeTable("folds", "Folds", columns, runs);

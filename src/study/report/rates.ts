@@ -46,7 +46,10 @@ export function rankAlphaMap(outcomes: readonly Outcome[], measure: Measure): Bl
       range: { low: Math.min(...means), high: Math.max(...means) },
       show,
       cells: cells.map(({ rank, alpha, test, interval }) => ({
-        ...{ x: alphas.indexOf(alpha), y: ranks.indexOf(rank), value: test.mean, interval },
+        x: alphas.indexOf(alpha),
+        y: ranks.indexOf(rank),
+        value: test.mean,
+        interval,
       })),
     }),
   ];
@@ -76,7 +79,9 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
       [
         { title: "Run", key: "run", value: ({ label }) => label },
         ...all.map((lr) => ({
-          ...{ title: formatRate(lr), key: formatRate(lr), format: formatLoss },
+          title: formatRate(lr),
+          key: formatRate(lr),
+          format: formatLoss,
           value: ({ tried }: Outcome) => lossAt(tried, lr),
         })),
         { title: "Chosen", key: "chosen", format: formatRate, value: ({ lr }) => lr },

@@ -211,7 +211,10 @@ function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
 function otherColumn(measure: Measure): RowColumn<Outcome> {
   const { title, format, statistics } = measure;
   return {
-    ...{ title, key: nameMeasure(measure), format, ...(statistics ? { interval: true } : {}) },
+    title,
+    key: nameMeasure(measure),
+    format,
+    ...(statistics ? { interval: true } : {}),
     value({ trials }) {
       const value = mean(trials.map(({ results }) => readEvaluated(measure, results.after.test)));
       return statistics ? { value, ...statistics.interval(testRows(trials)) } : value;
@@ -225,7 +228,9 @@ function moreColumns(outcomes: readonly Outcome[], data: TrainingData, measure: 
   const withoutCopies = ({ results }: TrialRecord) => results.test.compared[0].unseen?.value;
   const columns: (RowColumn<Outcome> & { format: Measure["format"] })[] = [
     {
-      ...{ title: capital(name), key: name, format: measure.format },
+      title: capital(name),
+      key: name,
+      format: measure.format,
       value: ({ trials }) => {
         const values = trials.flatMap((trial) => withoutCopies(trial) ?? []);
         return values.length > 0 ? mean(values) : undefined;
@@ -272,10 +277,13 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
         { title: "Second", key: "second", value: ({ other }) => other.label },
         {
           ...({ title: "First minus second", key: "first minus second", interval: true } as const),
-          ...{ format: measure.format, value: ({ difference }: Found) => difference },
+          format: measure.format,
+          value: ({ difference }: Found) => difference,
         },
         ...statistics.counts.map((title, i) => ({
-          ...{ title, key: title.toLowerCase(), format: formatCount },
+          title,
+          key: title.toLowerCase(),
+          format: formatCount,
           value: ({ counts }: Found) => counts?.[i],
         })),
         { title: "p", key: "p", format: formatP, value: ({ p }) => p },
@@ -302,11 +310,14 @@ function losses(outcomes: readonly Outcome[], wholeOf: (trial: TrialRecord) => R
 
 function trials(cells: readonly FinishedCell[], measure: Measure, hasFiles: boolean): Block[] {
   const column = (title: string, set: "val" | "test"): RowColumn<TrialRecord> => ({
-    ...{ title: `${title} ${nameMeasure(measure)}`, key: `${title.toLowerCase()} ${nameMeasure(measure)}` },
-    ...{ format: measure.format, value: ({ results }) => readEvaluated(measure, results.after[set]) },
+    title: `${title} ${nameMeasure(measure)}`,
+    key: `${title.toLowerCase()} ${nameMeasure(measure)}`,
+    format: measure.format,
+    value: ({ results }) => readEvaluated(measure, results.after[set]),
   });
   const page: RowColumn<TrialRecord> = {
-    ...{ title: "Page", key: "page" },
+    title: "Page",
+    key: "page",
     value: ({ trial }) => ({ href: `trials/${trial.name}/${REPORT}`, text: REPORT }),
   };
   return [

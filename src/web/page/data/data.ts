@@ -13,7 +13,9 @@ import { exampleFiles, examplesHelp } from "./examples.ts";
 /** The choice among the sources of messages or of texts: bundled ones, what is typed, the visitor's files, the hub. */
 function makeChoice(bundled: readonly string[], typed: string, own: string) {
   return {
-    ...{ bundled, typed, own },
+    bundled,
+    typed,
+    own,
     source: signal(bundled[0]!),
     files: signal<readonly File[]>([]),
     /** The typed name of a data set of the hub, and the one that was asked for last: a new object each time. */

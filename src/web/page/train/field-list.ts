@@ -109,7 +109,11 @@ export function wantedIn({ kind, number }: Field): string {
 /** The defaults for an objective, whatever the data. */
 export const startValues = (objective: Objective): Values => ({
   ...objectiveDefaults(objective),
-  ...{ device: "auto", split: "default", dedupe: false, maxLength: 0, labelSeparator: "|" },
+  device: "auto",
+  split: "default",
+  dedupe: false,
+  maxLength: 0,
+  labelSeparator: "|",
   ...TRAINING[objective].pageDefaults,
 });
 

@@ -42,7 +42,8 @@ const given = computed((): PageSettings | null =>
   hasData.value && model.value
     ? {
         ...chosen.value,
-        ...{ model: model.value.name, device: values.value.device },
+        model: model.value.name,
+        device: values.value.device,
         ...(adapter.value === undefined ? {} : { adapter: adapter.value }),
       }
     : null,

@@ -105,7 +105,9 @@ export const writeError = signal<ErrorReport | null>(null);
 /** What writes: the id of the shown run, else the name of the base model. */
 const author = computed(() => writer.value?.id ?? model.value?.name ?? null);
 const latest = signal<{ author: string | null; columns: readonly Column[]; status: string }>({
-  ...{ author: null, columns: [], status: "" },
+  author: null,
+  columns: [],
+  status: "",
 });
 /** What another run or base model has written is not shown. */
 const shown = computed(() => (latest.value.author === author.value ? latest.value : null));
