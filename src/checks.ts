@@ -58,7 +58,7 @@ export function describeRange({ min, max, whole, above, below }: NumberRange): s
   return max === undefined ? `${what} of ${min} or more` : `${what} from ${min} to ${below ? "below " : ""}${max}`;
 }
 
-/** What a value should be, in words, and whether it is. */
+/** A kind of value, in words, and its test. */
 export type Kind = readonly [words: string, is: (value: unknown) => boolean];
 
 export const inRange = /* @__NO_SIDE_EFFECTS__ */ (range: NumberRange): Kind => [
@@ -157,7 +157,7 @@ export function checkKinds(
   throw new FormatError(code, `${named(key)} is invalid`, { where, expected, found: show(value) });
 }
 
-/** What a table has under a word from outside; undefined for any other word, also for those that all objects know. */
+/** The entry of a table under a word from outside; undefined for any other word, also one that all objects know. */
 export function lookUp<T>(table: Readonly<Record<string, T>>, word: unknown): T | undefined {
   return isText(word) && Object.hasOwn(table, word) ? table[word] : undefined;
 }

@@ -1,8 +1,8 @@
-/** What a model is: its architecture, its dimensions, and what follows from them. */
+/** A model's architecture, its dimensions, and what follows from them. */
 
 import { ConfigError } from "./errors.ts";
 
-/** What sets an architecture apart from others. */
+/** The traits by which architectures differ. */
 interface Traits {
   /** Those of one family have the same block, and the same names in files. */
   family: "gpt2" | "llama" | "gpt_neox" | "bert";
@@ -36,7 +36,7 @@ export function architectureName({ model_type }: Pick<ModelConfig, "model_type">
   }[model_type ?? "gpt2"];
 }
 
-/** What sets a model's architecture apart. */
+/** The traits of a model's architecture. */
 export const traits = ({ model_type }: Pick<ModelConfig, "model_type">): Traits => MODEL_TYPES[model_type ?? "gpt2"];
 
 /**

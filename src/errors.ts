@@ -22,7 +22,7 @@ export interface ErrorDetails {
 /** Maximum characters of one part of a message, which may quote the contents of a file. */
 const LONGEST_PART = 480;
 
-/** What an error was made of, with settings as data: see setting.ts. */
+/** An error's parts, with settings as data: see setting.ts. */
 interface Parts {
   summary: string;
   details: ErrorDetails;
@@ -92,7 +92,7 @@ export function sayError(
   return [message, said];
 }
 
-/** What an error says, with settings as data. */
+/** An error's text, with settings as data. */
 export const errorParts = (error: LowrankError): Parts => GIVEN.get(error)!;
 
 /** LowrankError, as a class whose errors have only these codes. */

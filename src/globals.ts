@@ -1,4 +1,4 @@
-/** What types name of a page or of Node, for programs that are compiled without `lib.dom` and without @types/node. */
+/** Types of a page or of Node, for programs that are compiled without `lib.dom` and without @types/node. */
 declare global {
   interface AbortSignal {}
   interface Blob {}

@@ -1,4 +1,4 @@
-/** What has the same key, by key, in the order of its first ones: `Map.groupBy`, which Node 20 does not have. */
+/** Items by their keys, in the order of the first ones: `Map.groupBy`, which Node 20 does not have. */
 export function groupBy<T, Key>(all: Iterable<T>, keyOf: (one: T) => Key): Map<Key, T[]> {
   const groups = new Map<Key, T[]>();
   for (const one of all) {

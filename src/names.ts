@@ -1,4 +1,4 @@
-/** What the tensors of a model are, their shapes, and their names, which are for files and for people. */
+/** The tensors of a model, their shapes, and their names, which are for files and for people. */
 import { innerWidth, isLlama, isSplit, type ModelConfig, qkvWidth, traits } from "./config.ts";
 import type { Rng } from "./rng.ts";
 import { numel, type Shape } from "./tensor.ts";
@@ -19,7 +19,7 @@ export interface Place {
 /** A tensor of a model. Its place is the layer that it belongs to; of what a method adds, the first that uses it. */
 export interface ModelTensor extends Place {
   part: TensorPart;
-  /** What it belongs to: the base model, the head of a classifier, or what the method adds. */
+  /** Its origin: the base model, the head of a classifier, or the method. */
   origin: "base" | "head" | "method";
   /**
    * Of LoRA's A and B: their adapter. Those of a language model's head are at `head`, too. A of wte is transposed: [V,
@@ -66,7 +66,7 @@ export const uniform =
   (rng: Rng): number =>
     (2 * rng.uniform() - 1) * bound;
 
-/** What an adapter adapts. */
+/** A matrix that an adapter adapts. */
 export interface Site {
   target: Target;
   /** null: the head, or the token table. */
@@ -217,7 +217,7 @@ export type Matrix = Exclude<(typeof ADAPTED)[Target]["layer"], "head" | "wte">;
 /** The name of what an adapter adapts: `h.3.attn.q`, or `head`. */
 export const siteName = ({ target, block }: Site): string => inBlock(block, ADAPTED[target].word);
 
-/** What can be adapted: the token table, then block by block, the head last. */
+/** All places that can be adapted: the token table, then block by block, the head last. */
 export function sites(config: ModelConfig, blocks: readonly number[], targets: readonly Target[]): Site[] {
   const inside = modelTargets(config).filter((target) => isInBlocks(target) && targets.includes(target));
   const one = (target: Target): Site[] => (targets.includes(target) ? [{ target, block: null }] : []);

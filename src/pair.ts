@@ -6,7 +6,7 @@ export type TextOrPair = string | Pair;
 /** A text, or a list: both texts of a pair, or the words of a sentence. */
 export type TextOrList = string | readonly string[];
 
-/** What is asked of a call's texts, and of sentences. */
+/** Checks of a call's texts, and of sentences. */
 export const TEXTS: Kind = [
   "a string, or an array of strings or of pairs",
   (value) => isText(value) || isListOf(value, (one) => isText(one) || (isListOf(one, isText) && one.length === 2)),

@@ -76,7 +76,7 @@ interface Strides {
   input: number;
 }
 
-/** What rounding to int16 may lose, root mean square over mean magnitude: normal weights lose .07 %. */
+/** The largest loss by rounding to int16, root mean square over mean magnitude: normal weights lose .07 %. */
 const MOST_LOST = 0.01;
 
 /** Quantises one tensor, piece by piece. */

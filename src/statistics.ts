@@ -166,7 +166,7 @@ export const withTest = ({ value, low, high }: Estimate, p: number): Estimate =>
 /** From this p-value on, two results are not distinguishable. */
 export const SIGNIFICANT = 0.05;
 
-/** What a two-sided test says of one result against another. */
+/** The result of a two-sided test of one result against another. */
 export type Standing = "better" | "worse" | "not distinguishable";
 
 /** The one rule for it; `isAhead`: whether the first has the better figure. */
@@ -184,7 +184,7 @@ export const stateP = (p: number): string => `p ${formatP(p).replace(/^\d/, "= $
 /** In words: "better (p = 0.012)". */
 export const formatStanding = (standing: Standing, p: number): string => `${standing} (${stateP(p)})`;
 
-/** What the p-values and the intervals of so many comparisons are, behind the name of their test. */
+/** The p-values and the intervals of so many comparisons, behind the name of their test. */
 export const aboutHolm = (count: number): string =>
   count > 1 ? `, corrected with Holm's method for ${count} comparisons (each interval is of one alone)` : "";
 

@@ -57,7 +57,7 @@ export class Tensor {
     readonly dtype: DType = "f32",
     root?: Tensor,
     readonly offset = 0,
-    /** What a table holds. */
+    /** The contents of a table. */
     readonly contents?: Uint32Array,
   ) {
     this.root = root ?? this;

@@ -5,7 +5,7 @@ import { adapterName, isSoftware, requestAdapter } from "./webgpu.ts";
 export interface FoundGPU {
   name: string;
   backend: string;
-  /** What it can do; null if it cannot be opened. */
+  /** Its features and limits; null if it cannot be opened. */
   adapter: GPUAdapter | null;
   isSoftware: boolean;
 }

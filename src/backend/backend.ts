@@ -5,7 +5,7 @@ import { formatBytes, type MemoryLimits } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import { COMMON_DTYPES, type DType, hasDtype, type Tensor } from "../tensor.ts";
 
-/** What a device is, to print. */
+/** A device, to print. */
 export interface DeviceInfo {
   kind: "webgpu" | "wasm";
   /** For example "llvmpipe (software), Mesa 25.0.7" or "CPU, 2 threads, SIMD". */

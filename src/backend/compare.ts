@@ -47,7 +47,7 @@ function singles(segments: readonly Segment[]): Single[] {
   ]);
 }
 
-/** What was compared: a tensor that a dispatch wrote on both backends, or one that was read after whole submissions. */
+/** A comparison of a tensor that a dispatch wrote on both backends, or that was read after whole submissions. */
 export interface Compared {
   /** The shader with its constants, as `pipelineName` gives it; null: a whole submission. */
   pipeline: string | null;
@@ -72,7 +72,7 @@ export class CompareBackend implements Backend {
     readonly second: Backend,
     /** Gets every comparison; without it, a difference beyond the tolerance is an error. */
     readonly onCompared: (compared: Compared) => void = (compared) => this.refuse(compared),
-    /** What is run in the place of a dispatch, on both: a product by other variants. */
+    /** Runs in the place of a dispatch, on both: a product by other variants. */
     readonly replace: (dispatch: Dispatch) => Dispatch[] = (dispatch) => [dispatch],
   ) {
     this.info = first.info;

@@ -16,9 +16,9 @@ export class Heap {
   /** Free blocks, sorted by address. */
   private readonly free: HeapBlock[] = [];
   private readonly used = new Map<number, { bytes: number; users: number }>();
-  /** What is behind it was never taken. */
+  /** Nothing behind it was ever taken. */
   private top = FIRST_ADDRESS;
-  /** What is behind it was never used, so it is zero: the memory does not reach further. */
+  /** Nothing behind it was ever used, so it is zero: the memory does not reach further. */
   private end = FIRST_ADDRESS;
 
   constructor(private readonly memory: Pick<Memory, "grow" | "clear">) {}

@@ -1,4 +1,4 @@
-/** What the CPU is: bytes, and threads that run lists of records over them with kernels.wasm. */
+/** The CPU as a device: bytes, and threads that run lists of records over them with kernels.wasm. */
 import { concat } from "../concat.ts";
 
 /** The first page holds the module's own data. */

@@ -3,7 +3,7 @@ import { startWorker } from "#workers";
 import { DeviceError } from "../errors.ts";
 import type { Memory, Runs, Team, Thread, Threads, Times } from "./wasm-memory.ts";
 
-/** What a worker is asked for. */
+/** A request to a worker. */
 export interface Calls extends Memory, Pick<Thread, "run"> {
   /** Returns the bytes of scratch memory that it needs. Without `shared` it has a memory of its own. */
   start(module: WebAssembly.Module, shared?: WebAssembly.Memory): Promise<number>;
@@ -29,7 +29,7 @@ interface Waiting {
 export class Workers implements Threads {
   scratchBytes = 0;
   private readonly workers: ReturnType<typeof startWorker>[] = [];
-  /** What is asked for, by its number. */
+  /** The requests, by their numbers. */
   private readonly waiting = new Map<number, Waiting>();
   private calls = 0;
   private failure: Error | undefined;

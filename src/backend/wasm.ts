@@ -241,7 +241,7 @@ class WasmSession implements Session {
     this.backend.check();
   }
 
-  /** What `ask` returns after all earlier work. */
+  /** The answer of `ask`, after all earlier work. */
   private answer<T>(ask: () => T | Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.check();

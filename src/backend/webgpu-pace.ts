@@ -3,7 +3,7 @@
  * seconds), and the screen waits while it runs, so that a list is submitted in parts of about 75 ms: by the work of its
  * dispatches, roughly, and the rate at which the device has done such work before.
  */
-/** What a submission should take. */
+/** The time that a submission should take. */
 const SECONDS = 0.075;
 
 /** Operations for which a device moves a byte: graphics cards have 10 to 30, and most dispatches are products. */

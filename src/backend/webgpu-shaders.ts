@@ -139,7 +139,7 @@ export function pipelineConstants(dispatch: Dispatch): Record<string, number> {
 export const pipelineName = (dispatch: Dispatch) =>
   `${chooseShader(dispatch).name} ${JSON.stringify(pipelineConstants(dispatch))}`;
 
-/** What a device compiles for dispatches. */
+/** The shaders of dispatches. */
 export const listPipelines = (dispatches: readonly Dispatch[]): string[] =>
   [...new Set(dispatches.map(pipelineName))].sort();
 

@@ -59,7 +59,7 @@ export function isSoftware(info: GPUAdapterInfo): boolean {
   return info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|softpipe|warp|basic render/i.test(words);
 }
 
-/** What a WebGPU device is opened for. */
+/** How a WebGPU device is opened. */
 interface WebGPUOptions {
   /** Only a hardware GPU. */
   hardware?: boolean;

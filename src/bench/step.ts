@@ -52,7 +52,7 @@ interface StepResult {
   /** Bytes in the plan, and the peak resident set size of this process. */
   planned: number;
   peak: number;
-  /** What the device can do; null on the CPU. */
+  /** The device's features; null on the CPU. */
   yardsticks: Yardsticks | null;
   profile: StepProfile;
 }

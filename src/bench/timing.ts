@@ -6,7 +6,7 @@ import { planMemory } from "../plan/memory.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** What is timed: segments of a program. */
+/** Segments of a program, to time. */
 export interface Work {
   session: Session;
   segments: readonly SegmentName[];

@@ -18,7 +18,7 @@ export interface TokenizerJob {
   model?: string | undefined;
 }
 
-/** What a process prints as a line of JSON. Times are in ms. */
+/** A process's line of JSON. Times are in ms. */
 export interface Measured {
   /** Of Python's tiktoken. */
   version?: string;

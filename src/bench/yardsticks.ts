@@ -91,7 +91,7 @@ async function best(device: Backend, dispatched: Dispatch, result: Tensor): Prom
   return ms;
 }
 
-/** What every piece of work costs, however small it is. */
+/** The least that any piece of work costs, however small it is. */
 export interface Latency {
   /** Microseconds of a dispatch among many in one submission. */
   dispatch: number;

@@ -100,7 +100,7 @@ await main(async () => {
   return words === null ? 1 : 0;
 });
 
-/** What was found, as plain data: the words of its problems are those of the commands. */
+/** The report as plain data: the words of its problems are those of the commands. */
 function asJson(
   { columns, settings, problems, readable }: DataCheck,
   costs: TrialEstimate | null,

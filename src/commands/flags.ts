@@ -67,7 +67,7 @@ function listRates(known: Known): string {
     .join(", ");
 }
 
-/** What a flag takes, where its text does not begin with it. */
+/** A flag's value in the help, where its text does not begin with it. */
 const ARGUMENTS: Readonly<Record<string, string>> = { files: "<file>", text: "<name>", fractions: "<shares>" };
 
 function createFlag(name: keyof RunSettings, words: string): Option {
@@ -91,7 +91,7 @@ function addFile(value: string, before?: Files): Files {
   return before === undefined ? value : [before, value].flat();
 }
 
-/** What the flags of a command are, with the settings of --set among them. */
+/** The flags of a command, with the settings of --set among them. */
 export function parseFlags<Flags extends RunSettings>(program: Command, names = RUN_SETTINGS): Flags {
   const { set = [], ...flags } = program.opts<Flags & { set?: string[] }>();
   const settings = { ...flags } as RunSettings;

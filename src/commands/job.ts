@@ -111,7 +111,7 @@ async function openData(given: RunSettings, complete: Complete, open: (settings:
   return { needed, settings, ...opened, ...meant.read };
 }
 
-/** What the user's own data needs besides the given settings. */
+/** Settings that the user's own data needs besides the given ones. */
 export async function neededSettings(given: RunSettings, complete: Complete): Promise<RunSettings> {
   if (given.data === undefined && given.train === undefined) return {};
   try {
@@ -165,7 +165,7 @@ export async function newStudy(flags: TrainFlags): Promise<StudyRequest> {
   return { base, arms: [{}], seeds, ...(count === undefined ? {} : { folds: { count, final: final !== "none" } }) };
 }
 
-/** What determines a run's plans. Reads only the model's config and tokenizer, unless it continues from an adapter. */
+/** All that determines a run's plans. Reads the model's config and tokenizer, unless it continues from an adapter. */
 export function plannedJob(flags: TrainFlags) {
   const open = (settings: RunSettings) => openModel(settings.model!, flags);
   return openData(flags, (given) => readFlags(given, flags.preset), flags.adapter === undefined ? describeOnly : open);

@@ -266,6 +266,6 @@ async function onDevice<M extends Pick<Classifier, "tokenizer" | "destroy">, T>(
   }
 }
 
-/** What it computes on: a device, or the program itself. */
+/** The device that it computes on, or the program itself. */
 const placeOf = ({ device }: Pick<Labeller, "device">) =>
   device ? describeDevice(device) : "the CPU, by a classic model";

@@ -31,7 +31,7 @@ const COMMANDS: Commands = {
   },
 };
 
-/** What those need who work on Lowrank itself. */
+/** Commands for those who work on Lowrank itself. */
 const DEV: Commands = {
   bench: { about: "measure speed, memory and size", run: () => import("./bench.ts") },
   verify: {

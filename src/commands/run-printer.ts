@@ -1,4 +1,4 @@
-/** What train prints: its data, the progress of a run, its results and where it is saved. */
+/** The output of train: its data, the progress of a run, its results and where it is saved. */
 
 import { joinPath } from "#platform";
 import { FEW_TEST_ROWS, USUAL_FOLDS } from "../data/problems.ts";

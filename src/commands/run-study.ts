@@ -1,4 +1,4 @@
-/** What train --seeds and sweep have in common: a study is opened, its trials are run, and its report is written. */
+/** Opens a study, runs its trials and writes its report, for train --seeds and for sweep. */
 import type { Backend } from "../backend/backend.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/training-data.ts";
@@ -66,7 +66,7 @@ export interface OpenedStudy {
   costOf: (trial: Trial) => number;
 }
 
-/** What is loaded for the models of one vocabulary. */
+/** Data and devices of the models of one vocabulary. */
 interface Texts {
   model: BaseModel;
   context: number;
@@ -157,7 +157,7 @@ export interface StudyOptions {
   isMine?: (trial: Trial) => boolean;
   /** Called when the directory is the study's, before the trials are run. */
   onBegun?: () => Promise<void>;
-  /** What resumes it when it was interrupted. */
+  /** The command that resumes it when it was interrupted. */
   resumption: string;
   /** Seconds that are left for a study of candidates. */
   secondsLeft?: () => number;

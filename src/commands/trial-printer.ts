@@ -1,4 +1,4 @@
-/** What sweep and train --seeds print: the data, the progress of trials, and what they have reached. */
+/** The output of sweep and train --seeds: the data, the progress of trials, and their results. */
 import { joinPath } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import type { TrainingData } from "../data/training-data.ts";
@@ -183,7 +183,7 @@ export class TrialPrinter {
 
 const nameEvent = ({ name, options: { seed } }: Trial) => ({ trial: name, seed });
 
-/** What a run has reached, with the parameters that are kept. */
+/** A run's results, with the parameters that are kept. */
 export const reached = ({ results: { after }, seconds }: TrialRecord) => ({
   val: after.val,
   test: after.test,

@@ -68,7 +68,7 @@ export interface Details {
   blocks: readonly Block[];
 }
 
-/** What to know about the rest: a page shows it apart, others as "note: ...". */
+/** Advice about the rest: a page shows it apart, others as "note: ...". */
 export interface Note {
   kind: "note";
   text: string;

@@ -4,7 +4,7 @@ import { formatCount, percent } from "../format.ts";
 import { printableLine } from "../printable.ts";
 import type { Cell, Column, Table } from "./blocks.ts";
 
-/** What was not measured. */
+/** The cell of a figure that was not measured. */
 const NONE = "–";
 /** Why there is no interval. */
 export const NO_INTERVAL = "all samples equal";
@@ -27,7 +27,7 @@ export function shownColumns({ columns }: Table): { column: Column; title: strin
 /** The rows that people see. */
 export const shownRows = ({ rows, shown = Infinity }: Table, most = MOST_ROWS) => rows.slice(0, Math.min(shown, most));
 
-/** What a cell shows, and what belongs to it: its interval, or its share. */
+/** A cell as text, and its interval, or its share. */
 export function cellParts(cell: Cell, { format = String }: Column): { text: string; more?: string } {
   if (cell === null || cell === undefined) return { text: NONE };
   if (typeof cell === "string") return { text: brief(cell) };

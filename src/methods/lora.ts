@@ -83,7 +83,7 @@ export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lo
   }
 }
 
-/** What a gated MLP has instead of the matrices of a plain one. */
+/** The matrices of a gated MLP, by those of a plain one. */
 const INSTEAD: Partial<Record<Target, readonly Target[]>> = { fc: ["gate", "up"], proj: ["down"] };
 
 /** The targets in this model. Throws ConfigError for one that it does not have. */
@@ -134,7 +134,7 @@ const isAscending = (layers: readonly unknown[]) => layers.every((layer, i) => i
 
 type Listed = "target_modules" | "layers_to_transform";
 
-/** What makes one of the lists invalid; each where those before it are absent. What follows: the error's details. */
+/** Why one of the lists is invalid; each where those before it are absent. What follows: the error's details. */
 const listFaults = (): [of: Listed, summary: string, is: (lora: LoraConfig) => boolean, object?][] => [
   [
     "target_modules",

@@ -20,17 +20,17 @@ export interface Setting<T> {
   perRun?: true;
   /** It is there for the published experiment alone, or these words are: no flag and no field has it. */
   published?: true | readonly (T & string)[];
-  /** What it is where it is neither a number, nor a word of `choices`, nor what its default is. */
+  /** Its kind, where it is neither a number, nor a word of `choices`, nor of its default's type. */
   kind?: "text" | "files" | "switch" | "fractions" | "targets" | "layers";
   /** "Label: what it is, and when to change it", its field in the page; of a label alone, it is not among the fields. */
   field?: string;
   /** A unit or a special value, below the field. */
   help?: string;
-  /** What some choices are called in the field; of a text, all its choices there. */
+  /** Names of some choices in the field; of a text, all its choices there. */
   named?: Readonly<Record<string, string>>;
   /** Whether its field is among those that are seen first. */
   isMain?: true;
-  /** What PEFT, transformers and their scripts call it, or a value of it: an error about such a name suggests ours. */
+  /** Its names in PEFT, transformers and their scripts, or a value of it: an error about such a name suggests ours. */
   others?: readonly string[];
 }
 
@@ -40,7 +40,7 @@ export function inPage<S extends object>(setting: S, field: string): S {
   return { ...setting, field };
 }
 
-/** What a method is in a model and in files. `Config`: its part of a model's description, by PEFT's keys. */
+/** A method in a model and in files. `Config`: its part of a model's description, by PEFT's keys. */
 export interface Method<Config = object, Key = keyof Config> {
   /** "LoRA" */
   title: string;
@@ -89,11 +89,11 @@ export interface Training<Options = object, Config = object> {
 /** The texts of the flags of settings in --help, which no page loads: "<argument> text; more (default: usual)". */
 export type Flags<Options> = { readonly [K in keyof Options]: string };
 
-/** What people read of a method, and what is tried where methods are compared. */
+/** A method's words, and the runs of it where methods are compared. */
 export interface Guide<Options = object> {
   /** Its name in a menu. */
   choice: string;
-  /** What it does, in a sentence or two; not of LoRA, which the page explains at length. */
+  /** A sentence or two about it; not of LoRA, which the page explains at length. */
   about?: string;
   /** The lowest learning rate that a sweep tries. */
   rates: { lowest: number };

@@ -18,7 +18,7 @@ export interface Adapters {
   grad: Tensor | null;
 }
 
-/** What makes the adapters of a list of dispatches. */
+/** Makes the adapters of a list of dispatches. */
 export class AdapterRoom {
   /** The buffers for `down` of the current block or head, and how much of them is used. */
   private downs: { block: number | null; down: Tensor; ddown: Tensor; at: number } | null = null;

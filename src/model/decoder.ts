@@ -69,7 +69,7 @@ export interface DecoderPlan extends Program {
   losses: Tensor;
 }
 
-/** What `sample` writes. */
+/** The outputs of `sample`. */
 interface Sampled {
   /** [S]: the tokens that the next `decode` processes. */
   ids: Tensor;
@@ -167,7 +167,7 @@ class Builder {
     return { spec, capacity, segments: this.segments, memory, parameters, inputs, logits, losses, sampled };
   }
 
-  /** What lowers layers into a segment, over tokens that a prefill or a decode processes. */
+  /** Lowers layers into a segment, over tokens that a prefill or a decode processes. */
   private list(name: Segment["name"], rows: Rows): Lowering {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);

@@ -7,7 +7,7 @@ import type { ModelConfig } from "../config.ts";
 import { baseShapes, layerName, type Matrix, type Place } from "../names.ts";
 import type { ActivationName } from "../ops/activation.ts";
 
-/** What a layer gives: rows of `columns` numbers. */
+/** A layer's output: rows of `columns` numbers. */
 export interface Value {
   readonly name: string;
   readonly columns: number;
@@ -15,7 +15,7 @@ export interface Value {
   room?: number;
 }
 
-/** What is special of each kind of layer. */
+/** The fields of each kind of layer. */
 interface Kinds {
   /** The tokens' rows of the table, plus those of their positions where the model has a table of them. */
   embed: object;
@@ -28,7 +28,7 @@ interface Kinds {
   linear: { name: string; place?: Place; isBare?: true };
   /** DoRA: the outputs of the matrix at a place without b, each times magnitude / norm, + b. */
   scale: { place: Place };
-  /** What dropout leaves of the input of the adapters at a place. */
+  /** The input of the adapters at a place, as dropout leaves it. */
   drop: { place: Place };
   /** Queries and keys, turned by their positions. */
   rotate: object;
@@ -56,7 +56,7 @@ export type Cheap = Layer<"norm" | "activate" | "gate" | "drop">;
 /** The residual stream behind block l, from that before it. */
 type Block = (g: Graph, l: number, x: Value) => Value;
 
-/** What an architecture's file says. */
+/** An architecture, as its file describes it. */
 export interface Architecture {
   block: Block;
   /** Whether its norms are LayerNorm; else they are RMS norms, without a bias. */

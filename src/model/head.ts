@@ -43,7 +43,7 @@ export class Head {
     for (const { group, down } of this.adapters) f.emit(loraDown(down, seen, group, rows.count));
   }
 
-  /** What the adapters see of the input: all of it, or what dropout leaves, which the list computes. */
+  /** The adapters' input: all of it, or the part that dropout leaves, which the list computes. */
   dropped(list: Dispatch[]): Tensor {
     if (!this.f.common.dropout || this.adapters.length === 0) return this.inp;
     const out = rowTensor("head.dropped", this.rows, this.inp.shape.slice(1));
@@ -99,7 +99,7 @@ export function rowsFrom(pieces: TensorPiece[], { first, classes }: HeadPiece): 
   return whole.view(`${whole.name}+${first}`, [classes, r], first * r);
 }
 
-/** What the loss reads of a batch. */
+/** The loss's inputs from a batch. */
 interface Inputs {
   values: Tensor;
   weights: Tensor;

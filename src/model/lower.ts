@@ -30,7 +30,7 @@ interface Placed {
   rows: Rows;
 }
 
-/** What the lists of a plan have in common. */
+/** The context that all lists of a plan share. */
 export interface Common {
   spec: ModelSpec;
   parameters: Parameters;
@@ -44,7 +44,7 @@ export interface Common {
   saves: boolean;
 }
 
-/** What the layers of a list read besides values. */
+/** The inputs of a list's layers besides values. */
 export interface Source {
   /** The tokens. */
   rows: Rows;
@@ -217,7 +217,7 @@ export class Lowering {
     return residual !== undefined;
   }
 
-  /** What DoRA's scaling reads: the outputs of the matrix before they are scaled, its magnitudes and norms. */
+  /** The inputs of DoRA's scaling: the outputs of the matrix before they are scaled, its magnitudes and norms. */
   scaling({ place, inputs }: Layer<"scale">) {
     const groups = this.adapters.get(layerName(place))!.map(({ group }) => group);
     const norm = this.common.derived.norm(this.parameterTensor(tensorName(place)), groups);
@@ -242,12 +242,12 @@ export class Lowering {
     }
   }
 
-  /** What dropout leaves of the input of the adapters at a place. */
+  /** The input of the adapters at a place, as dropout leaves it. */
   dropped(place: Place, out: Tensor, inp: Tensor, rows: Rows): Dispatch {
     return this.common.dropout!.forward(place, out, inp, this.common.batch!.draws!, rows);
   }
 
-  /** What a norm reads, and its statistics, which are made where they are not yet. */
+  /** A norm's inputs, and its statistics, which are made where they are not yet. */
   normTensors(layer: Layer<"norm">) {
     const { tensor: inp, rows } = this.at(layer.inputs[0]!);
     const stats = this.saved.get(layer) ?? rowTensor(`${layer.name}.stats`, rows, [2]);

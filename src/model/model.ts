@@ -44,7 +44,7 @@ export interface PlanOptions {
   valueLoss?: ValueLoss | undefined;
   /** Largest binding in bytes; larger token tables and logits are split into pieces. */
   maxBinding: number;
-  /** What makes a training plan of it, see adamw.ts; null for a forward-only plan. */
+  /** The optimizer, see adamw.ts; null for a forward-only plan. */
   optimizer: Optimizer | null;
   /**
    * One part of a model with frozenBlocks() > 0, with its parameters alone: the lower part (forward only) is
@@ -70,7 +70,7 @@ export interface Optimizer {
   stepValues(lr: number, t: number): StepUpdate;
 }
 
-/** What a training plan has besides its forward list. */
+/** The parts of a training plan besides its forward list. */
 export interface Training {
   before: Segment;
   behind: Segment[];
@@ -78,7 +78,7 @@ export interface Training {
   recomputed: number;
 }
 
-/** What the lower part of a model writes and the upper part reads. */
+/** The values between the lower part of a model, which writes them, and the upper part. */
 interface Features {
   /** [N, C], the residual stream before a block, or [B, C], what the head reads of the final norm. */
   tensor: Tensor;
@@ -172,7 +172,7 @@ export class Forward {
   readonly metrics = new Tensor("metrics", [SLOTS, 4], "output");
   readonly prefix: Prefix | null;
   readonly list: Dispatch[] = [];
-  /** What this part of the model consists of, up to the head. */
+  /** The sections of this part of the model, up to the head. */
   readonly sections: Section[];
   readonly f: Lowering;
   readonly source: Source;

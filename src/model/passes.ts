@@ -1,4 +1,4 @@
-/** What a method or a task adds to a model's graph: layers before, behind and between those that are there. */
+/** Passes over a model's graph: methods and tasks add layers before, behind and between those that are there. */
 import { magnitudeName } from "../names.ts";
 import type { Layer, Section, Value } from "./graph.ts";
 import type { Parameters } from "./parameters.ts";
@@ -52,7 +52,7 @@ export const addRoom =
     return [...layers];
   };
 
-/** What is behind an attention: its layers, and what they read of values before. */
+/** The layers behind an attention, and the values before it that they read. */
 interface Behind {
   live: Value[];
   behind: Layer[];

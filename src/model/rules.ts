@@ -25,7 +25,7 @@ import { only, type Parameter } from "./parameters.ts";
 import type { Prefix } from "./prefix.ts";
 import { rotate } from "./rope-table.ts";
 
-/** What the backward passes of all sections have in common. */
+/** The context that the backward passes of all sections share. */
 export interface Context {
   list: Dispatch[];
   batch: BatchInputs;

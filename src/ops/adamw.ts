@@ -77,7 +77,7 @@ export function adamw(
   );
 }
 
-/** What a step tells the update. */
+/** The scalars of a step that the update reads. */
 export type StepUpdate = Pick<StepValues, "decay" | "lr_decay" | "step_size" | "correction2">;
 
 /** The scalars of AdamW step t (from 1), computed in f64 as in torch.optim.AdamW. */

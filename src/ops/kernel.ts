@@ -92,7 +92,7 @@ export type ProductVariant = "wide" | "middle" | "narrow" | "flat" | "gemv";
 /** How a shader reads: four elements at once or, where these are not aligned, single ones; a matrix in blocks. */
 export type Reading = "" | ".scalar" | ".quantized" | ".scalar.quantized";
 
-/** What a dispatch computes and moves. */
+/** The work of a dispatch: operations and bytes. */
 export interface Work {
   /** Operations of matrix products: a multiply-add is two. Null where it depends on the data, as bytes. */
   flops: number | null;
@@ -114,7 +114,7 @@ export interface Product {
   weights?: number;
 }
 
-/** What only some kernels have. */
+/** Traits of some kernels. */
 interface Traits<B extends string, D extends string> {
   /** The fields of a job, the entries of its table `jobs`. */
   readonly job?: Fields;

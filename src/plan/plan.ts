@@ -31,7 +31,7 @@ export interface Segment {
   dispatches: Dispatch[];
 }
 
-/** What a backend prepares and replays. */
+/** A list of dispatches that a backend prepares and replays. */
 export interface Program {
   segments: readonly Segment[];
   memory: MemoryPlan;
@@ -40,7 +40,7 @@ export interface Program {
 export const dispatchesOf = (programs: readonly Program[]): Dispatch[] =>
   programs.flatMap(({ segments }) => segments.flatMap(({ dispatches }) => dispatches));
 
-/** What one device buffer is for. */
+/** The use of one device buffer. */
 export interface PlannedBuffer {
   label: string;
   role: Role;

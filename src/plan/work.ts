@@ -1,4 +1,4 @@
-/** What a dispatch computes and moves, as far as it follows from the dispatch; the same for every device. */
+/** Operations and bytes of a dispatch, as far as they follow from the dispatch; the same for every device. */
 import {
   boundTensors,
   type Dispatch,

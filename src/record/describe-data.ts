@@ -1,4 +1,4 @@
-/** What is known of the data of a run: of the sets that come with the program, and of sms. */
+/** Descriptions of the data of a run: of the sets that come with the program, and of sms. */
 import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
 import languages from "../../data/datasets/languages.json" with { type: "json" };
 import sms from "../../data/datasets/sms.json" with { type: "json" };

@@ -40,7 +40,7 @@ export const REPORT = "report.html";
 export const FORMAT = "lowrank-run";
 export const VERSION = 3;
 
-/** What a run is: all that is needed to repeat it and to use the trained model. Known before its first step. */
+/** A run's identity: all that is needed to repeat it and to use the trained model. Known before its first step. */
 interface RunIdentity {
   format: typeof FORMAT;
   version: typeof VERSION;
@@ -169,7 +169,7 @@ const START = {
 /** A run whose plan is not known. */
 const UNPLANNED = { device: null, trainable: 0, parameters: 0, memory: 0, flops: 0, steps: 0, stepsPerEpoch: 0 };
 
-/** What every record begins with. */
+/** The beginning of every record. */
 const stampRecord = () =>
   ({ format: FORMAT, version: VERSION, lowrank: version, platform: platformName, created: Date.now() }) as const;
 
@@ -342,7 +342,7 @@ export function moveFiles(data: RunRecord["data"], move: (path: string) => strin
 /** The name of a file in its folder, in Windows as well. */
 export const fileName = (path: string) => path.replace(/^.*[\\/]/, "");
 
-/** What a run's data is called: the name of the data set as it was given, or those of its files. */
+/** The name of a run's data: that of the data set as it was given, or those of its files. */
 export function dataName({ data, settings }: Pick<RunRecord, "data" | "settings">): string {
   const { dataset = data.name } = settings;
   if (isInMemory(data)) return ROWS;

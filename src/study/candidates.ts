@@ -1,4 +1,4 @@
-/** What a study with a time budget tries if nothing else is given to try. */
+/** Settings that a study with a time budget tries if none are given. */
 import { isEncoder, type ModelConfig } from "../config.ts";
 import { DEFAULT_BASE } from "../io/hf.ts";
 import { comparedRuns } from "../methods/training.ts";

@@ -83,7 +83,7 @@ export interface LabelToReview {
   suggested: string;
 }
 
-/** What folds have reached. */
+/** The results of folds. */
 export interface CrossValidation {
   /**
    * What runs are judged by, such as the accuracy: of all rows, with its 95 % interval (NaN: all samples of the

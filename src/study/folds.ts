@@ -28,7 +28,7 @@ import { mean } from "./outcome.ts";
 import { findSuspects, joinShares, type Review } from "./review.ts";
 import { type TrialRecord, trialDirectory } from "./store.ts";
 
-/** What is asked: how many folds, and whether a run learns from all rows afterwards. */
+/** The number of folds, and whether a run learns from all rows afterwards. */
 export interface FoldsAsked {
   count: number;
   final: boolean;
@@ -78,7 +78,7 @@ export async function finalTrial(
 /** The epoch after which the saved parameters of a run are. */
 export const keptEpoch = ({ keptStep, stepsPerEpoch }: RunRecord): number => keptStep / stepsPerEpoch;
 
-/** What a fold that has ended in a directory says of its rows. */
+/** The predictions of a fold that has ended in a directory, for its rows. */
 export async function readPredicted(out: string, { trial, data }: Fold, record: FoldRecord): Promise<Predicted> {
   const path = joinPath(trialDirectory(out, trial), PREDICTED);
   const predicted = (await readJson(path, LIMITS.ownJson)) as Predicted;
@@ -95,7 +95,7 @@ export async function readPredicted(out: string, { trial, data }: Fold, record: 
   });
 }
 
-/** What the folds say of all rows, each of which one of them has tested. */
+/** The predictions of the folds for all rows, each of which one of them has tested. */
 export interface Pooled {
   /** All rows are the test set, one fold behind the other. */
   data: FoldedData;

@@ -24,7 +24,7 @@ export interface SweepSpec {
   /** Settings shared by all trials: data, model and training. */
   base: RunSettings;
   arms: Arm[];
-  /** What the defaults of a model's trials depend on, once it is known. */
+  /** The inputs of the defaults of a model's trials, once it is known. */
   known?: (model: string) => Known;
 }
 

@@ -69,7 +69,7 @@ export function candidateCells(candidates: readonly Candidate[]): Cell[] {
   return gatherSeeds(rungs.map((trials) => ({ rates: [trials] })));
 }
 
-/** What is known when it is decided what comes next. */
+/** The state in which the next rung is decided. */
 export interface Standings {
   candidates: readonly Candidate[];
   losses: Losses;

@@ -69,7 +69,7 @@ export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): 
   }));
 }
 
-/** What runs that differ only in their seed have reached together. */
+/** The joint results of runs that differ only in their seed. */
 export function measureRuns<Run extends MeasuredRun>(
   label: string,
   trials: readonly Run[],

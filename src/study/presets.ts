@@ -16,7 +16,7 @@ import { PUBLISHED_BASELINES } from "./published.ts";
 export interface SweepPreset {
   base: RunSettings;
   arms: Arm[] | ((model: ModelConfig, settings: RunSettings) => Arm[]);
-  /** What the report says about the choice of arms. */
+  /** The report's words on the choice of arms. */
   about?: string | undefined;
 }
 

@@ -6,7 +6,7 @@ import type { TrainOptions } from "../train/settings.ts";
 import { matchesTrial } from "./grid.ts";
 import type { Outcome } from "./outcome.ts";
 
-/** What they were measured on. */
+/** The data that they were measured on. */
 export const { of: PUBLISHED_OF, rows: PUBLISHED_ROWS } = published;
 
 /** The modes that LoRA is compared with. */

@@ -19,7 +19,7 @@ import { isFinished, keepError, readBegun, readFinished, type TrialRecord, trial
 
 const CHECKPOINT_STEPS = 200;
 
-/** What a study reports while it runs: plain JSON, as `TrainEvent`. */
+/** An event of a study: plain JSON, as `TrainEvent`. */
 export type StudyEvent =
   /** It has ended before. */
   | { type: "skip"; trial: Trial; record: TrialRecord }
@@ -47,7 +47,7 @@ interface Progress {
   secondsLeft: number | null;
 }
 
-/** What became of trials, in one round or several. */
+/** The outcomes of trials, in one round or several. */
 export class Ended {
   readonly errors = new Map<string, LowrankError>();
   private readonly runs = new Map<string, TrainedRun>();
@@ -97,7 +97,7 @@ export interface TrialsArguments {
   model?: BaseModel;
   /** Steps between the checkpoints of a trial: the most that is lost if the process is killed. */
   checkpointEvery?: number | undefined;
-  /** What the base models make of the texts; default: kept until these trials have ended. */
+  /** Features of the texts by the base models; default: kept until these trials have ended. */
   store?: FeatureStore;
   /** What a trial that has ended is, with what others have measured for it. */
   complete?: (run: CompletedRun) => Promise<CompletedRun>;

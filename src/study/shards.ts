@@ -5,7 +5,7 @@ import type { BaseModel } from "../io/hf.ts";
 import { countOperations } from "../train/estimate.ts";
 import type { Cell, Trial } from "./grid.ts";
 
-/** What one part runs: a trial, or a further seed at the rate chosen. A trial of several cells is listed once. */
+/** The work of one part: a trial, or a further seed at the rate chosen. A trial of several cells is listed once. */
 function listUnits(cells: readonly Cell[]): Trial[][] {
   const seen = new Set<string>();
   const units: Trial[][] = [];
@@ -48,7 +48,7 @@ function trialShape({ model, options: { seed: _, alpha: __, lr: ___, ...shape } 
   return JSON.stringify([model, shape]);
 }
 
-/** What `make` gives for a trial, made once for each shape. */
+/** The result of `make` for a trial, made once for each shape. */
 export function oncePerShape<T>(make: (trial: Trial) => T): (trial: Trial) => T {
   const known = new Map<string, T>();
   return (trial) => {

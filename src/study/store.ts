@@ -13,7 +13,7 @@ import type { Results } from "../tasks/task.ts";
 import { lowestLoss } from "../train/best.ts";
 import { type Cell, matchesTrial, type Trial } from "./grid.ts";
 
-/** What is compared of a finished trial, of which a whole record has more. */
+/** The part of a finished trial's record that is compared. */
 export interface TrialRecord
   extends Pick<
     RunRecord,

@@ -32,7 +32,7 @@ export interface StudyRecord {
   folds?: FoldsAsked | undefined;
   /** The name of the run that answers, once there is one. */
   best?: string | undefined;
-  /** What the report says about the choice of settings. */
+  /** The report's words on the choice of settings. */
   about?: string | undefined;
 }
 

@@ -18,7 +18,7 @@ import { beginStudy, keepBest, recordStudy } from "./study-record.ts";
 
 /** The arguments of `study`. */
 export interface StudyArguments extends Pick<TrainArguments, "model" | "data"> {
-  /** What they are trained on, from `openDevice`. */
+  /** The device to train on, from `openDevice`. */
   device: Device;
   /** The settings of each run, as of `fineTune`. Runs of the same settings and seed are trained once. */
   runs: readonly Partial<TrainOptions>[];
@@ -35,9 +35,9 @@ export interface StudyArguments extends Pick<TrainArguments, "model" | "data"> {
   onEvent?: (event: StudyEvent) => void;
 }
 
-/** What several runs have reached. */
+/** The results of several runs. */
 export interface StudyResult {
-  /** What became of each run, in the order of `runs`. */
+  /** The outcome of each run, in the order of `runs`. */
   runs: PromiseSettledResult<TrainedRun>[];
   /**
    * The run to use, which the report recommends: of the setting whose seeds have the lowest validation loss on average

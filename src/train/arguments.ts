@@ -61,7 +61,7 @@ export const ARGUMENTS = {
   pause: "function?",
 } as const satisfies Record<Exclude<keyof TrainArguments, keyof TrainOptions>, FieldKind>;
 
-/** What runs that are trained at once have in common. */
+/** The context of runs that are trained at once. */
 export type SharedArguments = Pick<TrainArguments, "device" | "model" | "data" | "featureBudget">;
 
 export type CommonArguments = SharedArguments & Pick<TrainArguments, "signal">;

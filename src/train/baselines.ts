@@ -1,4 +1,4 @@
-/** What a run on messages has to beat: a classic model, and the same answer for all. */
+/** Baselines of a run on messages: a classic model, and the same answer for all. */
 
 import { fitClassic } from "../classic/fit.ts";
 import type { ClassicModel } from "../classic/model.ts";

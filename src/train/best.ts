@@ -1,4 +1,4 @@
-/** What the validation set chooses: an evaluation of a run, and one of several runs or settings. */
+/** Choices on the validation set: an evaluation of a run, and one of several runs or settings. */
 import type { EvaluationRecord } from "./records.ts";
 
 /**

@@ -43,7 +43,7 @@ type Run = Pick<PreparedRun, "spec" | "capacity" | "optimizer" | "dropout" | "va
   features?: Pick<FeaturePlan, "plan"> | null;
 };
 
-/** What a run computes. */
+/** The work of a run. */
 export function trainingOf(device: Pick<Backend, "limits" | "info">, run: Run): Whole {
   const { spec, plan, features, optimizer } = run;
   const programs = [plan, ...(features ? [features.plan] : [])];

@@ -15,7 +15,7 @@ import { type Measured, measureSets, measuringContext } from "./measure.ts";
 import type { TrainResult } from "./records.ts";
 import type { TrainOptions } from "./settings.ts";
 
-/** What it leaves of what a run does. */
+/** The part of a run's result that it has. */
 export interface ClassicResult
   extends Pick<TrainResult, "results" | "answers" | "predicted" | "evaluations" | "seconds"> {
   classic: ClassicModel;

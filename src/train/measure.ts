@@ -44,11 +44,11 @@ type Measure = (
   how: { signal?: AbortSignal | undefined; probe?: (() => Promise<ReadProbe | null>) | undefined },
 ) => Promise<Measured>;
 
-/** What has to be beaten, fitted to data that has labels. */
+/** Baselines, fitted to data that has labels. */
 export const fitBaselines = async (data: TrainingData, signal?: AbortSignal): Promise<FittedBaselines> =>
   isLabelled(data) ? fitMessages(data, signal) : fitTags(data as LoadedTagged);
 
-/** What measures a run. */
+/** Measures a run. */
 interface Measurer {
   measure: Measure;
   /**

@@ -27,7 +27,7 @@ export interface Known {
   model_type?: ModelType;
   /** Its blocks. */
   n_layer?: number;
-  /** What stands for a text, if its folder says it. */
+  /** The pooling that its folder says, if it does. */
   pooling?: Pooling;
 }
 

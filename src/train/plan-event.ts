@@ -1,4 +1,4 @@
-/** What a run is predicted to take. Separate from its records: the library has their error, a page that classifies no plan. */
+/** A run's predicted memory and work. Apart from its records: a page that classifies has no plan. */
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { ModelPlan } from "../model/model.ts";
 import { memoryTotals } from "../plan/memory.ts";

@@ -21,7 +21,7 @@ import type { TrainOptions } from "./settings.ts";
 import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
 
 export interface RunArguments extends Partial<TrainOptions> {
-  /** What it is trained on. */
+  /** The data to train on. */
   device: Backend;
   /** The base model, from `loadModel`. */
   model: BaseModel;
@@ -37,7 +37,7 @@ export interface RunArguments extends Partial<TrainOptions> {
   featureBudget?: number;
 }
 
-/** What a run is prepared from: of the device only its limits are used. */
+/** The inputs of a run's preparation: of the device only its limits are used. */
 type Preparable = Omit<RunArguments, "device"> & Pick<PlanArguments, "device">;
 
 export interface PreparedRun extends Planned {
@@ -69,7 +69,7 @@ export function prepareRun(args: Preparable): PreparedRun {
   return { ...planned, loader, stepCounts, trainable, flops, classWeights };
 }
 
-/** What the validation set chooses, and the value of the setting with which it does not. */
+/** Choices of the validation set, and the value of the setting with which it does not choose. */
 const CHOICES = [
   ["patience", 0],
   ["calibrate", false],

@@ -23,7 +23,7 @@ import { isOfWholeTexts } from "./options.ts";
 import type { PreparedRun } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
 
-/** What probes have read: a text's features take about a kilobyte. */
+/** The features that probes have read: those of a text take about a kilobyte. */
 const KNOWN = new FeatureStore(64 << 20);
 
 interface Reading extends Pick<EngineOptions, "spec" | "capacity"> {

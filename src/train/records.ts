@@ -46,7 +46,7 @@ export interface FeaturePlan {
   bytes: number;
 }
 
-/** What a run reports while it runs: plain JSON, in which a figure that is not finite is null. */
+/** An event of a run: plain JSON, in which a figure that is not finite is null. */
 export type TrainEvent =
   | {
       type: "plan";
@@ -93,7 +93,7 @@ export interface Answers {
   test: Answered;
 }
 
-/** What a run leaves. */
+/** The result of a run. */
 export interface TrainResult {
   options: TrainOptions;
   spec: ModelSpec;
@@ -104,11 +104,11 @@ export interface TrainResult {
   trainable: number;
   /** Operations in the matrix products of a batch of mean length, forward and backward: a multiply-add is two. */
   flops: number;
-  /** What was measured after the last step; null if the run was aborted before, or has no test set. */
+  /** The results after the last step; null if the run was aborted before, or has no test set. */
   results: Results | null;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
-  /** What it says of the test set; null if `results` is. */
+  /** Its predictions for the test set; null if `results` is. */
   predicted: Predicted | null;
   /** The answers to all messages of the validation and the test set; null of texts, or if `results` is null. */
   answers: Answers | null;

@@ -29,11 +29,11 @@ export interface TrainingJob extends PlannedJob {
 interface Together {
   /** Called before jobs begin, with how many of them are trained at the same time. */
   onBegin?: (atOnce: number) => void;
-  /** What they read, and what others of the model have read. */
+  /** The features that they read, and those that others of the model have read. */
   store?: FeatureStore | undefined;
 }
 
-/** What trains several runs at once: a page that trains one does not load it. */
+/** Trains several runs at once: a page that trains one does not load it. */
 const openParts = async (...args: Parameters<typeof CpuParts.open>) => CpuParts.open(...args);
 
 /**
@@ -103,7 +103,7 @@ class Scheduler {
     await this.catchBug(job.end(trained));
   }
 
-  /** What the work of a job gives. If it throws, all jobs end, and the first such error is thrown when they have. */
+  /** The result of a job's work. If it throws, all jobs end, and the first such error is thrown when they have. */
   private async catchBug<T>(work: Promise<T>): Promise<T | null> {
     try {
       return await work;
@@ -273,7 +273,7 @@ function sharesBase({ plan }: Engine, { spec, features }: PreparedRun): boolean 
   return spec.lora !== null && !features && (spec.dtype ?? "f32") === (plan.spec.dtype ?? "f32");
 }
 
-/** What a run takes, with or without the base model's weights. */
+/** The memory of a run, with or without the base model's weights. */
 function runBytes(prepared: PreparedRun, isShared: boolean): number {
   const weights = isShared ? (memoryTotals(prepared.plan.memory).byRole.get("weight") ?? 0) : 0;
   return peakMemory(prepared) - weights;

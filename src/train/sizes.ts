@@ -31,14 +31,14 @@ import { peakMemory, runMemory } from "./plan-event.ts";
 import type { FeaturePlan } from "./records.ts";
 import { SETTINGS, type TrainOptions } from "./settings.ts";
 
-/** What a run can change to take less memory, without changing the method. */
+/** Settings that a run can change to take less memory, without changing the method. */
 export interface Size {
   dtype: WeightDtype;
   recompute: boolean;
   batchSize: number;
 }
 
-/** What determines a run's plans, besides its options. Only the device's limits are used, and no weights are read. */
+/** The inputs of a run's plans, besides its options. Only the device's limits are used, and no weights are read. */
 export interface PlanArguments {
   device: Pick<Backend, "limits">;
   model: Pick<BaseModel, "config">;
@@ -55,7 +55,7 @@ export interface Planned {
   spec: ModelSpec;
   capacity: Capacity;
   optimizer: AdamW;
-  /** What drops the inputs of its adapters, if anything does. */
+  /** The dropout of its adapters' inputs, if any. */
   dropout: Dropout | undefined;
   /** The loss, unless it is cross-entropy. */
   valueLoss: ValueLoss | undefined;
@@ -184,7 +184,7 @@ export function withAdvice(error: unknown, args: PlanArguments, options: TrainOp
   });
 }
 
-/** What to change so that a run fits. */
+/** Changes with which a run fits. */
 export function adviceOn(args: PlanArguments, options: TrainOptions): string {
   const nearest = nearestChange(args, options);
   if (nearest) {
@@ -197,7 +197,7 @@ export function adviceOn(args: PlanArguments, options: TrainOptions): string {
   return `nothing fits: use a smaller ${setting("maxLength")} or a smaller model${mode}`;
 }
 
-/** What a run takes in one size. */
+/** The memory of a run in one size. */
 export interface MeasuredSize extends Size {
   bytes: number;
   fits: boolean;

@@ -1,4 +1,4 @@
-/** What a run starts with. */
+/** The start of a run: initial parameters, or those of an adapter or a checkpoint. */
 import type { Engine } from "../engine/engine.ts";
 import { type Initialization, initialize } from "../engine/initial.ts";
 import { writeTrained } from "../engine/state.ts";

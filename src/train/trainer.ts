@@ -17,11 +17,11 @@ import { checkFits, isTooLarge, withAdvice } from "./sizes.ts";
 import { writeInitial } from "./start.ts";
 import { Run } from "./training-run.ts";
 
-/** What a run shares with others that are trained at the same time. */
+/** The parts that runs which are trained at the same time share. */
 interface SharedDevice {
   /** The base model's frozen tensors on the same device, which the run uses. */
   shared?: Engine | undefined;
-  /** What others of the same base model have read, and what this one reads. */
+  /** Features that others of the same base model have read, and those that this one reads. */
   store?: FeatureStore | undefined;
   /** The device's description: it may be a part of a device. */
   info?: DeviceInfo;
@@ -75,7 +75,7 @@ async function survive(
   }
 }
 
-/** What a run is prepared from, apart from how it starts and to whom it reports. */
+/** The inputs of a run's preparation, apart from how it starts and to whom it reports. */
 function divideArguments(args: TrainArguments) {
   const { signal, finish, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   return { run, signal, onEvent, resume };

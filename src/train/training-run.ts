@@ -56,7 +56,7 @@ export class Run {
   private trained: TrainedState | undefined;
   /** With `keep: "best"`: the trained tensors of the best evaluation so far. */
   private best: Tensors | undefined;
-  /** What the head gave at the best evaluation so far; undefined if that is from before the checkpoint, which lacks it. */
+  /** The head's outputs at the best evaluation so far; undefined if that is from before the checkpoint. */
   private valOutputs: Outputs | undefined;
   /** Whether `onCheckpoint` has thrown, which ends the run. */
   private isEnded = false;

@@ -1,4 +1,4 @@
-/** What is known of data before it is trained on, as blocks. */
+/** Data before it is trained on, as blocks. */
 
 import type { Problem } from "../data/problems.ts";
 import type { CheckedColumn } from "../data/table/checked-columns.ts";
@@ -25,7 +25,7 @@ interface Checked {
   readable: { data: TrainingData } | null;
 }
 
-/** What `checkData` has found, and how long a trial of it takes. */
+/** The report of `checkData`, and how long a trial of it takes. */
 export function checkBlocks({ columns, problems, readable }: Checked, estimate: TrialEstimate | null): Block[] {
   const [needed, others] = [true, false].map((isNeeded) => problems.filter((problem) => problem.isNeeded === isNeeded));
   const part = (title: string, listed: readonly Problem[]) =>
@@ -58,7 +58,7 @@ const columnsTable = (columns: readonly CheckedColumn[]) => ({
   ),
 });
 
-/** What is learned of how many rows, and how long they are. */
+/** The task, its rows and their length. */
 function describeData(data: TrainingData): string[] {
   const { labels, stats, source, maxLength, objective } = data;
   const sets = [stats.train, stats.val, stats.test];

@@ -6,12 +6,12 @@ import { printableLine } from "../printable.ts";
 import { linkTarget } from "../quote.ts";
 import { plain } from "../setting.ts";
 
-/** What a page and a file show differently: see charts/figure.tsx and html.tsx. */
+/** Components that a page and a file have each their own of: see charts/figure.tsx and html.tsx. */
 export interface Medium {
   draw: (figure: Figure) => ComponentChildren;
   /** Default: `TableView`. */
   table?: (table: Table) => ComponentChildren;
-  /** What can be done about a note: in a page, buttons. */
+  /** Actions on a note: in a page, buttons. */
   ways?: (text: string) => ComponentChildren;
   /** Texts with its own words for settings; default: the library's. */
   words?: (text: string) => string;

@@ -1,4 +1,4 @@
-/** What a run is trained on, as blocks: its sets, the weights of their classes, what was left out or changed. */
+/** A run's data, as blocks: its sets, the weights of their classes, rows that were left out or changed. */
 
 import type { LoadedDataset } from "../data/datasets.ts";
 import { describeCopies, hasLeaks, UNREAD } from "../data/problems.ts";
@@ -37,7 +37,7 @@ export function dataBlocks(data: TrainingData, model: string, how: ClassWeights,
   return [text(`model: ${model}`), ...dataSummary(data, how, mode), ...notes];
 }
 
-/** What was read; of messages without what is wrong with them. */
+/** The rows that were read; of messages without notes on faults. */
 export function dataSummary(data: TrainingData, how: ClassWeights, mode = DEFAULTS.mode): Block[] {
   if (isLabelled(data)) return messagesBlocks(data, how, mode);
   return hasAnswers(data) ? sentencesBlocks(data) : textsBlocks(data);
@@ -138,7 +138,7 @@ const notesBlocks = (data: LoadedDataset, mode: Mode): Block[] => {
   ];
 };
 
-/** What to know about messages and their labels. */
+/** Notes on messages and their labels. */
 function dataNotes(data: LoadedDataset, mode: Mode): string[] {
   const { stats, maxLength, pairs } = data;
   const empty = listSets(stats).reduce((sum, set) => sum + set.empty, 0);

@@ -35,7 +35,7 @@ figcaption .save { margin: .25rem 0; }
 .save button { font: inherit; }
 `;
 
-/** What a report runs. It is written into the file as it is, and uses nothing from outside itself. */
+/** The script of a report. It is written into the file as it is, and uses nothing from outside itself. */
 function offerFiles(): void {
   for (const button of document.querySelectorAll<HTMLButtonElement>(".save button")) {
     button.hidden = false;

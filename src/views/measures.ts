@@ -1,4 +1,4 @@
-/** What is measured of a run, as it is shown. */
+/** A run's measures, as they are shown. */
 import { NO_INTERVAL } from "../document/cells.ts";
 import { formatLoss } from "../format.ts";
 import type { RunRecord } from "../record/record.ts";
@@ -20,7 +20,7 @@ export const judgedBy = ({ objective }: Pick<Measured, "objective">): Measure =>
 export const isShown = ({ shown }: Measure, { unequal }: Pick<Measured, "unequal">) =>
   shown === undefined || (shown === "unequal" && unequal);
 
-/** What a run is judged by, and what people see next to it. */
+/** The measure that a run is judged by, and the one that people see next to it. */
 export function shownMeasures(run: Measured): Measure[] {
   const [main, other] = TRAINING[run.objective].measures;
   return isShown(other, run) ? [main, other] : [main];
@@ -41,7 +41,7 @@ export function showMeasure(figure: Figure, evaluation: Evaluated): string | nul
   return value === null ? null : figure.format(value);
 }
 
-/** What is measured of a step or an evaluation, by the first measure that it has: "accuracy 93.1 %". */
+/** The figures of a step or an evaluation, by the first measure that it has: "accuracy 93.1 %". */
 export function describeMeasured(objective: Objective, evaluation: Evaluated): string | null {
   const measure = TRAINING[objective].measures.find((candidate) => readMeasure(candidate, evaluation) !== null);
   return measure ? `${nameMeasure(measure)} ${showMeasure(measure, evaluation)}` : null;

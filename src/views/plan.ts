@@ -1,4 +1,4 @@
-/** What a run takes, as blocks: its plan, and a table over types of weights, recomputation and batch sizes. */
+/** A run's memory, as blocks: its plan, and a table over types of weights, recomputation and batch sizes. */
 
 import { type Backend, describeDevice, expectDtype } from "../backend/backend.ts";
 import { maxBatchTokens } from "../data/loader.ts";
@@ -54,7 +54,7 @@ interface Sizes {
   rows: (MeasuredSize | null)[][];
 }
 
-/** What the settings would take with other types of weights, recomputation and batch sizes. */
+/** The memory of the settings with other types of weights, recomputation and batch sizes. */
 export function measureMemory(args: PlanArguments, options: TrainOptions): Sizes {
   const { batchSize } = options;
   const sizes = [1, batchSize >> 1, batchSize, 2 * batchSize, 4 * batchSize];

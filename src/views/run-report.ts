@@ -25,7 +25,7 @@ export function runReport(record: RunRecord, result: Kept, data: TrainingData): 
   return toHtml(`Lowrank: ${describeTask(record)}`, reportBlocks(record, result, data));
 }
 
-/** What else a run's directory has that can be used. */
+/** Other usable files of a run's directory. */
 type Kept = Pick<TrainResult, "classic">;
 
 export function reportBlocks(record: RunRecord, { classic }: Kept, data: TrainingData): Block[] {

@@ -23,7 +23,7 @@ const csvOnly = <Row>(key: string, value: (row: Row) => Cell) => ({ title: null,
 
 const SETS = ["train", "val", "test"] as const;
 
-/** What metrics.csv has of a run. */
+/** The columns of a run in metrics.csv. */
 type MetricsRecord = Pick<RunRecord, "objective" | "options" | "evaluations" | "examples" | "seconds"> & {
   results: Pick<Results, "before" | "after"> | null;
 };

@@ -28,7 +28,7 @@ function listSizes({ columns, rows }: Table): string {
   return `sets: ${sets.join(", ")} ${title!.toLowerCase()}`;
 }
 
-/** What a terminal shows of a run that has ended, how good it is last. */
+/** A run that has ended, in the terminal, how good it is last. */
 export function summaryBlocks(record: RunRecord): Block[] {
   const { results } = record;
   return [
@@ -46,7 +46,7 @@ const withoutStanding = ({ columns, ...table }: Table): Table => ({
   columns: columns.map((column) => (column.key === null ? { ...column, title: null } : column)),
 });
 
-/** What its task shows of a run, and of samples the first. */
+/** The blocks of a run's task, and of samples the first. */
 function firstSample(record: RunRecord, { test, ...rest }: Results): Block[] {
   const samples = test.samples.slice(0, 1);
   return WORDS[record.objective].blocks?.(record, { ...rest, test: { ...test, samples } }) ?? [];
@@ -66,7 +66,7 @@ export const notes = (record: RunRecord): string[] => [
   ...aboutOneSeed(record),
 ];
 
-/** What a run has done, and its results. */
+/** A run's course and its results. */
 export function runBlocks(record: RunRecord): Block[] {
   return [text(`${describeEffort(record)}.`), ...answerBlocks(record), ...resultBlocks(record)];
 }
@@ -94,7 +94,7 @@ export function resultBlocks(record: RunRecord): Block[] {
   ];
 }
 
-/** What the intervals of a run do not show; the report of a study says it of its trials. */
+/** Limits of the intervals of a run; the report of a study says them of its trials. */
 function aboutOneSeed({ trial, results, options: { mode } }: RunRecord): string[] {
   if (trial || !takesSteps(mode) || (results?.test.compared.length ?? 0) < 2) return [];
   return [
@@ -102,7 +102,7 @@ function aboutOneSeed({ trial, results, options: { mode } }: RunRecord): string[
   ];
 }
 
-/** What the results of a run that has learned from all rows are of. */
+/** The rows that the results of a run that has learned from all rows are of. */
 function aboutFolds({ folds, objective }: RunRecord): string[] {
   if (folds === undefined) return [];
   const { rows } = WORDS[objective].units;

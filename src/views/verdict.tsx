@@ -1,4 +1,4 @@
-/** What a classifier makes of a message, in pages. */
+/** A classifier's answer to a message, in pages. */
 import type { ComponentChildren } from "preact";
 import { formatScore, percent } from "../format.ts";
 import type { Labelled } from "../tasks/predictions.ts";

@@ -68,7 +68,7 @@ export function describeAnswer(record: RunRecord): string {
   return [headline(record) ?? describeStopped(record), ...compared].map((sentence) => `${sentence}.`).join(" ");
 }
 
-/** What a run on labels is compared with; texts are compared with what they were before training. */
+/** The baselines of a run on labels; texts are compared with what they were before training. */
 function comparedWith({ objective, results }: RunRecord): Compared[] {
   return TRAINING[objective].labels === null ? [] : (results?.test.compared.slice(1) ?? []);
 }
@@ -100,7 +100,7 @@ function describeCompared(record: RunRecord, competitor: Compared): string {
   return `${capital(nameCompared(record, competitor))}: ${countRight(measure, competitor)}${standing}`;
 }
 
-/** What a run is compared with, as people say it: the last always says the same, that of messages is the classic model. */
+/** The name of a baseline, as people say it: the last always says the same, that of messages is the classic model. */
 export function nameCompared(record: RunRecord, competitor: Compared): string {
   const { labels } = TRAINING[record.objective];
   if (competitor === record.results!.test.compared[0] || labels === null) return competitor.name;
@@ -123,7 +123,7 @@ export function describeAdvice(record: RunRecord): string | null {
   return nothing ? `${nothing.text}. ${nothing.cause}. Try ${nothing.advice}.` : weighAgainstBest(record);
 }
 
-/** What else to know about a result. */
+/** Notes on a result. */
 export function describeNotes(record: RunRecord): string[] {
   return [
     ...fewRows(record),
@@ -133,7 +133,7 @@ export function describeNotes(record: RunRecord): string[] {
   ];
 }
 
-/** What baselines have left out. */
+/** The rows that baselines have left out. */
 const describeLimits = ({ results }: RunRecord): string[] =>
   (results?.test.compared ?? []).flatMap(({ name, limits }) =>
     limits ? [`"${brief(name)}" was fitted in part: ${limits}.`] : [],
@@ -163,7 +163,7 @@ const FEW_STEPS = 50;
 /** A rate below this part of the usual one is too low; one that is advised after a usual one is not. */
 const VERY_LOW = 20;
 
-/** What a finished run is told that has learned nothing; null if it has learned something. */
+/** Advice to a finished run that has learned nothing; null if it has learned something. */
 export function nothingLearned(record: RunRecord): NothingLearned | null {
   const { results } = record;
   // Of a classic model there is nothing to set.
@@ -208,7 +208,7 @@ function noBetter(record: RunRecord, { test: { compared } }: Results): string | 
   return isBetter ? null : `It is not clearly better than ${nameCompared(record, always)}`;
 }
 
-/** What to know about a figure of a small test set. */
+/** Notes on a figure of a small test set. */
 function fewRows({ objective, results }: RunRecord): string[] {
   if (!results || results.test.compared[0].rows >= FEW_ROWS) return [];
   const [{ rows, measured }] = results.test.compared;

@@ -38,7 +38,7 @@ export interface Machine {
 
 /** The data that was read, as it is shown. The formats of numbers cannot be posted: cells are texts. */
 export interface DataReport {
-  /** What was read; none: it cannot be trained on. */
+  /** The reading; none: it cannot be trained on. */
   blocks: Block[];
   trainRows: number;
   testRows: number;
@@ -47,7 +47,7 @@ export interface DataReport {
   rows: readonly (readonly string[])[];
   /** The settings that the data needs besides those that were chosen. */
   needs: RunSettings;
-  /** What to know of the visitor's data. */
+  /** A note on the visitor's data. */
   problems: readonly Problem[];
   /** Why it cannot be trained on. */
   error: ErrorReport | null;
@@ -66,13 +66,13 @@ export interface ReviewRow {
   suggested: string;
 }
 
-/** What a person has said of a row: its label, or "drop" to leave it out. */
+/** A person's answer about a row: its label, or "drop" to leave it out. */
 export type CorrectedRow = Pick<ReviewRow, "row" | "text"> & { label: string };
 
 export interface ModelReport {
   name: string;
   config: ModelConfig;
-  /** What stands for a text, if its folder says it. */
+  /** The pooling that its folder says, if it does. */
   pooling?: Pooling | undefined;
   values: number;
   /** The methods that have something to train in it. */
@@ -197,7 +197,7 @@ export interface Verdict {
   /** The base model with the initial head; null: a head of zeros, which says the same of every text. */
   base: Labelled | null;
   device: DeviceInfo;
-  /** What the model of word counts says that a finished run keeps, and whether the text is unlike those it learned. */
+  /** The answer of a finished run's model of word counts, and whether the text is unlike those it learned. */
   classic: { says: Labelled; isUnlike: boolean } | null;
 }
 
@@ -219,7 +219,7 @@ export interface WriteRequest {
   /** The id of the adapter's record; null: there is none. */
   adapter: string | null;
   device: DeviceName;
-  /** What is written, by the base model alone or with the adapter. */
+  /** A text as it is written, by the base model alone or with the adapter. */
   prompts: readonly { prompt: Prompt; isAdapted: boolean }[];
   options: Omit<GenerateOptions, "signal">;
 }
@@ -264,7 +264,7 @@ export interface ModelEntry {
   kept: boolean;
 }
 
-/** What can be downloaded of a run: its adapter, or all its files. */
+/** A download of a run: its adapter, or all its files. */
 export type Takeable = "adapter" | "run";
 
 /** The sizes of what can be downloaded, and code that uses it. */
@@ -289,7 +289,7 @@ export interface OtherForm {
   notes: string[];
 }
 
-/** What is asked for of them. */
+/** The questions about them. */
 export interface WantedForm {
   kind: ExportKind;
   dtype: CommonDtype | null;

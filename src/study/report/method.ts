@@ -76,7 +76,7 @@ function aboutData(data: TrainingData): string {
   );
 }
 
-/** What was done, in sentences. */
+/** The methods section, in sentences. */
 export function method(
   cells: readonly FinishedCell[],
   outcomes: readonly Outcome[],

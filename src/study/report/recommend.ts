@@ -1,4 +1,4 @@
-/** What a study recommends: one setting, what it is compared with, and the command that trains it by hand. */
+/** A study's recommendation: one setting, its comparison with the others, and the command that trains it by hand. */
 
 import { isEncoder } from "../../config.ts";
 import { DATA_NAMES } from "../../data/settings.ts";
@@ -21,11 +21,11 @@ import type { Candidate } from "../halving.ts";
 import { bestOutcome, bestTrial, longestOf, type Outcome, recommended, testEstimate, testPairs } from "../outcome.ts";
 import type { TrialRecord } from "../store.ts";
 
-/** What a study was asked, apart from its data and seeds. */
+/** A study's request, apart from its data and seeds. */
 export interface Asked extends Partial<Pick<SweepSpec, "base" | "known">> {
   /** On the choice of settings. */
   about?: string | undefined;
-  /** What it chose from by halving. */
+  /** The candidates that it chose from by halving. */
   candidates?: readonly Candidate[] | undefined;
 }
 

@@ -131,7 +131,7 @@ export const LINE_LOOKS = {
 export const lineColor = ({ look, color }: Pick<Line, "look" | "color">) =>
   look === "reference" ? "var(--faint)" : colorAt(color);
 
-/** What the legend has for a name. */
+/** The legend's mark of a name. */
 export interface KeyLook {
   look: Line["look"] | "point";
   color: number;

@@ -31,6 +31,6 @@ export function asArguments([key, value]: [key: string, value: unknown]): string
   return [flagName(name), word];
 }
 
-/** What an error says in a terminal. */
+/** An error in the words of a terminal. */
 export const terminalMessage = (error: Error): string =>
   error instanceof LowrankError ? messageFor(error, asFlag) : error.message;

@@ -23,7 +23,7 @@ function Writing() {
   return isWanted && <WriteCard hidden={writer.value !== null && view.value !== "write"} />;
 }
 
-/** What can be done with the shown run, once it has left more than one thing. */
+/** The views of the shown run, once it has left more than one thing. */
 function Views() {
   if (Object.keys(views.value).length < 2) return null;
   return (

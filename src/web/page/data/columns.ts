@@ -1,4 +1,4 @@
-/** What the columns of the visitor's table are read as: found by the worker, and changed by clicking headings. */
+/** The roles of the columns of the visitor's table: found by the worker, and changed by clicking headings. */
 import { computed } from "@preact/signals";
 import type { ColumnKind } from "../../../data/table/column-facts.ts";
 import { readAs, readWith, report } from "./data.ts";
@@ -27,7 +27,7 @@ export function roleOf(name: string): Role {
   return place < 0 ? "unused" : place === 0 ? "text" : "second";
 }
 
-/** What a column can be: there is always a text and a label, and one without others follows from the rest. */
+/** The roles of a column: there is always a text and a label, and one without others follows from the rest. */
 export function rolesFor(name: string): Role[] {
   const { texts, labels } = read.value;
   const role = roleOf(name);

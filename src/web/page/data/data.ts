@@ -21,7 +21,7 @@ function makeChoice(bundled: readonly string[], typed: string, own: string) {
     /** The typed name of a data set of the hub, and the one that was asked for last: a new object each time. */
     hubName: signal(""),
     hub: signal<{ name: string } | null>(null),
-    /** What the visitor has chosen for each source. */
+    /** The visitor's choice for each source. */
     readings: signal<Readonly<Record<string, Reading>>>({}),
   };
 }
@@ -52,13 +52,13 @@ export function readAs(change: Reading): void {
   readings.value = { ...readings.value, [source.value]: { ...reading.value, ...change } };
 }
 
-/** What was read last; null: nothing. */
+/** The last reading; null: none. */
 const lastReport = signal<(DataReport & { isLm: boolean }) | null>(null);
 export const report = computed(() => (lastReport.value?.isLm === isLm.value ? lastReport.value : null));
 
 /** Whether there are messages that did not come with the page: what they are is found, and can be chosen. */
 export const areOwn = computed(() => !isLm.value && !messages.bundled.includes(messages.source.value));
-/** What the data needs besides what was chosen. */
+/** Settings that the data needs besides those chosen. */
 export const needs = computed((): RunSettings => (areOwn.value ? (report.value?.needs ?? {}) : {}));
 export const objective = computed((): Objective => {
   if (isLm.value) return "lm";
@@ -116,7 +116,7 @@ export const hasData = computed(() => {
   return choice.value.source.value !== "hub" || (choice.value.hub.value?.name ?? "") !== "";
 });
 
-/** What the visitor has to do before there is something to read, and where; null: nothing. */
+/** The visitor's next step before there is something to read, and where; null: none. */
 export const missingData = computed((): { text: string; part: PagePart } | null => {
   const { source, typed, own } = choice.value;
   if (hasData.value || files.value?.length) return null;
@@ -130,7 +130,7 @@ export const missingData = computed((): { text: string; part: PagePart } | null 
 /** Changes with the data: with new files of the same names too, and when the same name is asked for again. */
 export const dataChange = computed(() => [files.value, choice.value.hub.value, correctionsFile.value]);
 
-/** What is chosen; `data` and `dataset` are empty where they are still open. */
+/** The choice; `data` and `dataset` are empty where they are still open. */
 export const dataSettings = computed((): RunSettings => {
   const { source, bundled, typed, own, files, hub } = choice.value;
   const task: RunSettings = { ...reading.value, ...(isLm.value ? { objective: "lm" } : {}) };

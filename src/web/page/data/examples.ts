@@ -27,7 +27,7 @@ const counts = computed(() => {
   return [...all];
 });
 
-/** What is missing before the examples can be used; null: nothing. */
+/** The next step before the examples can be used; null: none. */
 const missing = computed(() => {
   if (!typed.value) return lines.value.length < 2 ? "Write a label, a colon and a text in each line." : null;
   if (counts.value.length < 2) return "Write examples of two labels or more, each in a line: a label, a colon, a text.";

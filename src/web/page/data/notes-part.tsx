@@ -1,4 +1,4 @@
-/** What to know of the visitor's data, each with a button that deals with it. */
+/** Notes on the visitor's data, each with a button that deals with it. */
 import type { Problem } from "../../../data/problems.ts";
 import { formatCount } from "../../../format.ts";
 import { DEFAULT_OBJECTIVE, type Objective } from "../../../tasks/index.ts";
@@ -77,7 +77,7 @@ function Note(props: { text: string; ways: readonly Remedy[]; examples?: Pick<Pr
   );
 }
 
-/** What was found, and how it is read where that was open. */
+/** The finding, and how it is read where that was open. */
 function describe({ code, text, settings }: Problem): string {
   const { encoding } = settings;
   if (encoding !== undefined)

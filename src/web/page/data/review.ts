@@ -14,7 +14,7 @@ export const DROP = "drop";
 export const review = signal<{ rows: readonly ReviewRow[]; next: number } | null>(null);
 export const isReviewing = signal(false);
 export const reviewError = signal<ErrorReport | null>(null);
-/** What is said of the rows so far. */
+/** The answers about the rows so far. */
 const said = signal<readonly CorrectedRow[]>([]);
 export const changed = computed(() => said.value.length);
 // Of another file, nothing is asked.

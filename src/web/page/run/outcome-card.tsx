@@ -1,4 +1,4 @@
-/** What the shown run has reached, and what it learned, in figures. */
+/** The results of the shown run, and what it learned, in figures. */
 import type { ComponentChildren } from "preact";
 import { capital, joinWords, percent } from "../../../format.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";

@@ -141,7 +141,7 @@ function Answer({ run }: { run: PageRun }) {
   );
 }
 
-/** What a run that has not finished has learned so far: some messages and one curve, with all else on demand. */
+/** The progress of a run that has not finished: some messages and one curve, with all else on demand. */
 function Progress({ run }: { run: PageRun }) {
   const curves = curvesOf(run);
   const main = curves.at(-1);

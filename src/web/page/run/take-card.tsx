@@ -108,7 +108,7 @@ function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: Ta
 
 const PREPARING = "Preparing the file";
 
-/** What other programs read. Only when it is opened, the code that makes it is loaded. */
+/** Exports for other programs. Only when it is opened, the code that makes them is loaded. */
 function Forms(props: { prepare: (work: () => Promise<void>) => Promise<void> }) {
   const list = useSignal<ComponentChildren>(null);
   const open = async () => {

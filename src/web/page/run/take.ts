@@ -1,4 +1,4 @@
-/** What can be downloaded of a run. */
+/** Downloads of a run. */
 import { computed, effect, signal } from "@preact/signals";
 import {
   type ErrorReport,

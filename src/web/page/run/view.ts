@@ -1,4 +1,4 @@
-/** What is shown of a run that has left something: one view at a time, which the visitor chooses. */
+/** The views of a run that has left something: one at a time, which the visitor chooses. */
 import { computed, signal } from "@preact/signals";
 import { hasAdapter } from "../../protocol.ts";
 import { shown, writer } from "../runs/runs.ts";

@@ -1,4 +1,4 @@
-/** What a comparison says: the table, the chart and the sentences of a study. Its code is loaded with the first one. */
+/** A comparison: the table, the chart and the sentences of a study. Its code is loaded with the first one. */
 import { useMemo } from "preact/hooks";
 import { type Block, text } from "../../../document/blocks.ts";
 import { joinWords, percent } from "../../../format.ts";

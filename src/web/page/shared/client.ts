@@ -10,7 +10,7 @@ class CallFailed extends Error {
   }
 }
 
-/** What the worker says, and what happens to it. */
+/** The worker's messages, and their handlers. */
 type ClientEvent =
   | Exclude<Event, { type: "alive" }>
   /** It has ended, and what it did is lost since the last checkpoint. */

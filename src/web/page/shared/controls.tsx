@@ -106,7 +106,7 @@ export function Label({ id, label, why }: { id?: string; label: string; why?: st
 export function TextField(props: {
   id: string;
   label: string;
-  /** What the setting does, behind a "?". */
+  /** The help of the setting, behind a "?". */
   why?: string | undefined;
   /** A few words below the field: a unit, or what a special value means. */
   help?: string | undefined;
@@ -115,7 +115,7 @@ export function TextField(props: {
   field?: Ref<HTMLInputElement>;
   /** That of a number. */
   range?: NumberRange | undefined;
-  /** What is wrong with the text; false: nothing. */
+  /** The fault of the text; false: none. */
   wrong: string | false;
 }) {
   const { id, label, why, help, text, change, field = null, range, wrong } = props;

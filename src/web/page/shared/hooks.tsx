@@ -1,4 +1,4 @@
-/** What several parts of the page are made of. */
+/** Hooks and parts that several cards use. */
 
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";

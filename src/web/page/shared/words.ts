@@ -10,7 +10,7 @@ import { EXAMPLES_FILE, PASTED_FILE } from "../train/saved.ts";
 /** What is typed on the page is in a file whose name the visitor has never seen. */
 const TYPED: Record<string, string> = { [EXAMPLES_FILE]: "own examples", [PASTED_FILE]: "own text" };
 
-/** What a run is trained on: "spam", "tickets.csv" or "own examples". */
+/** The name of a run's data: "spam", "tickets.csv" or "own examples". */
 export function runData({ record }: PageRun): string {
   const name = dataName(record);
   return TYPED[name] ?? name;

@@ -6,7 +6,7 @@ import { failureReport, openClient } from "./client.ts";
 
 export const worker = openClient();
 
-/** What the worker is opening or downloading; empty: nothing. */
+/** The file that the worker is opening or downloading; empty: none. */
 export const busy = signal("");
 
 worker.listen((event) => {

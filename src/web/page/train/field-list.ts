@@ -33,7 +33,7 @@ export interface Field {
   key: Key;
   label: string;
   help?: string | undefined;
-  /** What it is, and when to change it. */
+  /** Its meaning, and when to change it. */
   why: string;
   kind: "number" | "choice" | "check" | "targets" | "layers";
   choices?: readonly (readonly [value: string, label: string])[];
@@ -52,7 +52,7 @@ export const TARGET_NAMES: Record<string, string> = {
   head: "head",
   wte: "token table",
 };
-/** What these stand for in a Llama-type model. */
+/** Their names in a Llama-type model. */
 export const GATED_TARGET_NAMES: Record<string, string> = { fc: "MLP gate and up", proj: "MLP down" };
 
 const METHOD_NAMES = Object.fromEntries(MODES.map((mode) => [mode, GUIDES[mode].choice]));
@@ -100,7 +100,7 @@ export const MORE: readonly Field[] = [DEVICE, ...OF_TRAINING.filter(({ isMain }
 
 export const FIELDS = [...MAIN, ...MORE];
 
-/** What to enter into a field that is invalid. */
+/** Help for a field that is invalid. */
 export function wantedIn({ kind, number }: Field): string {
   if (number) return `Enter ${describeRange(number)}.`;
   return kind === "targets" ? "Choose at least one." : "Enter block numbers or ranges, counted from 0.";

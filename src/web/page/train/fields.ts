@@ -22,7 +22,7 @@ import {
 } from "./field-list.ts";
 import { adapter, model } from "./model.ts";
 
-/** What a field shows: a text, a choice, a tick, or the ticks of a list. */
+/** A field's value: a text, a choice, a tick, or the ticks of a list. */
 type Shown = string | boolean | readonly string[];
 
 interface Entry {
@@ -32,7 +32,7 @@ interface Entry {
   isInvalid: boolean;
 }
 
-/** What was entered, by typing or otherwise, since the last reset. */
+/** The entries, by typing or otherwise, since the last reset. */
 const entries = signal<Readonly<Partial<Record<Key, Entry>>>>({});
 
 const isSame = (a: unknown, b: unknown) => String(a) === String(b);
@@ -93,7 +93,7 @@ export const fieldSettings = computed((): Partial<PageSettings> => {
   return Object.fromEntries([...visible.value].filter(isGiven).map((key) => [key, values.value[key]]));
 });
 
-/** What a field shows, and whether that is invalid. */
+/** A field's value, and whether it is invalid. */
 export function fieldState(field: Field): { shown: Shown; isInvalid: boolean } {
   const entry = entries.value[field.key];
   // A text stays as it is typed: "1.0" may become "1.05". A choice may not be offered any more.

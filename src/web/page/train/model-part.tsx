@@ -130,7 +130,7 @@ export function ModelLink({ name, text = name }: { name: string; text?: string }
   );
 }
 
-/** What the named models are for. */
+/** The use of the named models. */
 function Bases() {
   return (
     <details id="bases">
@@ -146,7 +146,7 @@ function Bases() {
   );
 }
 
-/** What the model is, how large, and its shape for those who ask. */
+/** The model, its size, and its shape for those who ask. */
 function ModelReport() {
   if (!model.value) return <p id="model-report" class="help" />;
   const { config, values } = model.value;

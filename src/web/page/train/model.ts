@@ -36,10 +36,10 @@ export const BASES: readonly Base[] = [
   { name: "gpt2", megabytes: 548, licence: "MIT", use: "writes English, labels; slower" },
 ];
 
-/** What the download of a model of this name is; undefined: none of these is meant. */
+/** The download of a model of this name; undefined: none of these is meant. */
 export const findDownload = (wanted: string) => BASES.find(({ name, isBundled }) => name === wanted && !isBundled);
 
-/** What is chosen in the list: the name of a model, or where another one comes from. */
+/** The choice in the list: the name of a model, or where another one comes from. */
 export const listed = signal(BUNDLED);
 /** Null: where the model comes from is chosen, but not which. */
 export const modelName = computed(() => ([FROM_HUB, FROM_FOLDER].includes(listed.value) ? null : listed.value));

@@ -1,4 +1,4 @@
-/** What the visitor has chosen: kept in this browser for the next visit, and carried by links. */
+/** The visitor's choices: kept in this browser for the next visit, and carried by links. */
 import { effect, type Signal, signal } from "@preact/signals";
 import { createStore, get, set } from "idb-keyval";
 import { readSetting } from "../../../run/settings.ts";
@@ -64,7 +64,7 @@ export async function keptFiles(name: "data" | "texts" | "pasted"): Promise<read
   return (await get<File[]>(name, files).catch(() => undefined)) ?? [];
 }
 
-/** What is typed into the field `id`, kept for the next visit. */
+/** The text of the field `id`, kept for the next visit. */
 export function keptText(id: string, initial: string): Signal<string> {
   const key = `lowrank-text-${id}`;
   const text = signal(localStorage.getItem(key) ?? initial);

@@ -1,4 +1,4 @@
-/** What is chosen, checked and estimated: the settings of the next run. */
+/** The settings of the next run: chosen, checked and estimated. */
 import { batch, computed, effect, signal } from "@preact/signals";
 import { hasSettingOf } from "../../../data/settings.ts";
 import type { RunSettings } from "../../../train/settings.ts";
@@ -28,7 +28,7 @@ import { linkTo, type Saved, savedSettings, saveSettings } from "./saved.ts";
 /** Milliseconds without input before the settings are checked. */
 const PAUSE = 150;
 
-/** What is chosen, as the next visit and a link have it. */
+/** The choices, as the next visit and a link have them. */
 const chosen = computed(
   (): Saved => ({
     ...dataSettings.value,
@@ -37,7 +37,7 @@ const chosen = computed(
   }),
 );
 
-/** What the visitor has chosen of a run; null while there is no data or no model. */
+/** The visitor's settings of a run; null while there is no data or no model. */
 const given = computed((): PageSettings | null =>
   hasData.value && model.value
     ? {

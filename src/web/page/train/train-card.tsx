@@ -136,7 +136,7 @@ export function TrainCard() {
   );
 }
 
-/** What the button does, or why it cannot be pressed, with the way there. */
+/** The button's text, or why it cannot be pressed, with the way there. */
 function Help() {
   const { text, part } = obstacle.value ?? {};
   if (text === undefined) return estimate.value ? describeEstimate(estimate.value) : "Looking at data and settings …";

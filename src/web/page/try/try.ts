@@ -35,7 +35,7 @@ export const second = keptText("second", "");
 /** The columns of the run's pairs of texts; undefined: its texts are no pairs. */
 export const pairs = computed(() => classifier.value?.record.pairs);
 
-/** What is typed, to be classified; null: nothing. */
+/** The typed text, to be classified; null: none. */
 const typed = computed(() => {
   const text = pairs.value ? ([message.value.trim(), second.value.trim()] as const) : message.value.trim();
   return id.value === null || [text].flat().includes("") ? null : { id: id.value, text, version: version.value };

@@ -26,11 +26,11 @@ export const WRITE_RANGES: Readonly<Record<WriteKey, NumberRange>> = {
   maxNewTokens: { min: 1, whole: true },
   seed: { min: 0, whole: true },
 };
-/** What applies to sampling only. */
+/** Settings of sampling alone. */
 const OF_SAMPLING: readonly WriteKey[] = ["topK", "topP", "seed"];
 
 export const prompt = keptText("prompt", "Everyone");
-/** What the visitor says next in a chat. */
+/** The visitor's next message in a chat. */
 export const message = signal("");
 /** Whether the prompt is a message to answer, as the visitor chose; null: as suits what writes. */
 const chatChoice = signal<boolean | null>(null);
@@ -91,7 +91,7 @@ export interface Written {
   finish: GenerationChunk["finish"] | null;
 }
 
-/** What one model writes. */
+/** A text that a model has written. */
 export interface Column {
   /** Whether it is the adapter that writes, or the base model alone. */
   isAdapted: boolean;
@@ -102,7 +102,7 @@ export interface Column {
 
 export const isWriting = signal(false);
 export const writeError = signal<ErrorReport | null>(null);
-/** What writes: the id of the shown run, else the name of the base model. */
+/** The writer: the id of the shown run, else the name of the base model. */
 const author = computed(() => writer.value?.id ?? model.value?.name ?? null);
 const latest = signal<{ author: string | null; columns: readonly Column[]; status: string }>({
   author: null,
@@ -145,7 +145,7 @@ const messagesOf = (texts: readonly Written[]): Message[] =>
     ])
     .slice(0, -1);
 
-/** What the models are asked: a text of each column, or its whole chat. */
+/** The prompts: a text of each column, or its whole chat. */
 function makeRequest(columns: readonly Column[]): WriteRequest {
   const stop = stops.value.split("\n").filter((line) => line !== "");
   return {

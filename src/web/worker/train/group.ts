@@ -1,4 +1,4 @@
-/** What is trained: a run, and the others of its comparison. */
+/** A run, and the others of its comparison. */
 import type { Speed } from "../../../train/records.ts";
 import { isUnderWay, type PageRun } from "../../protocol.ts";
 import { type Emit, type Ending, type OpenedRun, Training } from "./training.ts";

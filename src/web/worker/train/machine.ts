@@ -25,7 +25,7 @@ type State<G extends Group> =
   /** The runs save what they have learned. */
   | { name: "ending"; group: G; ended: Ending };
 
-/** What uses a device while runs may train. */
+/** A user of a device while runs may train. */
 type Use = "writing" | "labelling";
 
 export class Machine<G extends Group> {
@@ -36,7 +36,7 @@ export class Machine<G extends Group> {
     return this.state.name === "idle";
   }
 
-  /** What is trained, until it is saved. */
+  /** The run that is trained, until it is saved. */
   get group(): G | undefined {
     return "group" in this.state ? this.state.group : undefined;
   }

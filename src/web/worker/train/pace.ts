@@ -1,4 +1,4 @@
-/** What a run will take: its memory, and its time by the speed of earlier runs in this browser. */
+/** Estimates of a run: its memory, and its time by the speed of earlier runs in this browser. */
 import { type DeviceInfo, describeDevice } from "../../../backend/backend.ts";
 import { defaultThreads } from "../../../backend/wasm.ts";
 import { countParameters, type RunRecord } from "../../../record/record.ts";

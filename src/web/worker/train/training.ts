@@ -56,7 +56,7 @@ export type Ending = "paused" | "stopped" | "interrupted";
 export class Training implements TrainingJob {
   private ending: Ending = "stopped";
   private emittedAt = 0;
-  /** What the visitor is told until the run ends, unless there is something more urgent. */
+  /** The visitor's note until the run ends, unless there is something more urgent. */
   private note: string | null = null;
   /** Whether the visitor has deleted it before its turn has come. */
   isDeleted = false;
