@@ -40,8 +40,8 @@ export function architectureName({ model_type }: Pick<ModelConfig, "model_type">
 export const traits = ({ model_type }: Pick<ModelConfig, "model_type">): Traits => MODEL_TYPES[model_type ?? "gpt2"];
 
 /**
- * Whether a model is of Llama's family: its MLP is down(silu(gate(x)) * up(x)), with gate and up side by side, its norms
- * are RMS norms.
+ * Whether a model is of Llama's family: its MLP is down(silu(gate(x)) * up(x)), with gate and up side by side, its
+ * norms are RMS norms.
  */
 export const isLlama = (config: Pick<ModelConfig, "model_type">): boolean => traits(config).family === "llama";
 
@@ -95,8 +95,8 @@ export interface ModelConfig {
   /** Number of heads of keys and values, which n_head is a multiple of; absent: n_head. */
   n_kv_head?: number;
   /**
-   * Rotary positions, which decoders but GPT-2 have instead of a table of positions; `dims`: how many numbers of a head are
-   * rotated, a multiple of 4; absent: all.
+   * Rotary positions, which decoders but GPT-2 have instead of a table of positions; `dims`: how many numbers of a head
+   * are rotated, a multiple of 4; absent: all.
    */
   rope?: { theta: number; dims?: number; scaling?: RopeScaling };
   /** Of an encoder: the rows of its table of token types, of which the first is part of the table of positions here. */

@@ -1,6 +1,6 @@
 /**
- * Lowrank's public API, in Node and in a page. The code for training and for reading data is imported on demand, so that a
- * page that only classifies does not load it.
+ * Lowrank's public API, in Node and in a page. The code for training and for reading data is imported on demand, so
+ * that a page that only classifies does not load it.
  */
 
 import type { DatasetOptions, DatasetSpec } from "./data/dataset-options.ts";
@@ -99,9 +99,9 @@ export type { TrainOptions } from "./train/settings.ts";
 /**
  * Makes a model of your own texts: reads rows, trains on them, and gives what classifies, learns on and saves. Rows are
  * in memory, each with a text and a label, several labels, a score or tags; or a file, by its path, opened or at a
- * URL (in a page a path in the browser's storage); or a data set by its name. Of 50 rows and more, a part measures the model: `model.run.results`. All settings of
- * `fineTune` and `loadDataset` are options. Throws ConfigError, DataError or FormatError for what is invalid, the
- * signal's reason if it was aborted.
+ * URL (in a page a path in the browser's storage); or a data set by its name. Of 50 rows and more, a part measures the
+ * model: `model.run.results`. All settings of `fineTune` and `loadDataset` are options. Throws ConfigError, DataError
+ * or FormatError for what is invalid, the signal's reason if it was aborted.
  *
  * @example
  * ```ts
@@ -164,10 +164,10 @@ export async function loadDataset(spec: DatasetSpec, options?: DatasetOptions): 
  * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into
  * train, val and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an
  * array), with the key `text`, or with `prompt` and `completion`, or with `messages`, a chat, of which the answers are
- * learned; so are those of Alpaca (`instruction`, `input`, `output`) and ShareGPT (`conversations`). An instruction is a
- * question of a chat if the model has a chat template, else a prompt that ends with an empty line. They are shuffled by
- * the seed and then split. Throws DataError, FormatError or ConfigError if the texts, a
- * file or an option are invalid.
+ * learned; so are those of Alpaca (`instruction`, `input`, `output`) and ShareGPT (`conversations`). An instruction is
+ * a question of a chat if the model has a chat template, else a prompt that ends with an empty line. They are shuffled
+ * by the seed and then split. Throws DataError, FormatError or ConfigError if the texts, a file or an option are
+ * invalid.
  *
  * @example
  * ```ts
@@ -184,9 +184,9 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
 /**
  * Loads sentences with a tag for each word, of entities (B-PER, I-PER, O) or parts of speech. A CoNLL file has a word a
  * line, its tag last, white space between columns and an empty line behind each sentence; JSON lines (.jsonl, .ndjson,
- * or .json with an array) have two lists, `tokens` and `tags`, or a `text` and its `entities` with start, end and label.
- * A single file is shuffled by the seed and split 70/10/20, near-duplicates into one set. Throws DataError, FormatError or
- * ConfigError if a file or an option is invalid.
+ * or .json with an array) have two lists, `tokens` and `tags`, or a `text` and its `entities` with start, end and
+ * label. A single file is shuffled by the seed and split 70/10/20, near-duplicates into one set. Throws DataError,
+ * FormatError or ConfigError if a file or an option is invalid.
  *
  * @example
  * ```ts
@@ -254,10 +254,10 @@ export async function study(args: StudyArguments): Promise<StudyResult> {
  * Estimates from all rows what a run on them is worth, and trains it: the rows are divided into folds, each of which is
  * answered by a run that has learned from the others alone; then a run learns from all rows, for as many epochs as the
  * folds' validation sets have chosen. Classes are in equal shares in all folds, and near-duplicates and rows of one
- * group (the `groupColumn` of the data) are in one. Also finds the labels that are probably wrong. With `save` it is a study in a
- * directory, as of `train --folds`: the same call resumes what was interrupted.
- * Throws ConfigError or DataError before anything is trained; rejects with the error of the first fold that fails, and
- * with the signal's reason if it was aborted.
+ * group (the `groupColumn` of the data) are in one. Also finds the labels that are probably wrong. With `save` it is a
+ * study in a directory, as of `train --folds`: the same call resumes what was interrupted. Throws ConfigError or
+ * DataError before anything is trained; rejects with the error of the first fold that fails, and with the signal's
+ * reason if it was aborted.
  *
  * @example
  * ```ts

@@ -261,8 +261,8 @@ export function columnsIn(layer: LayerName, config: ModelConfig): (Columns & { t
 }
 
 /**
- * The columns of a layer's matrix that have DoRA's magnitudes where these sites have adapters: as in PEFT those of whole
- * modules, of which a model with separate queries, keys and values has one for each.
+ * The columns of a layer's matrix that have DoRA's magnitudes where these sites have adapters: as in PEFT those of
+ * whole modules, of which a model with separate queries, keys and values has one for each.
  */
 export function scaledColumns({ block, layer }: Place, adapted: readonly Site[], config: ModelConfig): Columns[] {
   const ranges: Columns[] = [];

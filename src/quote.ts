@@ -18,8 +18,8 @@ const FORMULA = /^'?(?=\s*[=+\-@＝＋－＠])/;
 export const cellText = (text: string): string => text.replace(FORMULA, "'");
 
 /**
- * Whether a cell has a text as `cellText` writes it, or what a spreadsheet makes of that, which writes white space, case
- * and numbers in its own way, long ones with some of their digits. Of a pair both are compared.
+ * Whether a cell has a text as `cellText` writes it, or what a spreadsheet makes of that, which writes white space,
+ * case and numbers in its own way, long ones with some of their digits. Of a pair both are compared.
  */
 export function isSameCell(cell: TextOrPair, text: TextOrPair): boolean {
   const plain = (one: string) => one.replace(FORMULA, "").replace(/\s+/g, " ").trim().toLowerCase();

@@ -68,8 +68,8 @@ const PRODUCTS = {
 const MANY_TILES = 256;
 
 /**
- * The variant of a product, by its shape. If a side is short, lanes split the depth. Sums do not depend on the number of
- * rows: large and small tiles give the same bits.
+ * The variant of a product, by its shape. If a side is short, lanes split the depth. Sums do not depend on the number
+ * of rows: large and small tiles give the same bits.
  */
 export function chooseVariant(dispatch: Dispatch): ProductVariant {
   const { variants, products } = dispatch.kernel;

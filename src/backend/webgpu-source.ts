@@ -7,7 +7,9 @@ import { NUMBERS } from "./generated/numbers.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import type { Shader } from "./webgpu-shaders.ts";
 
-/** The host's numbers, declarations from the kernel's definition, the preludes that shaders share, the shader's code. */
+/**
+ * The host's numbers, declarations from the kernel's definition, the preludes that shaders share, the shader's code.
+ */
 export function assembleShader(kernel: Kernel, shader: Shader): string {
   const { preludes, file } = shader;
   const parts = [...preludes.map((name) => `${name}.prelude`), file].map((name) => SHADERS[name]!);
@@ -71,8 +73,8 @@ function struct(name: string, fields: Fields): string {
 }
 
 /**
- * For a binding that may be f16, or in blocks, functions that read an element, `<binding>_at`, and four neighbours, from
- * a multiple of 4 on, `<binding>_four`. A product's shader has its own.
+ * For a binding that may be f16, or in blocks, functions that read an element, `<binding>_at`, and four neighbours,
+ * from a multiple of 4 on, `<binding>_four`. A product's shader has its own.
  */
 function readers({ dims, bindings, inBlocks }: Kernel, { types, preludes }: Shader): string[] {
   if (types) return [];

@@ -3,8 +3,8 @@ import { shellWord as quoteWord } from "../quote.ts";
 
 /**
  * The words before the arguments of one of the commands: "npx lowrank train" from a project that depends on the
- * package, "lowrank train" where it is installed for all, "node dist/train.js" from a file of `dist/`, which "dev bench"
- * has as well. Without `command`, those of all commands.
+ * package, "lowrank train" where it is installed for all, "node dist/train.js" from a file of `dist/`, which "dev
+ * bench" has as well. Without `command`, those of all commands.
  */
 export function calledAs(command?: string): string {
   const script = process.argv[1] ?? "";

@@ -163,8 +163,8 @@ function checkPairs(trained: boolean | undefined, given = false): void {
 }
 
 /**
- * Label and probability; several labels, each with its probability; a score; or entities, each with its label. Empty for
- * a blank text.
+ * Label and probability; several labels, each with its probability; a score; or entities, each with its label. Empty
+ * for a blank text.
  */
 function shownFields(result: Labelled): string[] {
   if ("score" in result) return [result.score?.toFixed(4) ?? ""];

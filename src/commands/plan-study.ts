@@ -16,7 +16,8 @@ import { DOWNLOADS, type OpenedStudy } from "./run-study.ts";
 
 /**
  * Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape.
- * Further seeds of a setting whose learning rate is not chosen yet are counted at its first rate. Returns the exit code.
+ * Further seeds of a setting whose learning rate is not chosen yet are counted at its first rate. Returns the exit
+ * code.
  */
 export async function planStudy(
   { cells, dataOf, models }: Pick<OpenedStudy, "cells" | "dataOf" | "models">,

@@ -288,8 +288,8 @@ export interface LoraOptions {
   /** Initial values of A; B is 0 at first. Default: "kaiming", as in PEFT. */
   init: Init;
   /**
-   * The matrices with adapters (PEFT's `target_modules`). Default: "q", "k", "v", "o", "fc", "proj" and "head"; with DoRA
-   * and of language models without "head".
+   * The matrices with adapters (PEFT's `target_modules`). Default: "q", "k", "v", "o", "fc", "proj" and "head"; with
+   * DoRA and of language models without "head".
    */
   targets: readonly Target[];
   /**

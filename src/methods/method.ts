@@ -22,7 +22,9 @@ export interface Setting<T> {
   published?: true | readonly (T & string)[];
   /** Its kind, where it is neither a number, nor a word of `choices`, nor of its default's type. */
   kind?: "text" | "files" | "switch" | "fractions" | "targets" | "layers";
-  /** "Label: what it is, and when to change it", its field in the page; of a label alone, it is not among the fields. */
+  /**
+   * "Label: what it is, and when to change it", its field in the page; of a label alone, it is not among the fields.
+   */
   field?: string;
   /** A unit or a special value, below the field. */
   help?: string;

@@ -1,6 +1,6 @@
 /**
- * The backward list of a plan, from the loss down: sections in reverse order, each by the rules of its layers. Only what
- * trains loads it.
+ * The backward list of a plan, from the loss down: sections in reverse order, each by the rules of its layers. Only
+ * what trains loads it.
  */
 import { crossentropyBackward } from "../ops/crossentropy.ts";
 import { type Access, boundTensors, type Dispatch } from "../ops/kernel.ts";

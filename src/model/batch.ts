@@ -32,8 +32,8 @@ export interface Batch {
   /** The row at which each sequence is classified [B]; with mean pooling, the last row of its mean. Of tokens none. */
   rows: Uint32Array;
   /**
-   * Class of each sequence [B], or of each token [N], such as the next id; -100 is ignored. Where there are `values`, no
-   * number below 0.
+   * Class of each sequence [B], or of each token [N], such as the next id; -100 is ignored. Where there are `values`,
+   * no number below 0.
    */
   targets: Int32Array;
   /** Of a regression the score of each sequence, of several labels 0 or 1 for each [B, num_labels]; absent: unknown. */

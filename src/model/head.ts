@@ -1,6 +1,6 @@
 /**
- * The head of a model, its logits in pieces of classes, or of the vocabulary, and what it learns by. Letters: C n_embd, V
- * vocabulary.
+ * The head of a model, its logits in pieces of classes, or of the vocabulary, and what it learns by. Letters: C n_embd,
+ * V vocabulary.
  */
 import type { Place } from "../names.ts";
 import { loraDown } from "../ops/adapters.ts";

@@ -76,8 +76,9 @@ export function selectLive({ live, behind }: Behind): Layer[] {
 }
 
 /**
- * The sections of a classifier. Behind the last attention one row a sequence is enough, so that everything after it runs
- * on these rows (`isEarly`); otherwise they are selected, or the means of ranges of rows taken, behind the final norm.
+ * The sections of a classifier. Behind the last attention one row a sequence is enough, so that everything after it
+ * runs on these rows (`isEarly`); otherwise they are selected, or the means of ranges of rows taken, behind the final
+ * norm.
  */
 export function selectRows(sections: readonly Section[], isEarly: boolean): Section[] {
   const final = sections.at(-1)!;

@@ -1,6 +1,6 @@
 /**
- * The backward pass of layers, by a rule for each kind: it is given the gradient of the layer's output and makes that of
- * its inputs; where an input has a gradient already, the rule adds to it. Only what trains loads this.
+ * The backward pass of layers, by a rule for each kind: it is given the gradient of the layer's output and makes that
+ * of its inputs; where an input has a gradient already, the rule adds to it. Only what trains loads this.
  *
  * Letters: C n_embd, R rank.
  */
@@ -169,7 +169,10 @@ export class Rules {
     else this.give(x, (add) => this.inputGradient(layer, dy, undefined, add));
   }
 
-  /** dx = dy W^T + ddown A, plus what there is, or times the derivative of the activation, whose output is computed again. */
+  /**
+   * dx = dy W^T + ddown A, plus what there is, or times the derivative of the activation, whose output is computed
+   * again.
+   */
   private inputGradient(
     { name, inputs: [x, seen], place }: Layer<"linear">,
     dy: Tensor,

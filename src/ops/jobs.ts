@@ -1,6 +1,6 @@
 /**
- * Tables in uniform memory. A dispatch computes several things at once, a job each (grouped GEMM, as in cuBLAS), such as
- * the products of the adapters of q, k and v: its table `jobs` is part of the plan.
+ * Tables in uniform memory. A dispatch computes several things at once, a job each (grouped GEMM, as in cuBLAS), such
+ * as the products of the adapters of q, k and v: its table `jobs` is part of the plan.
  */
 import { ShapeError } from "../errors.ts";
 import { Tensor } from "../tensor.ts";

@@ -19,8 +19,8 @@ export const isTable = (element: Element) => element === "Job";
 
 /**
  * How a kernel uses a tensor, with a "?" if that may be absent, and the type of its elements: f32 by default. A shader
- * knows by `dims.has_<binding>` whether it is there, and the CPU by its address, which is else 0. Of those that a kernel
- * writes at most one may be absent.
+ * knows by `dims.has_<binding>` whether it is there, and the CPU by its address, which is else 0. Of those that a
+ * kernel writes at most one may be absent.
  */
 type Use = Access | `${Access}?`;
 export type Binding = Use | `${Use} ${Element}`;
@@ -134,8 +134,8 @@ interface Traits<B extends string, D extends string> {
   /** On the CPU a few rows have a function of their own, `<name>_gemv`: see `isGemv`. */
   readonly gemv?: boolean;
   /**
-   * What a dispatch computes, if it multiplies and has no `products`; null if it reads or writes rows by index: how many
-   * depends on the batch, or they are a small part of the tensors.
+   * What a dispatch computes, if it multiplies and has no `products`; null if it reads or writes rows by index: how
+   * many depends on the batch, or they are a small part of the tensors.
    */
   readonly work?: null | ((dims: Record<D, number>, dispatch: Dispatch, values: StepValues) => Work);
   /** The shader of a kernel of the benchmark's own, which is not in shaders/ and does not run on the CPU. */
@@ -160,8 +160,8 @@ export interface Kernel<B extends string = string, D extends string = string, O 
 }
 
 /**
- * One entry of the plan. `tensors`, null where absent, and how they are used, are in the order of the kernel's bindings,
- * `scalars` in that of its dims.
+ * One entry of the plan. `tensors`, null where absent, and how they are used, are in the order of the kernel's
+ * bindings, `scalars` in that of its dims.
  */
 export interface Dispatch {
   readonly kernel: Kernel;
@@ -294,7 +294,10 @@ export function totalWork(parts: readonly { flops: number; bytes: number }[]): W
   return { flops: sum("flops"), bytes: sum("bytes") };
 }
 
-/** The value of `<binding>_type` for a tensor, a pipeline constant: 0 f32 (or whole numbers), 1 f16, 2 q8, 3 q4, 4 int16. */
+/**
+ * The value of `<binding>_type` for a tensor, a pipeline constant: 0 f32 (or whole numbers), 1 f16, 2 q8, 3 q4, 4
+ * int16.
+ */
 export const typeCode = ({ dtype }: Tensor) => Math.max(0, (WEIGHT_DTYPES as readonly string[]).indexOf(dtype));
 
 export function ceilDiv(n: number, by: number): number {

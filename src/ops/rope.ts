@@ -1,8 +1,8 @@
 /**
  * Rotary position embedding (Su et al. 2021): each head of the queries and keys is rotated by angles that grow with the
  * row's position, number i of its first half together with number i of its second half, as in GPT-NeoX and in
- * transformers' Llama; of GPT-NeoX's heads only the first numbers, as if they were the head. The angles' cosines and sines come from a table of the host (model/rope-table.ts), since those
- * of a GPU are not exact enough.
+ * transformers' Llama; of GPT-NeoX's heads only the first numbers, as if they were the head. The angles' cosines and
+ * sines come from a table of the host (model/rope-table.ts), since those of a GPU are not exact enough.
  */
 import { ShapeError } from "../errors.ts";
 import { formatShape, type Tensor } from "../tensor.ts";
@@ -45,8 +45,8 @@ function rope(
 
 /**
  * Rotates the first numbers of each head of x [room, W], queries and then keys, in place; others, and the values behind
- * the heads, stay as they are. Row n is rotated for position n - bounds[n].start + shift: table [positions, rotated] has the cosines
- * of that position's angles, then their sines.
+ * the heads, stay as they are. Row n is rotated for position n - bounds[n].start + shift: table [positions, rotated]
+ * has the cosines of that position's angles, then their sines.
  */
 export function ropeForward(x: Tensor, table: Tensor, bounds: Tensor, heads: RotatedHeads, shift = 0): Dispatch {
   return rope(x, table, bounds, heads, shift, 1);

@@ -80,8 +80,8 @@ interface RunIdentity {
   /** Whether macro F1 is shown: see `isUnequal`. */
   unequal: boolean;
   /**
-   * Rows and tokens of train, val and test, and their `digestData`: a run can only be resumed with the same data; and how
-   * many rows are near-duplicates of earlier ones, unless they are blocks of text.
+   * Rows and tokens of train, val and test, and their `digestData`: a run can only be resumed with the same data; and
+   * how many rows are near-duplicates of earlier ones, unless they are blocks of text.
    */
   counts: { rows: number[]; tokens: number[]; sha256: string; nearDuplicates?: number };
   /** The trial of a sweep that this run is. */

@@ -9,7 +9,9 @@ import { isOfWholeTexts, knownBase, pickRate } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
 import type { Arm } from "./grid.ts";
 
-/** The learning rates that are tried, in rates that usually suit the method, one round of all methods after the other. */
+/**
+ * The learning rates that are tried, in rates that usually suit the method, one round of all methods after the other.
+ */
 const FACTORS = [1, 3, 1 / 3];
 
 /** The base models that are tried: the bundled ones, the better one first, unless one is given. */

@@ -58,8 +58,8 @@ export function listFolds(
 }
 
 /**
- * The run on all rows. No validation set chooses an epoch, so that it has as many as the folds have kept on average, nor
- * a temperature or a threshold: see `joinDecisions`.
+ * The run on all rows. No validation set chooses an epoch, so that it has as many as the folds have kept on average,
+ * nor a temperature or a threshold: see `joinDecisions`.
  */
 export async function finalTrial(
   all: FoldedData,
@@ -118,8 +118,8 @@ export interface FoldResults {
 }
 
 /**
- * Puts together what the folds' runs `said` of their rows. The baselines are fitted to each fold's training set; measures are those of all rows, and
- * what is of a training or validation set is the mean of the folds, by their rows.
+ * Puts together what the folds' runs `said` of their rows. The baselines are fitted to each fold's training set;
+ * measures are those of all rows, and what is of a training or validation set is the mean of the folds, by their rows.
  */
 export async function poolFolds(
   all: FoldedData,

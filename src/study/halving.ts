@@ -201,9 +201,9 @@ interface HalvingArguments {
 }
 
 /**
- * The trials that are trained next, each time of one model, until no more fit into the time or `signal` ends them: those
- * of seconds, then rung by rung, and from the first rung again while more candidates fit. How long a trial takes is
- * estimated from those that are finished.
+ * The trials that are trained next, each time of one model, until no more fit into the time or `signal` ends them:
+ * those of seconds, then rung by rung, and from the first rung again while more candidates fit. How long a trial takes
+ * is estimated from those that are finished.
  */
 export async function* halve({
   candidates,
@@ -289,7 +289,10 @@ export class Pace {
     return this.measured.has(model);
   }
 
-  /** Of a model that has not been measured, the least that it would take at the pace of another one; undefined: there is none. */
+  /**
+   * Of a model that has not been measured, the least that it would take at the pace of another one; undefined: there is
+   * none.
+   */
   estimate(model: string, cost: number): number | undefined {
     const points = this.measured.get(model);
     const all = points ? [points] : [...this.measured.values()];

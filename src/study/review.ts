@@ -19,8 +19,8 @@ export interface Suspect {
 const SURE = 0.9;
 
 /**
- * The rows of probabilities [rows, classes] that are off the diagonal of the confident joint, the worst first. A class's
- * threshold is its mean probability among the rows that are given it, at most `SURE`; a row counts for the most
+ * The rows of probabilities [rows, classes] that are off the diagonal of the confident joint, the worst first. A
+ * class's threshold is its mean probability among the rows that are given it, at most `SURE`; a row counts for the most
  * probable of the classes whose threshold it reaches, if there is one.
  */
 export function findSuspects(probabilities: ArrayLike<number>, given: readonly number[], classes: number): Suspect[] {

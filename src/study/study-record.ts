@@ -52,8 +52,8 @@ const KINDS: Tree = {
 };
 
 /**
- * The study of this data and these models, by their names in the settings. Throws ConfigError for data by which settings
- * cannot be chosen, or on which they cannot be compared.
+ * The study of this data and these models, by their names in the settings. Throws ConfigError for data by which
+ * settings cannot be chosen, or on which they cannot be compared.
  */
 export async function recordStudy(
   data: TrainingData,

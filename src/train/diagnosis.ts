@@ -7,7 +7,10 @@ import { parameterList } from "../model/trainable.ts";
 import { setting } from "../setting.ts";
 import type { StepRecord } from "./records.ts";
 
-/** The error of a step whose loss or gradient is not finite; a parameter that is not, such as a damaged weight, is named. */
+/**
+ * The error of a step whose loss or gradient is not finite; a parameter that is not, such as a damaged weight, is
+ * named.
+ */
 export async function diagnose(
   engine: Engine,
   model: BaseModel,

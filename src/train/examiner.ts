@@ -104,8 +104,8 @@ export class Examiner {
 
   /**
    * Measures the kept parameters, which are on the device, and the initial ones: on the training and test sets, as the
-   * validation set's evaluations and what the kept ones said there are known. Null: there is no test set. All of it comes
-   * after the last step, so that training starts at once.
+   * validation set's evaluations and what the kept ones said there are known. Null: there is no test set. All of it
+   * comes after the last step, so that training starts at once.
    */
   async end(initial: Evaluation | null, kept: Evaluation | null, outputs?: Outputs): Promise<Measured | null> {
     const { data, signal } = this.examined.args;
@@ -125,7 +125,9 @@ export class Examiner {
     return this.splits(val, NONE);
   }
 
-  /** Evaluates the training and test sets; `val`: the validation set's evaluation, with its outputs if they are known. */
+  /**
+   * Evaluates the training and test sets; `val`: the validation set's evaluation, with its outputs if they are known.
+   */
   private async splits(val: Evaluation | null, known?: Outputs): Promise<Evaluated> {
     const { data } = this.examined.args;
     const [train, onTrain] = await this.evaluate(data.train, data.test.size);

@@ -52,8 +52,8 @@ export const fitBaselines = async (data: TrainingData, signal?: AbortSignal): Pr
 interface Measurer {
   measure: Measure;
   /**
-   * What a model is before training that says of every row that all classes are as likely, known without asking it, from
-   * its evaluation on the validation set. Null: the loss is not known without it.
+   * What a model is before training that says of every row that all classes are as likely, known without asking it,
+   * from its evaluation on the validation set. Null: the loss is not known without it.
    */
   even: ((val: Evaluation | null) => Evaluated) | null;
 }
@@ -86,8 +86,8 @@ const probeBaseline = ({ objective, labels }: TrainingData, { probe, logits }: R
 });
 
 /**
- * Whether a probe is as good as a run on the test set, which costs more; one whose decisions were chosen, by a threshold
- * or a temperature, is not replaced.
+ * Whether a probe is as good as a run on the test set, which costs more; one whose decisions were chosen, by a
+ * threshold or a temperature, is not replaced.
  */
 function servesBetter(
   { objective }: TrainingData,

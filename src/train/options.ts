@@ -83,8 +83,8 @@ const FEWEST_STEPS = 150;
 const EVALUATIONS = 10;
 
 /**
- * The blocks that get adapters. Of a small Llama or encoder, read as a mean over tokens, these are the upper third: below
- * them is what tells texts apart, and what is frozen runs once (measured with the lower layers of SmolLM2-135M).
+ * The blocks that get adapters. Of a small Llama or encoder, read as a mean over tokens, these are the upper third:
+ * below them is what tells texts apart, and what is frozen runs once (measured with the lower layers of SmolLM2-135M).
  */
 function defaultLayers(
   { parameters = LARGE, n_layer = 0, ...known }: Known,
@@ -97,8 +97,8 @@ function defaultLayers(
 }
 
 /**
- * The defaults of a task for so many training rows, this model and what is given: few rows have more epochs, and very few a
- * smaller batch. Given epochs keep their evaluations.
+ * The defaults of a task for so many training rows, this model and what is given: few rows have more epochs, and very
+ * few a smaller batch. Given epochs keep their evaluations.
  */
 export function defaultsFor(
   known: Known,

@@ -27,7 +27,10 @@ export interface RunArguments extends Partial<TrainOptions> {
   model: BaseModel;
   /** The training data, which sets the objective: that of `loadDataset`, or language modeling (`loadTexts`). */
   data: TrainingData;
-  /** An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. Default: a new one. */
+  /**
+   * An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. Default: a new
+   * one.
+   */
   adapter?: Adapter;
   /**
    * Bytes of host memory for the features: the outputs of the frozen lower blocks, which then run only once per

@@ -87,7 +87,10 @@ function addHead(
   return logits;
 }
 
-/** The head of a probe and its word counts, as an adapter has them. Throws DataError if they are too large to be read again. */
+/**
+ * The head of a probe and its word counts, as an adapter has them. Throws DataError if they are too large to be read
+ * again.
+ */
 export function probeTensors({ head, counts }: FittedProbe): { tensors: Tensors; counts: Uint8Array } {
   const printed = printClassic(counts);
   if (printed === null)

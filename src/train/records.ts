@@ -29,7 +29,10 @@ export interface StepRecord {
   norm: number;
 }
 
-/** The state of a run at an evaluation, of which a run without a validation set has none. Training figures are means over the steps since the previous evaluation. */
+/**
+ * The state of a run at an evaluation, of which a run without a validation set has none. Training figures are means
+ * over the steps since the previous evaluation.
+ */
 export interface EvaluationRecord {
   step: number;
   epoch: number;
@@ -61,7 +64,9 @@ export type TrainEvent =
       tokens: number;
       /** Blocks whose activations are recomputed in the backward pass. */
       recomputed: number;
-      /** Bytes: the peak, and those on the device by what they are for; the peak has the features that are kept, too. */
+      /**
+       * Bytes: the peak, and those on the device by what they are for; the peak has the features that are kept, too.
+       */
       memory: { peak: number; byRole: Partial<Record<Role, number>> };
       /** Bytes to compute the features, and to keep them. */
       features: { plan: number; kept: number } | null;

@@ -1,7 +1,7 @@
 /**
- * The settings of a run, each a line: its default, what it may be, and which methods have it. Flags, fields of the page,
- * keys of a sweep, the library's arguments, their checks and what other programs call them follow from it. A page does
- * not load the texts of flags, which are below. Which settings a task lacks is in its file.
+ * The settings of a run, each a line: its default, what it may be, and which methods have it. Flags, fields of the
+ * page, keys of a sweep, the library's arguments, their checks and what other programs call them follow from it. A page
+ * does not load the texts of flags, which are below. Which settings a task lacks is in its file.
  */
 
 import type { OtherNames } from "../checks.ts";
@@ -36,7 +36,10 @@ export interface TrainOptions extends MethodOptions {
   headBias: boolean;
   /** How the classification head is initialized. Default: "zeros". */
   headInit: HeadInit;
-  /** Whether the loss is weighted by class where the classes are unequal. Default: "auto", where there is one class a message. */
+  /**
+   * Whether the loss is weighted by class where the classes are unequal. Default: "auto", where there is one class a
+   * message.
+   */
   classWeights: ClassWeights;
   /** Data type of the frozen matrices; `auto`: the widest that fits into memory. Default: "f32". */
   dtype: WeightDtype | "auto";
@@ -59,8 +62,8 @@ export interface TrainOptions extends MethodOptions {
   /** Maximum global gradient norm; 0: no clipping. Default: 0. */
   clip: number;
   /**
-   * Steps between evaluations on the validation set; 0: twice an epoch. Default: 0, or ten evaluations where few rows have
-   * more epochs.
+   * Steps between evaluations on the validation set; 0: twice an epoch. Default: 0, or ten evaluations where few rows
+   * have more epochs.
    */
   evalEvery: number;
   /** Ends the run after so many evaluations in a row without a lower validation loss; 0: never. Default: 0. */
@@ -75,8 +78,8 @@ export interface TrainOptions extends MethodOptions {
   /** Whether probabilities are calibrated: the validation set chooses a temperature. Default: false. */
   calibrate: boolean;
   /**
-   * How the validation set chooses the probability from which `positive`, or each of several labels, is predicted: "f1",
-   * "precision=0.95" or "recall=0.95". Default: "none", the most probable class, and labels from 0.5 on.
+   * How the validation set chooses the probability from which `positive`, or each of several labels, is predicted:
+   * "f1", "precision=0.95" or "recall=0.95". Default: "none", the most probable class, and labels from 0.5 on.
    */
   threshold: string;
   /** The class of two that a threshold is for, and areas under curves. Default: null, the rarer in the training set. */

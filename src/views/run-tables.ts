@@ -28,7 +28,9 @@ type MetricsRecord = Pick<RunRecord, "objective" | "options" | "evaluations" | "
   results: Pick<Results, "before" | "after"> | null;
 };
 
-/** metrics.csv of a study: a row for each run. The columns are those of the published results, then the second measure. */
+/**
+ * metrics.csv of a study: a row for each run. The columns are those of the published results, then the second measure.
+ */
 export function metricsTable(records: readonly MetricsRecord[]): Table {
   const [main, other] = TRAINING[records[0]?.objective ?? DEFAULT_OBJECTIVE].measures;
   const at = (when: "before" | "after", measure: Measure) =>

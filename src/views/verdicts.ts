@@ -79,7 +79,10 @@ const STANDINGS: Record<Standing, string> = {
   "not distinguishable": "no clear difference",
 };
 
-/** Figures that differ by no more than this are as good: of shares in points of all rows, of others a part of the figure. */
+/**
+ * Figures that differ by no more than this are as good: of shares in points of all rows, of others a part of the
+ * figure.
+ */
 const MARGIN = 0.02;
 
 /** Whether a run and what it is compared with are as good: all of the difference's interval is within the margin. */

@@ -1,4 +1,6 @@
-/** Settings compared with the best of them: in a table, a chart and a sentence, for a terminal, a report and the page. */
+/**
+ * Settings compared with the best of them: in a table, a chart and a sentence, for a terminal, a report and the page.
+ */
 
 import { type Figure, figure, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
 import { capital, formatCompact, formatCount, formatDuration, formatLoss, joinWords } from "../../format.ts";

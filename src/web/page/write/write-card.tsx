@@ -1,4 +1,6 @@
-/** Text that the base model and the shown run's adapter write, side by side, as it is generated; or a chat with each. */
+/**
+ * Text that the base model and the shown run's adapter write, side by side, as it is generated; or a chat with each.
+ */
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { describeRange } from "../../../checks.ts";
 import { formatCount } from "../../../format.ts";
