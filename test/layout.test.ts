@@ -71,13 +71,14 @@ const HEADER_WORDS = { read: /^read$/, write: /^write\b/, update: /^(updates|acc
 
 async function checkShader(kernel: Kernel, shader: Shader): Promise<void> {
   const { bindings, shapes } = kernel;
-  const { name, file } = shader;
+  const { name, file, preludes } = shader;
   const whole = assembleShader(kernel, shader);
   const code = read(`shaders/${file}.wgsl`);
   const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);
   assert.equal(entries, ["main"], `${name}: entry points`);
   assert.not.match(code, /@binding|struct Dims|^override/m, `${name}: a declaration that follows from the kernel`);
-  assert.ok(whole.endsWith(unroll(code)), name);
+  const shared = preludes.map((prelude) => read(`shaders/${prelude}.prelude.wgsl`));
+  assert.ok(whole.endsWith(unroll([...shared, code].join("\n"))), name);
 
   // The bindings of a product are described in its kernel's prelude.
   const header = whole

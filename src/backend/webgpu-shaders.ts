@@ -27,8 +27,9 @@ export interface Shader {
   types?: Readonly<Record<string, string>>;
 }
 
-/** A variant of the matrix products: the preludes that it needs besides its kernel's. */
+/** A variant of the matrix products: the preludes that it needs besides its kernel's; default of `file`: its own. */
 interface ProductShader {
+  file?: string;
   preludes: readonly string[];
   grid: (dims: Dims) => Grid;
 }
@@ -38,13 +39,15 @@ const tileGrid =
   ({ m, n, count = 1 }: Dims): Grid => [ceilDiv(n!, side), ceilDiv(m!, side), count];
 
 /** Large tiles; small tiles; results with few columns; with few rows; a decoding step's few rows. */
-const PRODUCTS = {
+const PRODUCTS: Readonly<Record<ProductVariant, ProductShader>> = {
   wide: {
-    preludes: ["matmul_tile"],
+    file: "matmul_tile",
+    preludes: ["halves_2"],
     grid: tileGrid(64),
   },
   middle: {
-    preludes: ["matmul_tile"],
+    file: "matmul_tile",
+    preludes: ["halves_1"],
     grid: tileGrid(32),
   },
   narrow: {
@@ -59,7 +62,7 @@ const PRODUCTS = {
     preludes: [],
     grid: ({ m, n, count = 1 }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 4), count],
   },
-} as const satisfies Record<ProductVariant, ProductShader>;
+};
 
 /**
  * Large tiles are used if there are at least this many. If the number of rows changes from batch to batch, a quarter of
@@ -110,7 +113,7 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
     name: `${name}_${variant}${reading}`,
     grid: product.grid,
     preludes: [...readers, "blocks", "matmul_blocks", ...preludes, ...product.preludes],
-    file: `matmul_${variant}`,
+    file: product.file ?? `matmul_${variant}`,
     types: { ...(isScalar ? {} : { a: "vec4f" }), ...(isScalar || isQuantized ? {} : { b: "vec4u" }) },
   };
 }

@@ -16,23 +16,24 @@ export function assembleShader(kernel: Kernel, shader: Shader): string {
   return unroll([NUMBERS, declarations(kernel, shader), ...parts].join("\n"));
 }
 
-const LOOP = /@unroll for ?\(var (\w+) ?= ?0u;.*?(\d+)u; ?\1\+\+\) ?\{/;
+const LOOP = /@unroll for ?\(var (\w+) ?= ?0u; ?\1 ?< ?(\w+); ?\1\+\+\) ?\{/;
 
 /**
  * Writes out the loops marked `@unroll`: `@unroll for (var i = 0u; i < 4u; i++) { x[i] = y; }` becomes four blocks,
- * with 0u to 3u in place of i. Arrays and vectors of a lane that are indexed by a loop's variable leave the registers
- * where a compiler does not unroll the loop, as on Metal.
+ * with 0u to 3u in place of i; the limit may be a constant's name. Arrays and vectors of a lane that are indexed by a
+ * loop's variable leave the registers where a compiler does not unroll the loop, as on Metal.
  */
 export function unroll(code: string): string {
   const loop = LOOP.exec(code);
   if (!loop) return code;
-  const [head, variable, count] = loop;
+  const [head, variable, limit] = loop;
+  const count = Number.parseInt(new RegExp(`const ${limit} ?= ?(\\d+)u`).exec(code)?.[1] ?? limit!);
   const rest = code.slice(loop.index + head.length);
   let end = 0;
   for (let open = 1; open > 0 && end < rest.length; end++) open += +(rest[end] === "{") - +(rest[end] === "}");
   const name = new RegExp(`(?<!\\.)\\b${variable}\\b`, "g");
   let blocks = "";
-  for (let i = 0; i < +count!; i++) blocks += `{${rest.slice(0, end).replace(name, `${i}u`)}`;
+  for (let i = 0; i < count; i++) blocks += `{${rest.slice(0, end).replace(name, `${i}u`)}`;
   return unroll(code.slice(0, loop.index) + blocks + rest.slice(end));
 }
 

@@ -117,6 +117,7 @@ test("loops marked @unroll are written out, nested ones too, with and without sp
   assert.is(unroll(loop), expected);
   const short = loop.replace(/ ?([^\w\s@-]) ?/g, "$1");
   assert.is(unroll(short).replaceAll(" ", ""), expected.replaceAll(" ", ""));
+  assert.is(unroll("const N = 2u; @unroll for (var i = 0u; i < N; i++) {f(i);}"), "const N = 2u; {f(0u);}{f(1u);}");
   const nested = "@unroll for (var c = 0u; c < 2u; c++) {@unroll for (var i = 0u; i < 2u; i++) {f(c, i);}}";
   assert.is(unroll(nested), "{{f(0u, 0u);}{f(0u, 1u);}}{{f(1u, 0u);}{f(1u, 1u);}}");
 });
@@ -129,6 +130,6 @@ test("what a lane holds in registers is indexed by constants alone", async () =>
     const code = assembleShader(kernel, shader).replace(/\/\/.*/g, "");
     const own = new Set([...code.matchAll(OWN)].map(([, name]) => name));
     for (const [access, name, index] of code.matchAll(/(?<![.\w])(\w+)\[(.*?)\]/g))
-      if (own.has(name)) assert.match(index!, /^\du?$/, `${shader.name}: ${access}`);
+      if (own.has(name)) assert.match(index!, /^(\du?|[A-Z]+|[ +*])+$/, `${shader.name}: ${access}`);
   }
 });
