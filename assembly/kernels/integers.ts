@@ -190,51 +190,31 @@ export function multiply_pairs(
   let a2 = a1 + (rows > 2 ? row : 0);
   let a3 = a2 + (rows > 3 ? row : 0);
   const last = panel + (pairs << 5);
-  let c00 = i32x4.splat(0);
-  let c01 = c00;
-  let c10 = c00;
-  let c11 = c00;
-  let c20 = c00;
-  let c21 = c00;
-  let c30 = c00;
-  let c31 = c00;
+  const zero = i32x4.splat(0);
+  unroll: for (let q = 0; q < 4; q++) {
+    let c$q0 = zero;
+    let c$q1 = zero;
+  }
   for (let p = panel; p < last; p += 32) {
     const b0 = v128.load(p);
     const b1 = v128.load(p, 16);
-    const x0 = v128.load_splat<f32>(a0);
-    c00 = add_pairs(c00, x0, b0);
-    c01 = add_pairs(c01, x0, b1);
-    const x1 = v128.load_splat<f32>(a1);
-    c10 = add_pairs(c10, x1, b0);
-    c11 = add_pairs(c11, x1, b1);
-    const x2 = v128.load_splat<f32>(a2);
-    c20 = add_pairs(c20, x2, b0);
-    c21 = add_pairs(c21, x2, b1);
-    const x3 = v128.load_splat<f32>(a3);
-    c30 = add_pairs(c30, x3, b0);
-    c31 = add_pairs(c31, x3, b1);
-    a0 += 4;
-    a1 += 4;
-    a2 += 4;
-    a3 += 4;
+    unroll: for (let q = 0; q < 4; q++) {
+      const x$q = v128.load_splat<f32>(a$q);
+      c$q0 = add_pairs(c$q0, x$q, b0);
+      c$q1 = add_pairs(c$q1, x$q, b1);
+    }
+    unroll: for (let q = 0; q < 4; q++) {
+      a$q += 4;
+    }
   }
   const s0 = v128.load(right);
   const s1 = v128.load(right, 16);
-  const r0 = v128.load_splat<f32>(left);
-  v128.store(tile, scaled(c00, r0, s0));
-  v128.store(tile, scaled(c01, r0, s1), 16);
-  if (rows == 1) return;
-  const r1 = v128.load_splat<f32>(left, 4);
-  v128.store(tile, scaled(c10, r1, s0), 32);
-  v128.store(tile, scaled(c11, r1, s1), 48);
-  if (rows == 2) return;
-  const r2 = v128.load_splat<f32>(left, 8);
-  v128.store(tile, scaled(c20, r2, s0), 64);
-  v128.store(tile, scaled(c21, r2, s1), 80);
-  if (rows == 3) return;
-  const r3 = v128.load_splat<f32>(left, 12);
-  v128.store(tile, scaled(c30, r3, s0), 96);
-  v128.store(tile, scaled(c31, r3, s1), 112);
+  unroll: for (let q = 0; q < 4; q++) {
+    const r$q = v128.load_splat<f32>(left, 4 * q);
+    v128.store(tile, scaled(c$q0, r$q, s0), 32 * q);
+    v128.store(tile, scaled(c$q1, r$q, s1), 32 * q + 16);
+    if (rows == q + 1) return;
+  }
 }
 
 /** One row times four panels, `panel` bytes apart: as `multiply_pairs` of each. */
@@ -252,37 +232,25 @@ export function multiply_one_pairs(
   let p2 = p1 + panel;
   let p3 = p2 + panel;
   const last = p0 + (pairs << 5);
-  let c00 = i32x4.splat(0);
-  let c01 = c00;
-  let c10 = c00;
-  let c11 = c00;
-  let c20 = c00;
-  let c21 = c00;
-  let c30 = c00;
-  let c31 = c00;
+  const zero = i32x4.splat(0);
+  unroll: for (let q = 0; q < 4; q++) {
+    let c$q0 = zero;
+    let c$q1 = zero;
+  }
   while (p0 < last) {
     const x = v128.load_splat<f32>(a);
-    c00 = add_pairs(c00, x, v128.load(p0));
-    c01 = add_pairs(c01, x, v128.load(p0, 16));
-    c10 = add_pairs(c10, x, v128.load(p1));
-    c11 = add_pairs(c11, x, v128.load(p1, 16));
-    c20 = add_pairs(c20, x, v128.load(p2));
-    c21 = add_pairs(c21, x, v128.load(p2, 16));
-    c30 = add_pairs(c30, x, v128.load(p3));
-    c31 = add_pairs(c31, x, v128.load(p3, 16));
+    unroll: for (let q = 0; q < 4; q++) {
+      c$q0 = add_pairs(c$q0, x, v128.load(p$q));
+      c$q1 = add_pairs(c$q1, x, v128.load(p$q, 16));
+    }
     a += 4;
-    p0 += 32;
-    p1 += 32;
-    p2 += 32;
-    p3 += 32;
+    unroll: for (let q = 0; q < 4; q++) {
+      p$q += 32;
+    }
   }
   const row = v128.load_splat<f32>(left);
-  v128.store(tile, scaled(c00, row, v128.load(right)));
-  v128.store(tile, scaled(c01, row, v128.load(right, 16)), 16);
-  v128.store(tile, scaled(c10, row, v128.load(right, 32)), 32);
-  v128.store(tile, scaled(c11, row, v128.load(right, 48)), 48);
-  v128.store(tile, scaled(c20, row, v128.load(right, 64)), 64);
-  v128.store(tile, scaled(c21, row, v128.load(right, 80)), 80);
-  v128.store(tile, scaled(c30, row, v128.load(right, 96)), 96);
-  v128.store(tile, scaled(c31, row, v128.load(right, 112)), 112);
+  unroll: for (let q = 0; q < 4; q++) {
+    v128.store(tile, scaled(c$q0, row, v128.load(right, 32 * q)), 32 * q);
+    v128.store(tile, scaled(c$q1, row, v128.load(right, 32 * q + 16)), 32 * q + 16);
+  }
 }

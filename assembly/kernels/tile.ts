@@ -57,38 +57,26 @@ export function multiply_one<T>(tile: usize, a: usize, panels: usize, panel: usi
   let p3 = p2 + panel;
   const step: usize = PANEL * sizeof<T>();
   const last = p0 + k * step;
-  let c00 = f32x4.splat(0);
-  let c01 = c00;
-  let c10 = c00;
-  let c11 = c00;
-  let c20 = c00;
-  let c21 = c00;
-  let c30 = c00;
-  let c31 = c00;
+  const zero = f32x4.splat(0);
+  unroll: for (let q = 0; q < 4; q++) {
+    let c$q0 = zero;
+    let c$q1 = zero;
+  }
   while (p0 < last) {
     const x = v128.load_splat<f32>(a);
-    c00 = madd(x, load_four<T>(p0, false), c00);
-    c01 = madd(x, load_four<T>(p0, true), c01);
-    c10 = madd(x, load_four<T>(p1, false), c10);
-    c11 = madd(x, load_four<T>(p1, true), c11);
-    c20 = madd(x, load_four<T>(p2, false), c20);
-    c21 = madd(x, load_four<T>(p2, true), c21);
-    c30 = madd(x, load_four<T>(p3, false), c30);
-    c31 = madd(x, load_four<T>(p3, true), c31);
+    unroll: for (let q = 0; q < 4; q++) {
+      c$q0 = madd(x, load_four<T>(p$q, false), c$q0);
+      c$q1 = madd(x, load_four<T>(p$q, true), c$q1);
+    }
     a += 4;
-    p0 += step;
-    p1 += step;
-    p2 += step;
-    p3 += step;
+    unroll: for (let q = 0; q < 4; q++) {
+      p$q += step;
+    }
   }
-  v128.store(tile, c00);
-  v128.store(tile, c01, 16);
-  v128.store(tile, c10, 32);
-  v128.store(tile, c11, 48);
-  v128.store(tile, c20, 64);
-  v128.store(tile, c21, 80);
-  v128.store(tile, c30, 96);
-  v128.store(tile, c31, 112);
+  unroll: for (let q = 0; q < 4; q++) {
+    v128.store(tile, c$q0, 32 * q);
+    v128.store(tile, c$q1, 32 * q + 16);
+  }
 }
 
 /**
@@ -101,56 +89,33 @@ function multiply_four(tile: usize, start: usize, a0: usize, row: usize, rows: u
   let a3 = a2 + (rows > 3 ? row : 0);
   const last = panel + (k << 5);
   let p = panel;
-  let c00 = v128.load(start);
-  let c01 = v128.load(start, 16);
-  let c10 = v128.load(start, 32);
-  let c11 = v128.load(start, 48);
-  let c20 = v128.load(start, 64);
-  let c21 = v128.load(start, 80);
-  let c30 = v128.load(start, 96);
-  let c31 = v128.load(start, 112);
+  unroll: for (let q = 0; q < 4; q++) {
+    let c$q0 = v128.load(start, 32 * q);
+    let c$q1 = v128.load(start, 32 * q + 16);
+  }
   for (; p < last; p += 64) {
     const b0 = v128.load(p);
     const b1 = v128.load(p, 16);
-    const x0 = v128.load_splat<f32>(a0);
-    c00 = madd(x0, b0, c00);
-    c01 = madd(x0, b1, c01);
-    const x1 = v128.load_splat<f32>(a1);
-    c10 = madd(x1, b0, c10);
-    c11 = madd(x1, b1, c11);
-    const x2 = v128.load_splat<f32>(a2);
-    c20 = madd(x2, b0, c20);
-    c21 = madd(x2, b1, c21);
-    const x3 = v128.load_splat<f32>(a3);
-    c30 = madd(x3, b0, c30);
-    c31 = madd(x3, b1, c31);
+    unroll: for (let q = 0; q < 4; q++) {
+      const x$q = v128.load_splat<f32>(a$q);
+      c$q0 = madd(x$q, b0, c$q0);
+      c$q1 = madd(x$q, b1, c$q1);
+    }
     const d0 = v128.load(p, 32);
     const d1 = v128.load(p, 48);
-    const y0 = v128.load_splat<f32>(a0, 4);
-    c00 = madd(y0, d0, c00);
-    c01 = madd(y0, d1, c01);
-    const y1 = v128.load_splat<f32>(a1, 4);
-    c10 = madd(y1, d0, c10);
-    c11 = madd(y1, d1, c11);
-    const y2 = v128.load_splat<f32>(a2, 4);
-    c20 = madd(y2, d0, c20);
-    c21 = madd(y2, d1, c21);
-    const y3 = v128.load_splat<f32>(a3, 4);
-    c30 = madd(y3, d0, c30);
-    c31 = madd(y3, d1, c31);
-    a0 += 8;
-    a1 += 8;
-    a2 += 8;
-    a3 += 8;
+    unroll: for (let q = 0; q < 4; q++) {
+      const y$q = v128.load_splat<f32>(a$q, 4);
+      c$q0 = madd(y$q, d0, c$q0);
+      c$q1 = madd(y$q, d1, c$q1);
+    }
+    unroll: for (let q = 0; q < 4; q++) {
+      a$q += 8;
+    }
   }
-  v128.store(tile, c00);
-  v128.store(tile, c01, 16);
-  v128.store(tile, c10, 32);
-  v128.store(tile, c11, 48);
-  v128.store(tile, c20, 64);
-  v128.store(tile, c21, 80);
-  v128.store(tile, c30, 96);
-  v128.store(tile, c31, 112);
+  unroll: for (let q = 0; q < 4; q++) {
+    v128.store(tile, c$q0, 32 * q);
+    v128.store(tile, c$q1, 32 * q + 16);
+  }
 }
 
 /** Five or six rows. */
@@ -162,56 +127,24 @@ function multiply_six(tile: usize, start: usize, a0: usize, row: usize, rows: u3
   let a5 = a4 + (rows > 5 ? row : 0);
   const last = panel + (k << 5);
   let p = panel;
-  let c00 = v128.load(start);
-  let c01 = v128.load(start, 16);
-  let c10 = v128.load(start, 32);
-  let c11 = v128.load(start, 48);
-  let c20 = v128.load(start, 64);
-  let c21 = v128.load(start, 80);
-  let c30 = v128.load(start, 96);
-  let c31 = v128.load(start, 112);
-  let c40 = v128.load(start, 128);
-  let c41 = v128.load(start, 144);
-  let c50 = v128.load(start, 160);
-  let c51 = v128.load(start, 176);
+  unroll: for (let q = 0; q < 6; q++) {
+    let c$q0 = v128.load(start, 32 * q);
+    let c$q1 = v128.load(start, 32 * q + 16);
+  }
   for (; p < last; p += 32) {
     const b0 = v128.load(p);
     const b1 = v128.load(p, 16);
-    const x0 = v128.load_splat<f32>(a0);
-    c00 = madd(x0, b0, c00);
-    c01 = madd(x0, b1, c01);
-    const x1 = v128.load_splat<f32>(a1);
-    c10 = madd(x1, b0, c10);
-    c11 = madd(x1, b1, c11);
-    const x2 = v128.load_splat<f32>(a2);
-    c20 = madd(x2, b0, c20);
-    c21 = madd(x2, b1, c21);
-    const x3 = v128.load_splat<f32>(a3);
-    c30 = madd(x3, b0, c30);
-    c31 = madd(x3, b1, c31);
-    const x4 = v128.load_splat<f32>(a4);
-    c40 = madd(x4, b0, c40);
-    c41 = madd(x4, b1, c41);
-    const x5 = v128.load_splat<f32>(a5);
-    c50 = madd(x5, b0, c50);
-    c51 = madd(x5, b1, c51);
-    a0 += 4;
-    a1 += 4;
-    a2 += 4;
-    a3 += 4;
-    a4 += 4;
-    a5 += 4;
+    unroll: for (let q = 0; q < 6; q++) {
+      const x$q = v128.load_splat<f32>(a$q);
+      c$q0 = madd(x$q, b0, c$q0);
+      c$q1 = madd(x$q, b1, c$q1);
+    }
+    unroll: for (let q = 0; q < 6; q++) {
+      a$q += 4;
+    }
   }
-  v128.store(tile, c00);
-  v128.store(tile, c01, 16);
-  v128.store(tile, c10, 32);
-  v128.store(tile, c11, 48);
-  v128.store(tile, c20, 64);
-  v128.store(tile, c21, 80);
-  v128.store(tile, c30, 96);
-  v128.store(tile, c31, 112);
-  v128.store(tile, c40, 128);
-  v128.store(tile, c41, 144);
-  v128.store(tile, c50, 160);
-  v128.store(tile, c51, 176);
+  unroll: for (let q = 0; q < 6; q++) {
+    v128.store(tile, c$q0, 32 * q);
+    v128.store(tile, c$q1, 32 * q + 16);
+  }
 }

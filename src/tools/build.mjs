@@ -37,9 +37,9 @@ const FOR_NODE = "#for-node-only/in-a-page-import-dist/browser/index.js";
 /** The installed versions of all packages. */
 const PACKAGES = "node_modules/.package-lock.json";
 
-function compile() {
+async function compile() {
   console.error("building: WASM from assembly/, about 20 seconds");
-  for (const folder of ["data", "kernels"]) must(buildWasm(folder, root));
+  for (const folder of ["data", "kernels"]) must(await buildWasm(folder, root));
 }
 
 const OLD = "dist.old";
