@@ -22,12 +22,15 @@
 
 const LOWEST = -3.0e38;
 
+fn query_row(part: u32, n: u32, at: u32) -> vec4f {
+  return qkv[n * qkv_width() + at];
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let size = head_size / 4u;
   let head = group.y * size;
   let kv_head = group.y / (dims.heads / dims.kv_heads);
-  let keys = keyvalue_column(0u, kv_head);
   let down = lane / 8u;
   let along = lane % 8u;
   let top = group.x * TILE;
@@ -46,25 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var at = start; at < end; at += TILE) {
       // Lanes whose queries are all in another sequence, or before these keys, only help to load.
       let busy = n.x < next && n.w >= first && last.w >= at;
-      var s = mat4x4f();
-      for (var c = 0u; c < size; c += DEPTH) {
-        workgroupBarrier();
-        for (var i = lane; i < TILE * DEPTH; i += LANES) {
-          let row = i / DEPTH;
-          let column = i % DEPTH;
-          let source = min(c + column, size - 1u);
-          let n = clamp(top + row, first, next - 1u);
-          left[row % 4u][place(row, column)] = qkv[n * qkv_width() + head + source];
-          let key = key_row(min(at + row, end - 1u), start);
-          right[row % 4u][place(row, column)] = qkv[key * qkv_width() + keys + source];
-        }
-        workgroupBarrier();
-        if (busy) {
-          for (var d = 0u; d < min(DEPTH, size - c); d++) {
-            s = add(s, place(4u * down, d), transpose(right_rows(place(4u * along, d))));
-          }
-        }
-      }
+      var s = products(0u, busy, lane, group.y, kv_head, top, first, next, start, at, end);
       let key = vec4u(at + 4u * along) + vec4u(0u, 1u, 2u, 3u);
       @unroll for (var i = 0u; i < 4u; i++) {
         s[i] = select(vec4f(LOWEST), s[i] * dims.scale, key <= vec4u(last[i]));

@@ -16,34 +16,6 @@
 //
 // `left` and `right` hold queries and keys, dout and values, then ds and keys.
 
-// Part 0: the scores of the lane's four queries and four keys; part 1: the products of dout and values.
-fn products(
-  part: u32, busy: bool, lane: u32, head: u32, kv_head: u32, top: u32, first: u32, next: u32, start: u32, at: u32, end: u32,
-) -> mat4x4f {
-  let size = head_size / 4u;
-  let keys = keyvalue_column(part, kv_head);
-  var s = mat4x4f();
-  for (var c = 0u; c < size; c += DEPTH) {
-    workgroupBarrier();
-    for (var i = lane; i < TILE * DEPTH; i += LANES) {
-      let row = i / DEPTH;
-      let column = i % DEPTH;
-      let source = min(c + column, size - 1u);
-      let n = clamp(top + row, first, next - 1u);
-      left[row % 4u][place(row, column)] = query_row(part, n, head * size + source);
-      let key = key_row(min(at + row, end - 1u), start);
-      right[row % 4u][place(row, column)] = qkv[key * qkv_width() + keys + source];
-    }
-    workgroupBarrier();
-    if (busy) {
-      for (var d = 0u; d < min(DEPTH, size - c); d++) {
-        s = add(s, place(lane / 8u * 4u, d), transpose(right_rows(place(lane % 8u * 4u, d))));
-      }
-    }
-  }
-  return s;
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let size = head_size / 4u;

@@ -21,7 +21,7 @@ export const attentionForwardKernel = defineKernel(
   DIMS,
   grid,
   "tokens C, tokens heads, room width, tokens 2",
-  { preludes: ["attention_tiles"] },
+  { preludes: ["attention_tiles", "attention_products"] },
 );
 
 export const attentionQueryBackwardKernel = defineKernel(
@@ -38,7 +38,7 @@ export const attentionQueryBackwardKernel = defineKernel(
   DIMS,
   grid,
   "room width, tokens heads, tokens C, tokens C, tokens heads, room width, tokens 2",
-  { preludes: ["attention_tiles", "attention_backward"] },
+  { preludes: ["attention_tiles", "attention_products", "attention_backward"] },
 );
 
 export const attentionKeyvalueBackwardKernel = defineKernel(
