@@ -119,18 +119,10 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
   try {
     printer.begin(record);
     if (resume) printNote(`resumed at step ${resume.step}`);
-    const result = await train({
-      device,
-      model,
-      data,
-      ...record.options,
-      signal,
-      ...live.callbacks,
-      ...(adapter === undefined ? {} : { adapter }),
-      ...(resume === undefined ? {} : { resume }),
-      // Without --checkpoint-every a checkpoint is saved only if the run is interrupted.
-      checkpointEvery: flags.checkpointEvery ?? 0,
-    });
+    const given = { device, model, data, ...record.options, ...(adapter && { adapter }) };
+    // Without --checkpoint-every a checkpoint is saved only if the run is interrupted.
+    const checkpointEvery = flags.checkpointEvery ?? 0;
+    const result = await train(given, { signal, ...live.callbacks, ...(resume && { resume }), checkpointEvery });
     isTrained = true;
     const learned = buildAdapter(live.record, result.spec, result);
     await addSamples(live.record.results, { device, model, data, adapter, learned, signal });

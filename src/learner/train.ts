@@ -6,7 +6,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import { type BaseModel, DEFAULT_BASE, loadModel } from "../io/hf.ts";
 import { BUNDLED_GPT2 } from "../record/base-name.ts";
 import { hasHead } from "../tasks/index.ts";
-import { OPTIONS } from "../train/arguments.ts";
+import { OPTIONS } from "../train/job.ts";
 import { usualMode } from "../train/options.ts";
 import { OTHER_NAMES } from "../train/settings.ts";
 import { chooseDevice, downloads } from "./devices.ts";

@@ -11,7 +11,7 @@ import { takesSteps } from "../methods/index.ts";
 import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
 import { hasLabels } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
-import { OPTIONS } from "../train/arguments.ts";
+import { OPTIONS } from "../train/job.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { OTHER_NAMES, settingsToKeep, type TrainOptions } from "../train/settings.ts";

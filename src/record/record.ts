@@ -26,7 +26,7 @@ import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { objectiveDefaults } from "../train/options.ts";
 import { planEvent } from "../train/plan-event.ts";
-import type { PreparedRun } from "../train/prepare.ts";
+import type { Prepared } from "../train/prepare.ts";
 import type { EvaluationRecord, StepRecord, TrainEvent } from "../train/records.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { expectWriter, nameBase } from "./base-name.ts";
@@ -289,7 +289,7 @@ function addStep(record: RunRecord, step: StepRecord): RunRecord {
 }
 
 /** The record of a run before its first step, as the trainer prepares it. */
-export function planned(record: RunRecord, prepared: PreparedRun, device: DeviceInfo): RunRecord {
+export function planned(record: RunRecord, prepared: Prepared, device: DeviceInfo): RunRecord {
   const { total: steps, stepsPerEpoch } = prepared.stepCounts;
   return advance(advance(record, planEvent(prepared, device)), { type: "start", steps, stepsPerEpoch });
 }

@@ -6,7 +6,7 @@ import type { LanguageModelOptions } from "../infer/text/decoding.ts";
 import { LanguageModel } from "../infer/text/language-model.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { newRecord } from "../record/record.ts";
-import { ARGUMENTS, OPTIONS, type TrainArguments } from "../train/arguments.ts";
+import { ARGUMENTS, divideArguments, OPTIONS, type TrainArguments } from "../train/job.ts";
 import { completeOptions } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
 import { OTHER_NAMES } from "../train/settings.ts";
@@ -51,16 +51,17 @@ const KINDS: Record<string, FieldKind> = { ...ARGUMENTS, ...OPTIONS, save: "text
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   checkOptions("args", args, KINDS, OTHER_NAMES);
   const { save, ...given } = args;
-  const training = { ...given, device: backendOf(args.device) };
-  const { device, model, data, adapter, featureBudget: _, onEvent, signal, ...rest } = training;
-  const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
-  const options = completeOptions({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
+  const { job, start } = divideArguments({ ...given, device: backendOf(args.device) });
+  const { device, model, data, adapter, featureBudget: _, ...rest } = job;
+  const { onEvent, signal } = start;
+  const settings = pickSettings(rest);
+  const options = completeOptions(job);
   if (save !== undefined)
     await refuseExisting(save, false, "save it with run.save(directory, { force: true }) to replace it");
   // The record is made before training, as the model may be closed when it ends. Checkpoints are the caller's.
   const live = new LiveRun(save, await newRecord(args, settings, options), onEvent ? { onEvent } : {});
   await live.begin();
-  const result = await train({ ...training, onEvent: live.callbacks.onEvent }).catch(async (error) => {
+  const result = await train(job, { ...start, onEvent: live.callbacks.onEvent }).catch(async (error) => {
     await live.leave();
     throw error;
   });

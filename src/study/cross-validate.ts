@@ -13,7 +13,7 @@ import { type Objective, TASKS } from "../tasks/index.ts";
 import { type Answer, byLabel } from "../tasks/predictions.ts";
 import type { Predicted, Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { OPTIONS } from "../train/arguments.ts";
+import { OPTIONS } from "../train/job.ts";
 import { completeOptions, prepareRun } from "../train/prepare.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { OTHER_NAMES } from "../train/settings.ts";

@@ -11,7 +11,7 @@ import { lastCheckpoint } from "../run/checkpoint.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { storedRun, type TrainedRun, trainedRun } from "../run/trained-run.ts";
-import type { Start } from "../train/arguments.ts";
+import type { Job, Start } from "../train/job.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type TrainingJob, trainJobs } from "../train/scheduler.ts";
 import type { Trial } from "./grid.ts";
@@ -141,7 +141,7 @@ class Study {
   constructor(readonly args: TrialsArguments) {}
 
   async runModel(name: string): Promise<void> {
-    const { device, dataOf, signal, onEvent, model: given, store } = this.args;
+    const { dataOf, signal, onEvent, model: given, store } = this.args;
     const jobs = [...this.left].filter(({ trial }) => trial.model === name);
     const model = given ?? (await this.load(name, jobs));
     if (!model) return;
@@ -149,7 +149,8 @@ class Study {
     try {
       for (const data of new Set(jobs.map(({ trial }) => dataOf(trial)))) {
         const ofData = jobs.filter(({ trial }) => dataOf(trial) === data);
-        await trainJobs({ device, model, data, signal }, ofData, {
+        await trainJobs(ofData, {
+          signal,
           onBegin: (count) => onEvent({ type: "group", count }),
           store,
         });
@@ -241,8 +242,9 @@ class TrialRun implements TrainingJob {
     private readonly begun: RunRecord | null,
   ) {}
 
-  get settings() {
-    return this.trial.options;
+  get job(): Job {
+    const { device, dataOf } = this.study.args;
+    return { device, model: this.model, data: dataOf(this.trial), ...this.trial.options };
   }
 
   get progress(): Pick<RunRecord, "step" | "steps"> {

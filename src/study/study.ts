@@ -4,9 +4,9 @@ import { checkOptions, type FieldKind, isListOf, isObject, type Kind } from "../
 import { ConfigError, DataError } from "../errors.ts";
 import { nameBase } from "../record/base-name.ts";
 import type { TrainedRun } from "../run/trained-run.ts";
-import { ARGUMENTS, OPTIONS, type TrainArguments } from "../train/arguments.ts";
 import { isUnequal } from "../train/class-weights.ts";
-import { checkVocabulary, completeOptions, prepareRun, type RunArguments } from "../train/prepare.ts";
+import { ARGUMENTS, type Job, OPTIONS, type TrainArguments } from "../train/job.ts";
+import { checkVocabulary, completeOptions, prepareRun } from "../train/prepare.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { OTHER_NAMES } from "../train/settings.ts";
 import { type Cell, gatherSeeds, nameTrial, refuseAuto, runnableTrials } from "./grid.ts";
@@ -110,7 +110,7 @@ export async function study(args: StudyArguments): Promise<StudyResult> {
 }
 
 /** Throws ConfigError or DataError, with the run's name, if its settings are invalid or do not suit the data. */
-function checkRun(common: RunArguments, run: Partial<TrainOptions>, name: string): TrainOptions {
+function checkRun(common: Job, run: Partial<TrainOptions>, name: string): TrainOptions {
   const args = { ...common, ...run };
   try {
     checkOptions(name, run, OPTIONS, OTHER_NAMES);

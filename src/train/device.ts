@@ -6,18 +6,15 @@ import { type CheckOptions, type Choice, chooseDevice, type Whole } from "../eng
 import { DeviceError } from "../errors.ts";
 import { AdamW } from "../model/adamw.ts";
 import { setting } from "../setting.ts";
-import { type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
+import type { Job } from "./job.ts";
+import { type Prepared, prepareRun } from "./prepare.ts";
 import type { FeaturePlan } from "./records.ts";
-
-export interface ChosenDevice extends Choice {
-  prepared: PreparedRun;
-}
 
 /**
  * Prepares a run on the device that `chooseDevice` chooses. Throws what both throw, and DeviceError if a resumed run
  * cannot continue on its kind of device.
  */
-export async function prepareOnDevice(run: RunArguments, options: CheckOptions = {}): Promise<ChosenDevice> {
+export async function prepareOnDevice(run: Job, options: CheckOptions = {}): Promise<Choice & { prepared: Prepared }> {
   const prepared = prepareRun(run);
   const { info } = run.device;
   if (info.kind !== "webgpu") {
@@ -39,7 +36,7 @@ export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
   });
 }
 
-type Run = Pick<PreparedRun, "spec" | "capacity" | "optimizer" | "dropout" | "valueLoss" | "plan"> & {
+type Run = Pick<Prepared, "spec" | "capacity" | "optimizer" | "dropout" | "valueLoss" | "plan"> & {
   features?: Pick<FeaturePlan, "plan"> | null;
 };
 

@@ -7,8 +7,9 @@ import { takesSteps } from "../methods/index.ts";
 import { roomFor } from "../model/batch.ts";
 import type { Segment } from "../plan/plan.ts";
 import { countFlops } from "../plan/work.ts";
+import type { Job } from "./job.ts";
 import { peakMemory } from "./plan-event.ts";
-import { prepareRun, type RunArguments } from "./prepare.ts";
+import { prepareRun } from "./prepare.ts";
 import { checkFits } from "./sizes.ts";
 import { train } from "./trainer.ts";
 
@@ -31,7 +32,7 @@ export interface TrialEstimate {
  * Times the first steps of a run on as many rows as they take, with small validation and test sets. The features of
  * the first rows are computed; those of all take longer by the share of the tokens.
  */
-export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> {
+export async function estimateTrial(args: Job): Promise<TrialEstimate> {
   const abort = new AbortController();
   const estimate: TrialEstimate = { device: "", trainable: 0, bytes: 0, seconds: 0 };
   const { options, features } = prepareRun(args);
@@ -51,13 +52,15 @@ export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> 
   const ready = (now: number) => {
     before ||= now - begun + (now - started) * others;
   };
-  await train({
+  const short = {
     ...args,
     ...options,
     data,
     featureBudget: features ? Infinity : 0,
     // Only before the first step.
     ...(isStepped && { evalEvery: 2 + STEPS }),
+  };
+  await train(short, {
     signal: abort.signal,
     onEvent(event) {
       const now = performance.now();
@@ -112,7 +115,7 @@ const ANYWHERE = { device: { limits: { maxBinding: Infinity, maxBuffer: Infinity
  * Operations in the matrix products of a whole run: its features, its steps and its evaluations. They follow from
  * the settings, the model's shape and the data. Throws ConfigError or DataError if these do not match.
  */
-export function countOperations(run: Omit<RunArguments, "device" | "featureBudget">): number {
+export function countOperations(run: Omit<Job, "device" | "featureBudget">): number {
   const { flops, spec, plan, features, options, stepCounts } = prepareRun({ ...run, ...ANYWHERE });
   const { batchSize, accumulate, evalEvery } = options;
   const { train, val, test } = run.data;

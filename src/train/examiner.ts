@@ -7,7 +7,7 @@ import { loadBase } from "../engine/state.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";
 import type { Outputs } from "../tasks/task.ts";
-import type { TrainArguments } from "./arguments.ts";
+import type { Job } from "./job.ts";
 import { type Evaluated, type Measured, makeMeasurer, type ReadProbe } from "./measure.ts";
 import type { TrainOptions } from "./settings.ts";
 import { writeInitial } from "./start.ts";
@@ -18,7 +18,8 @@ const NONE = new Float32Array();
 
 interface Examined {
   features: Features | undefined;
-  args: Pick<TrainArguments, "model" | "data" | "adapter" | "signal">;
+  job: Pick<Job, "model" | "data" | "adapter">;
+  signal: AbortSignal | undefined;
   options: TrainOptions;
   /** Reads the probe that the run is compared with. */
   probe: (() => Promise<ReadProbe | null>) | undefined;
@@ -40,13 +41,13 @@ export class Examiner {
     private readonly engine: Engine,
     private readonly examined: Examined,
   ) {
-    this.measurer = makeMeasurer(examined.args.data, examined.options);
+    this.measurer = makeMeasurer(examined.job.data, examined.options);
   }
 
   /** Computes the features that the steps read. */
   async begin(): Promise<void> {
-    const { args, features } = this.examined;
-    const { train, val, test } = args.data;
+    const { job, features } = this.examined;
+    const { train, val, test } = job.data;
     if (features) this.lower.left = test.size;
     this.upper.left = (test.size + Math.min(train.size, test.size)) * (this.knowsInitial ? 1 : 2);
     await this.compute(train);
@@ -55,10 +56,10 @@ export class Examiner {
 
   /** With a head of zeros all classes are as likely at first, and the device would count each row as right. */
   get beginsEven(): boolean {
-    const { args, options } = this.examined;
-    const { head, loss } = TASKS[args.data.objective];
+    const { job, options } = this.examined;
+    const { head, loss } = TASKS[job.data.objective];
     const isEven = head === "own" && loss === "cross-entropy";
-    return isEven && args.adapter === undefined && options.headInit === "zeros";
+    return isEven && job.adapter === undefined && options.headInit === "zeros";
   }
 
   private get knowsInitial(): boolean {
@@ -71,15 +72,14 @@ export class Examiner {
   }
 
   private async compute(set: Rows): Promise<void> {
-    const { features, args } = this.examined;
-    await this.timed(this.lower, async (onRows) => features?.compute(set, { signal: args.signal, onRows }));
+    const { features, signal } = this.examined;
+    await this.timed(this.lower, async (onRows) => features?.compute(set, { signal, onRows }));
   }
 
   /** Evaluates the current parameters on a set, or on its first rows. */
   async evaluate(set: Rows, rows?: number): Promise<[Evaluation, Outputs]> {
-    const { features, args, options } = this.examined;
-    const { signal, data } = args;
-    const more = { pooling: options.pooling, features, signal, rows, losses: set === data.test };
+    const { features, job, signal, options } = this.examined;
+    const more = { pooling: options.pooling, features, signal, rows, losses: set === job.data.test };
     return this.timed(this.upper, (onRows) => evaluate(this.engine, set, { ...more, onRows }));
   }
 
@@ -108,7 +108,8 @@ export class Examiner {
    * comes after the last step, so that training starts at once.
    */
   async end(initial: Evaluation | null, kept: Evaluation | null, outputs?: Outputs): Promise<Measured | null> {
-    const { data, signal } = this.examined.args;
+    const { signal, job } = this.examined;
+    const { data } = job;
     if (data.test.size === 0) return null;
     this.isEnding = true;
     await this.compute(data.test);
@@ -118,10 +119,9 @@ export class Examiner {
   }
 
   private async evaluateInitial(val: Evaluation | null): Promise<Evaluated> {
-    const { args, options } = this.examined;
-    const { model, signal } = args;
-    await loadBase(this.engine, model, { wanted: ({ grad }) => grad !== null, signal });
-    await writeInitial(this.engine, args, options);
+    const { job, signal, options } = this.examined;
+    await loadBase(this.engine, job.model, { wanted: ({ grad }) => grad !== null, signal });
+    await writeInitial(this.engine, job, options);
     return this.splits(val, NONE);
   }
 
@@ -129,7 +129,7 @@ export class Examiner {
    * Evaluates the training and test sets; `val`: the validation set's evaluation, with its outputs if they are known.
    */
   private async splits(val: Evaluation | null, known?: Outputs): Promise<Evaluated> {
-    const { data } = this.examined.args;
+    const { data } = this.examined.job;
     const [train, onTrain] = await this.evaluate(data.train, data.test.size);
     const [test, onTest] = await this.evaluate(data.test);
     const onVal = known ?? (val && hasHead(data) ? (await this.evaluate(data.val))[1] : NONE);

@@ -1,5 +1,4 @@
 /** Prepares a run before anything is allocated: checks its settings, counts its steps and makes its plans. */
-import type { Backend } from "../backend/backend.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, Loader } from "../data/loader.ts";
 import type { TokenBatch } from "../data/text/token-set.ts";
@@ -15,35 +14,13 @@ import { countFlops } from "../plan/work.ts";
 import { setting } from "../setting.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { weighClasses } from "./class-weights.ts";
+import type { Preparable } from "./job.ts";
 import { knownBase, resolveOptions, withAdapter } from "./options.ts";
 import { warmupSteps } from "./schedule.ts";
 import type { TrainOptions } from "./settings.ts";
-import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
+import { type Planned, planFitting } from "./sizes.ts";
 
-export interface RunArguments extends Partial<TrainOptions> {
-  /** The data to train on. */
-  device: Backend;
-  /** The base model, from `loadModel`. */
-  model: BaseModel;
-  /** The training data, which sets the objective: that of `loadDataset`, or language modeling (`loadTexts`). */
-  data: TrainingData;
-  /**
-   * An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. Default: a new
-   * one.
-   */
-  adapter?: Adapter;
-  /**
-   * Bytes of host memory for the features: the outputs of the frozen lower blocks, which then run only once per
-   * example. If they do not fit, the whole model runs at every step, with the same bits. Default: a quarter of the free
-   * memory, at most 1 GB.
-   */
-  featureBudget?: number;
-}
-
-/** The inputs of a run's preparation: of the device only its limits are used. */
-type Preparable = Omit<RunArguments, "device"> & Pick<PlanArguments, "device">;
-
-export interface PreparedRun extends Planned {
+export interface Prepared extends Planned {
   loader: Loader<DatasetBatch | TokenBatch>;
   stepCounts: StepCounts;
   trainable: number;
@@ -54,7 +31,7 @@ export interface PreparedRun extends Planned {
 }
 
 /** Throws ConfigError or DataError if settings, model, data and adapter do not match. */
-export function prepareRun(args: Preparable): PreparedRun {
+export function prepareRun(args: Preparable): Prepared {
   const { data } = args;
   const given = completeOptions(args);
   checkChoices(given, data);

@@ -15,12 +15,12 @@ import { LIMITS } from "../io/limits.ts";
 import type { Tensors } from "../io/peft/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { setting } from "../setting.ts";
-import type { TrainArguments } from "./arguments.ts";
 import { fitBaselines } from "./baselines.ts";
+import type { Job, Start } from "./job.ts";
 import { measureLogits, oneClass, someOfTrain } from "./linear.ts";
 import type { ReadProbe } from "./measure.ts";
 import { isOfWholeTexts } from "./options.ts";
-import type { PreparedRun } from "./prepare.ts";
+import type { Prepared } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
 
 /** The features that probes have read: those of a text take about a kilobyte. */
@@ -122,8 +122,9 @@ export const hasProbe = ({ config, task }: ModelSpec): boolean => isEncoder(conf
 /** Throws DataError if all training rows have one class, and the reason of a signal that has ended. */
 export async function trainProbe(
   device: Backend,
-  { model, data, signal, onEvent }: TrainArguments,
-  prepared: PreparedRun,
+  { model, data }: Job,
+  { signal, onEvent }: Start,
+  prepared: Prepared,
   info: DeviceInfo,
   { now, store }: { now: () => number; store?: FeatureStore | undefined },
 ): Promise<TrainResult> {

@@ -8,15 +8,17 @@ import type { FeatureStore } from "../engine/features.ts";
 import { loadBase } from "../engine/state.ts";
 import { LowrankError } from "../errors.ts";
 import { memoryTotals } from "../plan/memory.ts";
-import type { BegunJob, CommonArguments, PlannedJob, SharedArguments, Start } from "./arguments.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
+import type { Job, Start } from "./job.ts";
 import { peakMemory } from "./plan-event.ts";
-import { type PreparedRun, prepareRun } from "./prepare.ts";
+import { type Prepared, prepareRun } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
 import { train } from "./trainer.ts";
 
-export interface TrainingJob extends PlannedJob {
+/** A run that may be trained at the same time as others, of the same model and data on the same device. */
+export interface TrainingJob {
+  readonly job: Job;
   /** Called when its turn has come; `signal` ends it. Gives null if it cannot begin, which it reports by itself. */
   begin(signal: AbortSignal): Promise<Start | null>;
   /**
@@ -27,6 +29,7 @@ export interface TrainingJob extends PlannedJob {
 }
 
 interface Together {
+  signal?: AbortSignal;
   /** Called before jobs begin, with how many of them are trained at the same time. */
   onBegin?: (atOnce: number) => void;
   /** The features that they read, and those that others of the model have read. */
@@ -41,12 +44,9 @@ const openParts = async (...args: Parameters<typeof CpuParts.open>) => CpuParts.
  * trained on the kind of device on which it began. When `signal` is aborted, jobs that have begun end, and the others
  * do not begin.
  */
-export async function trainJobs(
-  { signal, ...common }: CommonArguments,
-  jobs: readonly TrainingJob[],
-  together: Together = {},
-): Promise<void> {
-  const scheduler = new Scheduler(common, together);
+export async function trainJobs(jobs: readonly TrainingJob[], together: Together = {}): Promise<void> {
+  const { signal } = together;
+  const scheduler = new Scheduler(together);
   const abort = () => scheduler.stop.abort(signal?.reason);
   if (signal?.aborted) return;
   signal?.addEventListener("abort", abort);
@@ -63,19 +63,15 @@ class Scheduler {
   private readonly signal = this.stop.signal;
   private bug: { error: unknown } | undefined;
 
-  constructor(
-    private readonly common: SharedArguments,
-    private readonly together: Together,
-  ) {}
+  constructor(private readonly together: Together) {}
 
   async run(jobs: readonly TrainingJob[]): Promise<void> {
-    const { common, signal } = this;
+    const { signal } = this;
     const { onBegin, store } = this.together;
-    const trainAlone: TrainAlone = ({ settings, start }) =>
-      train({ ...common, signal, ...settings, ...start }, { store });
+    const trainAlone: TrainAlone = (job, start) => train(job, { signal, ...start }, { store });
     let parts: CpuParts | null = null;
     try {
-      parts = jobs.length > 1 ? await openParts(common, jobs, store, signal) : null;
+      parts = jobs.length > 1 ? await openParts(jobs, store, signal) : null;
       if (parts && !signal.aborted) {
         onBegin?.(parts.count);
         await parts.each(jobs, signal, (job, trainOnPart) => this.train(job, trainOnPart));
@@ -94,13 +90,12 @@ class Scheduler {
     if (this.bug) throw this.bug.error;
   }
 
-  private async train(job: TrainingJob, trainAlone: TrainAlone): Promise<void> {
+  private async train(run: TrainingJob, trainAlone: TrainAlone): Promise<void> {
     const { signal } = this;
-    const start = signal.aborted ? null : await this.catchBug(job.begin(signal));
+    const start = signal.aborted ? null : await this.catchBug(run.begin(signal));
     if (!start) return;
-    const { settings } = job;
-    const trained = signal.aborted ? Promise.reject(signal.reason) : trainAlone({ settings, start });
-    await this.catchBug(job.end(trained));
+    const trained = signal.aborted ? Promise.reject(signal.reason) : trainAlone(run.job, start);
+    await this.catchBug(run.end(trained));
   }
 
   /** The result of a job's work. If it throws, all jobs end, and the first such error is thrown when they have. */
@@ -116,7 +111,7 @@ class Scheduler {
 }
 
 /** Trains a job by itself. */
-type TrainAlone = (job: BegunJob) => Promise<TrainResult>;
+type TrainAlone = (job: Job, start: Start) => Promise<TrainResult>;
 
 class CpuParts {
   private readonly clock = new SharedClock();
@@ -127,7 +122,6 @@ class CpuParts {
   private taken = 0;
 
   private constructor(
-    private readonly common: SharedArguments,
     private readonly store: FeatureStore | undefined,
     private readonly device: Backend,
     private readonly info: DeviceInfo,
@@ -140,17 +134,16 @@ class CpuParts {
    * first run.
    */
   static async open(
-    common: SharedArguments,
-    runs: readonly PlannedJob[],
+    runs: readonly TrainingJob[],
     store?: FeatureStore,
     signal?: AbortSignal,
   ): Promise<CpuParts | null> {
-    const { device, info } = await chooseFor(common, runs[0]!, signal);
+    const { device, info } = await chooseFor(runs[0]!.job, signal);
     if (info.kind !== "wasm") return null;
     // The first type that fits depends on the memory that other runs leave.
-    const isOpen = runs.some(({ settings }) => settings.dtype === "auto");
+    const isOpen = runs.some(({ job }) => job.dtype === "auto");
     const parts = isOpen ? [] : divide(device, runs.length);
-    return new CpuParts(common, store, device, info, parts.length > 0 ? parts : [device]);
+    return new CpuParts(store, device, info, parts.length > 0 ? parts : [device]);
   }
 
   get count(): number {
@@ -158,17 +151,17 @@ class CpuParts {
   }
 
   /** Calls `work` for each job when a part is free, in their order. */
-  async each<J extends PlannedJob>(
-    jobs: readonly J[],
+  async each(
+    jobs: readonly TrainingJob[],
     signal: AbortSignal,
-    work: (job: J, trainOnPart: TrainAlone) => Promise<void>,
+    work: (job: TrainingJob, trainOnPart: TrainAlone) => Promise<void>,
   ): Promise<void> {
-    const { common, device } = this;
-    const base = jobs.length > 1 ? await loadSharedBase({ ...common, device }, jobs[0]!, signal) : undefined;
+    const { device } = this;
+    const base = jobs.length > 1 ? await loadSharedBase({ ...jobs[0]!.job, device }, signal) : undefined;
     const room = device.limits.total ?? Infinity;
     const left = jobs.values();
     const workOn = async (part: Backend) => {
-      for (const job of left) await work(job, (begun) => this.train(begun, part, base, room, signal));
+      for (const run of left) await work(run, (job, start) => this.train(job, { signal, ...start }, part, base, room));
     };
     try {
       await Promise.all(this.parts.map(workOn));
@@ -183,27 +176,26 @@ class CpuParts {
   }
 
   private async train(
-    { settings, start }: BegunJob,
+    job: Job,
+    start: Start,
     part: Backend,
     base: Engine | undefined,
     room: number,
-    signal: AbortSignal,
   ): Promise<TrainResult> {
     const { info, store } = this;
-    const run = { ...this.common, ...settings };
     // A run that began on another kind of device continues there.
     const began = start.resume?.device ?? info.kind;
-    if (began !== info.kind) return train({ ...run, signal, ...start }, { store });
-    const prepared = prepareIfValid({ ...run, device: part });
-    const shared = prepared && base && sharesBase(base, prepared) ? base : undefined;
-    const bytes = prepared ? runBytes(prepared, shared !== undefined) : 0;
-    while (this.active > 0 && this.taken + bytes > room && !signal.aborted)
+    if (began !== info.kind) return train(job, start, { store });
+    const placed = { ...job, device: part };
+    const prepared = prepareIfValid(placed);
+    const engine = prepared && base && sharesBase(base, prepared) ? base : undefined;
+    const bytes = prepared ? runBytes(prepared, engine !== undefined) : 0;
+    while (this.active > 0 && this.taken + bytes > room && !start.signal?.aborted)
       await new Promise<void>((resolve) => this.waiting.push(resolve));
     this.active++;
     this.taken += bytes;
     try {
-      const args = { ...run, device: part, signal, ...start };
-      return await this.clock.share((now) => train(args, { info, now, shared, store }));
+      return await this.clock.share((now) => train(placed, start, { info, now, engine, store }));
     } finally {
       this.active--;
       this.taken -= bytes;
@@ -213,15 +205,11 @@ class CpuParts {
 }
 
 /** The device that is chosen for a run. Errors of the run are reported when it is trained. */
-async function chooseFor(
-  common: SharedArguments,
-  { settings }: PlannedJob,
-  signal: AbortSignal | undefined,
-): Promise<{ device: Backend; info: DeviceInfo }> {
+async function chooseFor(job: Job, signal?: AbortSignal): Promise<{ device: Backend; info: DeviceInfo }> {
   try {
-    return await prepareOnDevice({ ...common, ...settings }, { signal });
+    return await prepareOnDevice(job, { signal });
   } catch (error) {
-    if (error instanceof LowrankError) return { device: common.device, info: common.device.info };
+    if (error instanceof LowrankError) return { device: job.device, info: job.device.info };
     throw error;
   }
 }
@@ -237,18 +225,14 @@ function divide(device: Backend, runs: number): Backend[] {
 }
 
 /** An engine with the base model's weights, if a run and others can share them. */
-async function loadSharedBase(
-  common: SharedArguments,
-  { settings }: PlannedJob,
-  signal: AbortSignal,
-): Promise<Engine | undefined> {
-  const prepared = prepareIfValid({ ...common, ...settings });
+async function loadSharedBase(job: Job, signal: AbortSignal): Promise<Engine | undefined> {
+  const prepared = prepareIfValid(job);
   if (!prepared?.spec.lora || prepared.features) return undefined;
   const capacity = { tokens: 1, sequences: 1 };
   let engine: Engine | undefined;
   try {
-    engine = await Engine.create(common.device, { spec: prepared.spec, capacity, optimizer: null });
-    await loadBase(engine, common.model, { signal });
+    engine = await Engine.create(job.device, { spec: prepared.spec, capacity, optimizer: null });
+    await loadBase(engine, job.model, { signal });
     return engine;
   } catch (error) {
     engine?.destroy();
@@ -259,9 +243,9 @@ async function loadSharedBase(
 }
 
 /** Null if something is wrong with a run, which is said when it is trained. */
-function prepareIfValid(run: Parameters<typeof prepareRun>[0]): PreparedRun | null {
+function prepareIfValid(job: Job): Prepared | null {
   try {
-    return prepareRun(run);
+    return prepareRun(job);
   } catch (error) {
     if (error instanceof LowrankError) return null;
     throw error;
@@ -269,12 +253,12 @@ function prepareIfValid(run: Parameters<typeof prepareRun>[0]): PreparedRun | nu
 }
 
 /** Whether the run freezes the whole base model, in the same type. */
-function sharesBase({ plan }: Engine, { spec, features }: PreparedRun): boolean {
+function sharesBase({ plan }: Engine, { spec, features }: Prepared): boolean {
   return spec.lora !== null && !features && (spec.dtype ?? "f32") === (plan.spec.dtype ?? "f32");
 }
 
 /** The memory of a run, with or without the base model's weights. */
-function runBytes(prepared: PreparedRun, isShared: boolean): number {
+function runBytes(prepared: Prepared, isShared: boolean): number {
   const weights = isShared ? (memoryTotals(prepared.plan.memory).byRole.get("weight") ?? 0) : 0;
   return peakMemory(prepared) - weights;
 }

@@ -3,7 +3,6 @@
  * settings leave it open (`auto`) takes the first size that fits; one that does not fit is told the nearest that does.
  */
 
-import type { Backend } from "../backend/backend.ts";
 import { textContext } from "../config.ts";
 import { maxBatchTokens } from "../data/loader.ts";
 import type { TrainingData } from "../data/training-data.ts";
@@ -26,6 +25,7 @@ import { checkMemory } from "../plan/check-memory.ts";
 import { fits, formatBytes } from "../plan/memory.ts";
 import { setting } from "../setting.ts";
 import { COMMON_DTYPES, type WeightDtype } from "../tensor.ts";
+import type { Preparable } from "./job.ts";
 import { DEFAULTS } from "./options.ts";
 import { peakMemory, runMemory } from "./plan-event.ts";
 import type { FeaturePlan } from "./records.ts";
@@ -36,16 +36,6 @@ export interface Size {
   dtype: WeightDtype;
   recompute: boolean;
   batchSize: number;
-}
-
-/** The inputs of a run's plans, besides its options. Only the device's limits are used, and no weights are read. */
-export interface PlanArguments {
-  device: Pick<Backend, "limits">;
-  model: Pick<BaseModel, "config">;
-  data: TrainingData;
-  adapter?: Adapter;
-  /** See `RunArguments`. */
-  featureBudget?: number;
 }
 
 export interface Planned {
@@ -68,7 +58,7 @@ export interface Planned {
 const EVALUATION_SEQUENCES = 32;
 
 /** The plans of a run of a size. Throws ConfigError or DataError if settings, model and data do not match. */
-export function planRun(args: PlanArguments, given: TrainOptions, size: Size): Planned {
+export function planRun(args: Preparable, given: TrainOptions, size: Size): Planned {
   const { dtype, recompute, batchSize } = size;
   const { device, model, data, adapter, featureBudget } = args;
   const options = { ...given, dtype, batchSize };
@@ -91,7 +81,7 @@ export function planRun(args: PlanArguments, given: TrainOptions, size: Size): P
   return { size, options, spec, capacity, optimizer, dropout, valueLoss, plan, features };
 }
 
-const fitsOn = ({ device }: PlanArguments, planned: Planned) => fits(runMemory(planned), device.limits);
+const fitsOn = ({ device }: Preparable, planned: Planned) => fits(runMemory(planned), device.limits);
 
 /** The types of weights that a mode can have, from the widest to the narrowest. */
 const possibleDtypes = ({ mode }: TrainOptions) =>
@@ -116,7 +106,7 @@ function ifPossible(plan: () => Planned): Planned | null {
 }
 
 /** The plans in the first size that fits, of those that the settings leave open; in the smallest if none does. */
-export function planFitting(args: PlanArguments, options: TrainOptions): Planned {
+export function planFitting(args: Preparable, options: TrainOptions): Planned {
   const [first, ...others] = openSizes(options);
   let planned = planRun(args, options, first!);
   for (const size of others) {
@@ -136,7 +126,7 @@ interface Change {
  * The nearest change after which a run takes less memory and fits: the same batch with recomputation, then with
  * narrower weights, then a smaller batch. Null: nothing fits.
  */
-export function nearestChange(args: PlanArguments, options: TrainOptions): Change | null {
+export function nearestChange(args: Preparable, options: TrainOptions): Change | null {
   const present = ifPossible(() => planFitting(args, options));
   const most = present ? peakMemory(present) : Infinity;
   const ways = options.recompute === "on" ? [true] : [false, true];
@@ -161,7 +151,7 @@ export function nearestChange(args: PlanArguments, options: TrainOptions): Chang
 }
 
 /** Throws DeviceError, with the nearest settings that fit, if the plans of a run do not fit its device. */
-export function checkFits(args: PlanArguments, planned: Planned, options: TrainOptions): void {
+export function checkFits(args: Preparable, planned: Planned, options: TrainOptions): void {
   try {
     checkMemory(runMemory(planned), args.device.limits);
   } catch (error) {
@@ -176,7 +166,7 @@ export function isTooLarge(error: unknown): boolean {
 const TOO_LARGE: readonly ErrorCode[] = ["out-of-memory", "buffer-too-large", "batch-too-large"];
 
 /** An error of too little memory with the settings that fit as its hint; any other error unchanged. */
-export function withAdvice(error: unknown, args: PlanArguments, options: TrainOptions): unknown {
+export function withAdvice(error: unknown, args: Preparable, options: TrainOptions): unknown {
   if (!(error instanceof DeviceError) || !isTooLarge(error)) return error;
   return new DeviceError(error.code, error.message.split("\n")[0]!, {
     ...error.details,
@@ -185,7 +175,7 @@ export function withAdvice(error: unknown, args: PlanArguments, options: TrainOp
 }
 
 /** Changes with which a run fits. */
-export function adviceOn(args: PlanArguments, options: TrainOptions): string {
+export function adviceOn(args: Preparable, options: TrainOptions): string {
   const nearest = nearestChange(args, options);
   if (nearest) {
     const settings = joinWords(Object.entries(nearest.set).map(([name, value]) => setting(name, value)));
@@ -210,7 +200,7 @@ export interface MeasuredSize extends Size {
  * size. Null where the model has no such size.
  */
 export function measureSizes(
-  args: PlanArguments,
+  args: Preparable,
   options: TrainOptions,
   batchSizes: readonly number[],
 ): (MeasuredSize | null)[][] {

@@ -3,7 +3,7 @@ import type { Engine } from "../engine/engine.ts";
 import { type Initialization, initialize } from "../engine/initial.ts";
 import { writeTrained } from "../engine/state.ts";
 import { TRAINING } from "../tasks/training.ts";
-import type { RunArguments } from "./prepare.ts";
+import type { Job } from "./job.ts";
 
 /**
  * Writes what is not the base model's: the initialization, with what the task knows of the head's bias, and the
@@ -11,7 +11,7 @@ import type { RunArguments } from "./prepare.ts";
  */
 export async function writeInitial(
   engine: Engine,
-  { model, data, adapter }: Pick<RunArguments, "model" | "data" | "adapter">,
+  { model, data, adapter }: Pick<Job, "model" | "data" | "adapter">,
   initialization: Initialization,
 ): Promise<void> {
   await initialize(engine, initialization, model);

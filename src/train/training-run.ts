@@ -17,12 +17,12 @@ import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Outputs } from "../tasks/task.ts";
 import { numel } from "../tensor.ts";
-import type { TrainArguments } from "./arguments.ts";
 import { bestEvaluation, sinceBest } from "./best.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { Examiner } from "./examiner.ts";
+import type { Job, Start } from "./job.ts";
 import type { Measured, ReadProbe } from "./measure.ts";
-import type { PreparedRun, StepCounts } from "./prepare.ts";
+import type { Prepared, StepCounts } from "./prepare.ts";
 import { probeSpec, probeTensors } from "./probe.ts";
 import {
   type Checkpoint,
@@ -70,19 +70,29 @@ export class Run {
   constructor(
     private readonly engine: Engine,
     private readonly features: Features | undefined,
-    private readonly args: TrainArguments,
-    private readonly prepared: PreparedRun,
+    job: Job,
+    private readonly start: Start,
+    private readonly prepared: Prepared,
     private readonly device: DeviceInfo["kind"],
     /** Milliseconds that count for the run. */
     private readonly now: () => number,
     probe?: () => Promise<ReadProbe | null>,
   ) {
-    ({ model: this.model, data: this.data, signal: this.signal } = args);
+    ({ model: this.model, data: this.data } = job);
+    this.signal = start.signal;
     ({ options: this.options, stepCounts: this.stepCounts } = prepared);
     this.inFlight = new InFlight(engine.answerTime(), Math.floor(IN_FLIGHT / this.options.accumulate));
     this.started = now();
     const onLeft = (secondsLeft: number) => this.onEvent({ type: "measure", secondsLeft });
-    this.examiner = new Examiner(engine, { features, args, options: this.options, probe, now, onLeft });
+    this.examiner = new Examiner(engine, {
+      features,
+      job,
+      signal: start.signal,
+      options: this.options,
+      probe,
+      now,
+      onLeft,
+    });
   }
 
   /** Restores the state of a checkpoint. Throws ConfigError if it does not match the model. */
@@ -176,7 +186,7 @@ export class Run {
   /** Whether no step follows: the last `patience` evaluations were not better than one before them, or it is enough. */
   private get isOver(): boolean {
     const { patience } = this.options;
-    return this.args.finish?.aborted === true || (patience > 0 && sinceBest(this.evaluations) >= patience);
+    return this.start.finish?.aborted === true || (patience > 0 && sinceBest(this.evaluations) >= patience);
   }
 
   /** Ends an aborted run: steps that the device has finished count, dropped ones are discarded. */
@@ -206,11 +216,11 @@ export class Run {
   }
 
   private onEvent(event: TrainEvent): void {
-    this.args.onEvent?.(event);
+    this.start.onEvent?.(event);
   }
 
   private async checkpoint(): Promise<void> {
-    if (!this.args.onCheckpoint) return;
+    if (!this.start.onCheckpoint) return;
     const tensors: Tensors = new Map();
     for (const name of this.engine.trainableNames) {
       const { shape } = this.engine.parameter(name);
@@ -224,7 +234,7 @@ export class Run {
       for (const [name, tensor] of this.best) tensors.set(`best.${name}`, tensor);
     const checkpoint = { step: steps.length, seconds: this.seconds(), device, steps: [...steps], tensors };
     try {
-      await this.args.onCheckpoint({ ...checkpoint, evaluations: [...evaluations] });
+      await this.start.onCheckpoint({ ...checkpoint, evaluations: [...evaluations] });
     } catch (error) {
       this.isEnded = true;
       throw error;
@@ -243,7 +253,7 @@ export class Run {
   private async epoch(epoch: number): Promise<void> {
     const { accumulate, batchSize, lr, schedule, pooling } = this.options;
     const { stepsPerEpoch, total, warmup } = this.stepCounts;
-    const { checkpointEvery = 0, pause } = this.args;
+    const { checkpointEvery = 0, pause } = this.start;
     const keepEvery = checkpointEvery === "evaluation" ? this.evaluateEvery : checkpointEvery;
     let group: Batch[] = [];
     // A resumed run starts within an epoch.
@@ -257,7 +267,7 @@ export class Run {
       const pausing = pause?.();
       if (pausing) await this.pauseFor(pausing);
       this.signal?.throwIfAborted();
-      if (this.args.finish?.aborted) return;
+      if (this.start.finish?.aborted) return;
       this.submit(step, group, lr * scheduleFactor(schedule, step, total, warmup));
       step++;
       group = [];

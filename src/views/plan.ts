@@ -10,9 +10,10 @@ import { printLargest } from "../plan/check-memory.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { setting } from "../setting.ts";
 import { numel } from "../tensor.ts";
+import type { Preparable } from "../train/job.ts";
 import type { TrainEvent } from "../train/records.ts";
 import type { TrainOptions } from "../train/settings.ts";
-import { adviceOn, type MeasuredSize, measureSizes, type PlanArguments } from "../train/sizes.ts";
+import { adviceOn, type MeasuredSize, measureSizes } from "../train/sizes.ts";
 
 /** The device, the trainable parameters, and the memory that will be allocated. */
 export function planBlocks(event: Extract<TrainEvent, { type: "plan" }>): Block[] {
@@ -55,7 +56,7 @@ interface Sizes {
 }
 
 /** The memory of the settings with other types of weights, recomputation and batch sizes. */
-export function measureMemory(args: PlanArguments, options: TrainOptions): Sizes {
+export function measureMemory(args: Preparable, options: TrainOptions): Sizes {
   const { batchSize } = options;
   const sizes = [1, batchSize >> 1, batchSize, 2 * batchSize, 4 * batchSize];
   const batchSizes = [...new Set(sizes)].filter((size) => size >= 1 && size <= args.data.train.size);
@@ -66,7 +67,7 @@ export function measureMemory(args: PlanArguments, options: TrainOptions): Sizes
 /** The table, with what to change if the settings do not fit. */
 export function memoryBlocks(
   { total, batchSizes, rows }: Sizes,
-  args: PlanArguments & { device: Pick<Backend, "info"> },
+  args: Preparable & { device: Pick<Backend, "info"> },
   options: TrainOptions,
 ): Block[] {
   if (options.dtype !== "auto") expectDtype(args.device, options.dtype);

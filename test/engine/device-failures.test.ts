@@ -7,7 +7,6 @@ import { DeviceError } from "../../src/errors.ts";
 import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { memoryTotals, withoutShared } from "../../src/plan/memory.ts";
 import { numel } from "../../src/tensor.ts";
-import type { JobSettings } from "../../src/train/arguments.ts";
 import type { TrainEvent } from "../../src/train/records.ts";
 import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
@@ -16,7 +15,16 @@ import { CALLS, type Call, type Card, graphicsCard, losing, preferCard } from ".
 import { inParts, test, testAll, testInParts } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
 import { TASKS } from "../helpers/models.ts";
-import { chosen, directory, listTensors, trainAll, trained, untrained, withModel } from "../helpers/short-run.ts";
+import {
+  chosen,
+  directory,
+  listTensors,
+  type Own,
+  trainAll,
+  trained,
+  untrained,
+  withModel,
+} from "../helpers/short-run.ts";
 import { messages, TINY, tinyData } from "../helpers/tiny.ts";
 
 /** The user's cache directory. */
@@ -163,7 +171,7 @@ testAll("a device that chooses a token that does not exist is left", async () =>
 /** Trains runs together. */
 const together = (device: Backend) =>
   withModel(async (model) => {
-    const own: JobSettings[] = [{ rank: 4, lr: 1e20 }, { rank: 2 }, { rank: 3 }];
+    const own: Own[] = [{ rank: 4, lr: 1e20 }, { rank: 2 }, { rank: 3 }];
     const runs = own.map((settings) => ({ settings: { epochs: 1, ...settings }, start: {} }));
     const trained = await trainAll({ device, model, data: await tinyData(messages(12)) }, runs);
     assert.equal(

@@ -23,7 +23,6 @@ import type { Objective } from "../../src/tasks/index.ts";
 import { numel, type WeightDtype } from "../../src/tensor.ts";
 import { ofMode } from "../../src/train/options.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
-import { train } from "../../src/train/trainer.ts";
 import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { answersOf } from "../helpers/answers.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
@@ -32,6 +31,7 @@ import { test, testAll } from "../helpers/harness.ts";
 import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { printProgram } from "../helpers/print-program.ts";
 import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { train } from "../helpers/train.ts";
 
 const folder = temporaryFolder();
 const LENGTHS = [5, 1, 17];

@@ -6,9 +6,8 @@ import { openBaseModel } from "../../src/io/hf.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { frozenBlocks } from "../../src/model/trainable.ts";
 import { formatBytes } from "../../src/plan/memory.ts";
-import type { TrainArguments } from "../../src/train/arguments.ts";
+import type { TrainArguments } from "../../src/train/job.ts";
 import { RunFailed, type TrainResult } from "../../src/train/records.ts";
-import { train } from "../../src/train/trainer.ts";
 import { planBlocks } from "../../src/views/plan.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -17,6 +16,7 @@ import { test } from "../helpers/harness.ts";
 import { randomBatch, smallSpec } from "../helpers/models.ts";
 import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
 import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { train } from "../helpers/train.ts";
 
 const folder = temporaryFolder();
 const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, evalEvery: 3, clip: 1 } as const;

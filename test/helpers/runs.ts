@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import type { Tensors } from "../../src/io/peft/peft.ts";
 import type { RunRecord } from "../../src/record/record.ts";
-import type { TrainArguments } from "../../src/train/arguments.ts";
+import type { TrainArguments } from "../../src/train/job.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { assertSameBits, temporaryFolder } from "./border.ts";
 import { afterAll } from "./harness.ts";

@@ -7,15 +7,15 @@ import { fingerprint } from "../../src/io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../../src/io/hf.ts";
 import type { Tensors } from "../../src/io/peft/peft.ts";
 import { buildAdapter } from "../../src/run/directory.ts";
-import type { CommonArguments, JobSettings, Start, TrainArguments } from "../../src/train/arguments.ts";
 import { prepareOnDevice } from "../../src/train/device.ts";
+import type { Job, Start, TrainArguments } from "../../src/train/job.ts";
 import { ofMode, resolveOptions } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
 import { trainJobs } from "../../src/train/scheduler.ts";
 import { runSpec } from "../../src/train/sizes.ts";
-import { train } from "../../src/train/trainer.ts";
 import { temporaryFolder } from "./border.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
+import { train } from "./train.ts";
 
 /** The model's directory. */
 export const directory = tinyModel(join(temporaryFolder(), "model"));
@@ -76,16 +76,24 @@ export function inferring(device: Backend) {
   });
 }
 
+/** What runs that are trained at once have in common. */
+export type Common = Pick<Job, "device" | "model" | "data">;
+/** What each has of its own. */
+export type Own = Omit<Job, keyof Common>;
+
 /** Trains runs. Those that have not begun are missing. */
-export async function trainAll(common: CommonArguments, runs: readonly { settings: JobSettings; start: Start }[]) {
+export async function trainAll(
+  { signal, ...common }: Common & { signal?: AbortSignal },
+  runs: readonly { settings: Own; start: Start }[],
+) {
   const settled: PromiseSettledResult<TrainResult>[] = [];
   const jobs = runs.map(({ settings, start }, i) => ({
-    settings,
+    job: { ...common, ...settings },
     begin: async () => start,
     end: async (trained: Promise<TrainResult>) => {
       [settled[i]] = await Promise.allSettled([trained]);
     },
   }));
-  await trainJobs(common, jobs);
+  await trainJobs(jobs, signal && { signal });
   return settled;
 }

@@ -13,7 +13,6 @@ import { dispatchWork } from "../../src/plan/work.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import type { TrainEvent } from "../../src/train/records.ts";
 import type { Recompute } from "../../src/train/settings.ts";
-import { train } from "../../src/train/trainer.ts";
 import { planBlocks } from "../../src/views/plan.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
@@ -21,6 +20,7 @@ import { BOTH, CPU, testDevice, testOnDevices, within } from "../helpers/device.
 import { test } from "../helpers/harness.ts";
 import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { train } from "../helpers/train.ts";
 
 const folder = temporaryFolder();
 const CAPACITY = { tokens: 40, sequences: 4 };

@@ -28,12 +28,12 @@ import { refuseExisting, removeRun } from "../../src/run/files.ts";
 import { LiveRun } from "../../src/run/live-run.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
-import { train } from "../../src/train/trainer.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { assertSynced, onFaultyDisk } from "../helpers/disk.ts";
 import { test } from "../helpers/harness.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { train } from "../helpers/train.ts";
 
 /** In memory, where the system has such a folder: there a sync takes no time. */
 const root = temporaryFolder("/dev/shm");

@@ -19,7 +19,6 @@ import { summaryBlocks } from "../../src/study/report/summary.ts";
 import { runTrials, type StudyEvent } from "../../src/study/runner.ts";
 import { collect, type FinishedCell, readFinished, type TrialRecord } from "../../src/study/store.ts";
 import { peakMemory } from "../../src/train/plan-event.ts";
-import { train } from "../../src/train/trainer.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { judgedBy } from "../../src/views/measures.ts";
@@ -28,6 +27,7 @@ import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { train } from "../helpers/train.ts";
 import { cellOf, predicting } from "../helpers/trials.ts";
 
 const folder = temporaryFolder();

@@ -1,11 +1,10 @@
 /** Runs with dropout: their draws, what it changes, and that they are evaluated without it. */
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
-import type { TrainArguments } from "../../src/train/arguments.ts";
+import type { TrainArguments } from "../../src/train/job.ts";
 import { resolveOptions, withAdapter } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
-import { train } from "../../src/train/trainer.ts";
 import { testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails } from "../helpers/border.ts";
@@ -13,6 +12,7 @@ import { testDevice } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { modelAnd } from "../helpers/runs.ts";
 import { messages, tinyData } from "../helpers/tiny.ts";
+import { train } from "../helpers/train.ts";
 
 const base = modelAnd(() => tinyData(messages(12)));
 const SMALL = { rank: 2, alpha: 4, epochs: 2, batchSize: 4, evalEvery: 3, lr: 1e-2, dropout: 0.25 } as const;

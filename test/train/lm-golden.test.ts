@@ -15,10 +15,10 @@ import { evaluate } from "../../src/engine/evaluate.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
-import { train } from "../../src/train/trainer.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
+import { train } from "../helpers/train.ts";
 
 const folder = packagePath("test/golden/lm");
 const text = readFileSync(join(folder, "sotu-1904.txt"));

@@ -9,7 +9,7 @@ import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { openAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { Estimate } from "../../src/statistics.ts";
-import type { TrainArguments } from "../../src/train/arguments.ts";
+import type { TrainArguments } from "../../src/train/job.ts";
 import { ofMode } from "../../src/train/options.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";

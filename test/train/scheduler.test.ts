@@ -5,18 +5,18 @@ import type { Backend } from "../../src/backend/backend.ts";
 import { openWasm, type WasmBackend } from "../../src/backend/wasm.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import type { JobSettings, Start } from "../../src/train/arguments.ts";
+import type { Start } from "../../src/train/job.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { trainJobs } from "../../src/train/scheduler.ts";
-import { train } from "../../src/train/trainer.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { failingRun } from "../helpers/device.ts";
 import { graphicsCard } from "../helpers/graphics-card.ts";
 import { test } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
 import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
-import { trainAll } from "../helpers/short-run.ts";
+import { type Own, trainAll } from "../helpers/short-run.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { train } from "../helpers/train.ts";
 
 // Where devices are kept that were found right: here none is at the start.
 setEnvironment({ LOWRANK_CACHE: temporaryFolder() });
@@ -102,7 +102,7 @@ test("a kernel that fails in one part ends the whole, and nothing waits for ever
 });
 
 const directory = tinyModel(join(temporaryFolder(), "model"));
-const BASE: JobSettings = { epochs: 2, batchSize: 8, lr: 1e-2, evalEvery: 2 };
+const BASE: Own = { epochs: 2, batchSize: 8, lr: 1e-2, evalEvery: 2 };
 
 async function world(threads = 2) {
   const model = await loadModel(directory);
@@ -112,7 +112,7 @@ async function world(threads = 2) {
 test("runs of any mode are trained at the same time, with the bits of each alone; one that fails leaves the others", async () => {
   const common = await world();
   const order: number[] = [];
-  const settings: JobSettings[] = [
+  const settings: Own[] = [
     { ...BASE, rank: 2 },
     { ...BASE, rank: 3 },
     { ...BASE, rank: 4, lr: 1e20 },
@@ -125,7 +125,7 @@ test("runs of any mode are trained at the same time, with the bits of each alone
   const begun = new Promise<void>((resolve) => {
     begin = resolve;
   });
-  const runs = settings.map((run, i): { settings: JobSettings; start: Start } => ({
+  const runs = settings.map((run, i): { settings: Own; start: Start } => ({
     settings: run,
     start: {
       ...(i === 0 ? { pause: () => begun } : {}),
@@ -157,7 +157,7 @@ test("runs of any mode are trained at the same time, with the bits of each alone
 
 test("a run waits while the memory that it needs is another's", async () => {
   const common = await world();
-  const settings: JobSettings = { ...BASE, epochs: 1, mode: "all" };
+  const settings: Own = { ...BASE, epochs: 1, mode: "all" };
   const alone = await train({ ...common, ...settings });
   const device = common.device as WasmBackend;
   const { total } = device.limits;
@@ -173,7 +173,7 @@ test("a run waits while the memory that it needs is another's", async () => {
   });
   assert.ok(total! > 2 * bytes);
   let [active, most] = [0, 0];
-  const runs = [1, 2, 3].map((seed): { settings: JobSettings; start: Start } => ({
+  const runs = [1, 2, 3].map((seed): { settings: Own; start: Start } => ({
     settings: { ...settings, seed },
     start: {
       onEvent: (event) => {
@@ -196,7 +196,7 @@ test("aborted, runs that have stepped end with what they have learned, and those
   const common = await world();
   const abort = new AbortController();
   let steps = 0;
-  const runs = [2, 3, 4].map((rank): { settings: JobSettings; start: Start } => ({
+  const runs = [2, 3, 4].map((rank): { settings: Own; start: Start } => ({
     settings: { ...BASE, rank },
     start: {
       onEvent: (event) => {
@@ -214,7 +214,7 @@ test("aborted, runs that have stepped end with what they have learned, and those
 
 test("on a GPU jobs are trained one after the other; one that does not begin is left out, a resumed one has the same bits", async () => {
   const common = { ...(await world()), device: await graphicsCard() };
-  const settings = [2, 3, 4].map((rank): JobSettings => ({ ...BASE, epochs: 1, rank }));
+  const settings = [2, 3, 4].map((rank): Own => ({ ...BASE, epochs: 1, rank }));
   let kept: Checkpoint | undefined;
   const onCheckpoint = async (checkpoint: Checkpoint) => {
     kept ??= checkpoint;
@@ -223,7 +223,7 @@ test("on a GPU jobs are trained one after the other; one that does not begin is 
   const seen: string[] = [];
   const results: TrainResult[] = [];
   const jobs = settings.map((settings, i) => ({
-    settings,
+    job: { ...common, ...settings },
     async begin() {
       seen.push(`begin ${i}`);
       return i === 1 ? null : i === 2 ? { resume: kept! } : {};
@@ -233,7 +233,7 @@ test("on a GPU jobs are trained one after the other; one that does not begin is 
       seen.push(`end ${i}`);
     },
   }));
-  await trainJobs(common, jobs, { onBegin: (atOnce) => seen.push(`${atOnce}`) });
+  await trainJobs(jobs, { onBegin: (atOnce) => seen.push(`${atOnce}`) });
   assert.equal(seen, ["1", "begin 0", "end 0", "1", "begin 1", "1", "begin 2", "end 2"]);
   assert.equal(results[2]!.steps, alone.steps);
   for (const [name, { data }] of alone.tensors) assertSameBits(name, results[2]!.tensors.get(name)!.data, data);
@@ -248,7 +248,7 @@ test("what a job throws itself stops the others, and is thrown when they have en
     stepped = resolve;
   });
   const job = (name: string, begin: () => Promise<Start>) => ({
-    settings: { ...BASE, epochs: 50 },
+    job: { ...common, ...BASE, epochs: 50 },
     begin,
     end: async (trained: Promise<TrainResult>) => {
       ended.push(`${name} ${(await trained).aborted}`);
@@ -262,7 +262,7 @@ test("what a job throws itself stops the others, and is thrown when they have en
     }),
     job("third", async () => ({})),
   ];
-  const thrown = await trainJobs(common, jobs).catch((error) => error);
+  const thrown = await trainJobs(jobs).catch((error) => error);
   assert.is(thrown.message, "a bug");
   assert.equal(ended, ["first true"]);
   await common.model.close();

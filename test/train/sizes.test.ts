@@ -2,23 +2,16 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { openBaseModel } from "../../src/io/hf.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { expandArms } from "../../src/study/grid.ts";
 import { COMMON_DTYPES } from "../../src/tensor.ts";
 import { estimateTrial } from "../../src/train/estimate.ts";
+import type { Preparable } from "../../src/train/job.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { peakMemory } from "../../src/train/plan-event.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
-import {
-  checkFits,
-  nearestChange,
-  type PlanArguments,
-  planFitting,
-  planRun,
-  type Size,
-} from "../../src/train/sizes.ts";
-import { train } from "../../src/train/trainer.ts";
+import { checkFits, nearestChange, planFitting, planRun, type Size } from "../../src/train/sizes.ts";
 import { measureMemory, memoryBlocks } from "../../src/views/plan.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { reportOfRun } from "../../src/web/worker/errors.ts";
@@ -28,6 +21,7 @@ import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
 import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { train } from "../helpers/train.ts";
 
 const folder = temporaryFolder();
 /** A model without weights: its rows are whole blocks in every type. */
@@ -41,9 +35,9 @@ const ROOM = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31 };
 /** Runs on a device with so many bytes, and the bytes of a run in a size. */
 async function runs() {
   const data = await rows;
-  const argsWithin = (total: number): PlanArguments => ({
+  const argsWithin = (total: number): Preparable => ({
     device: { limits: { ...ROOM, total } },
-    model: { config: CONFIG },
+    model: { config: CONFIG } as BaseModel,
     data,
   });
   const plannedBytes = (options: TrainOptions, { batchSize = options.batchSize, ...size }: Partial<Size> = {}) =>

@@ -17,7 +17,7 @@ import { MODES, takesSteps } from "../../src/methods/index.ts";
 import type { ModelPlan } from "../../src/model/model.ts";
 import type { Evaluation } from "../../src/tasks/evaluation.ts";
 import type { Objective } from "../../src/tasks/index.ts";
-import type { TrainArguments } from "../../src/train/arguments.ts";
+import type { TrainArguments } from "../../src/train/job.ts";
 import { type Known, LARGE, ofMode, PAPER, resolveOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import { RunFailed, type TrainEvent } from "../../src/train/records.ts";

@@ -1,8 +1,8 @@
 /** Error reports for the page, which puts its own words for settings in them. */
 import { errorParts, LowrankError, TrainingError } from "../../errors.ts";
-
+import type { Job } from "../../train/job.ts";
 import { DEFAULTS, knownBase, smallerRate } from "../../train/options.ts";
-import { completeOptions, type RunArguments } from "../../train/prepare.ts";
+import { completeOptions } from "../../train/prepare.ts";
 import { RunFailed } from "../../train/records.ts";
 import { isTooLarge, nearestChange } from "../../train/sizes.ts";
 import type { ErrorReport } from "../protocol.ts";
@@ -44,7 +44,7 @@ export function reportError(thrown: unknown): ErrorReport {
 }
 
 /** The report of a run's error, with a setting that fixes it where one is known. */
-export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
+export function reportOfRun(error: unknown, run: Job): ErrorReport {
   const report = reportError(error);
   if (error instanceof TrainingError) {
     const { lr, model } = run;

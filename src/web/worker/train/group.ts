@@ -57,11 +57,9 @@ export class TrainingGroup {
 
   /** Trains all to the end, some at the same time where that is faster. Errors are reported in the runs. */
   async work(): Promise<void> {
-    const { device, model, data } = this.materials;
-    const common = { device, model, data, signal: this.abort.signal };
     // A page loads what trains when something is trained.
     const { trainJobs } = await import("../../../train/scheduler.ts");
-    await trainJobs(common, this.trainings);
+    await trainJobs(this.trainings, { signal: this.abort.signal });
     // Those that were ended before their turn had come.
     for (const training of this.trainings)
       if (training.run.state === "stopping") await training.end(Promise.reject(this.abort.signal.reason));

@@ -3,7 +3,7 @@ import { type DeviceInfo, describeDevice } from "../../../backend/backend.ts";
 import { defaultThreads } from "../../../backend/wasm.ts";
 import { countParameters, type RunRecord } from "../../../record/record.ts";
 import { peakMemory } from "../../../train/plan-event.ts";
-import { completeOptions, type PreparedRun, prepareRun } from "../../../train/prepare.ts";
+import { completeOptions, type Prepared, prepareRun } from "../../../train/prepare.ts";
 import { checkFits } from "../../../train/sizes.ts";
 import type { PageRun, PageSettings, RunEstimate } from "../../protocol.ts";
 import { Refused, reportOfRun } from "../errors.ts";
@@ -17,7 +17,7 @@ const GUESS = 16e9;
 export async function estimate(settings: PageSettings): Promise<RunEstimate> {
   const { options, ...materials } = await openSettings(settings);
   const run = { ...materials, ...options };
-  let prepared: PreparedRun;
+  let prepared: Prepared;
   try {
     prepared = prepareRun(run);
     checkFits(run, prepared, completeOptions(run));
@@ -36,7 +36,7 @@ export async function estimate(settings: PageSettings): Promise<RunEstimate> {
 }
 
 /** Seconds of a whole run: the speed is that of the latest finished run on the device, else a guess. */
-function estimateSeconds(prepared: PreparedRun, device: DeviceInfo, threads: number, runs: readonly PageRun[]): number {
+function estimateSeconds(prepared: Prepared, device: DeviceInfo, threads: number, runs: readonly PageRun[]): number {
   const on = describeDevice(device);
   // What was finished within its first epoch was tested for most of its time.
   const last = runs.find(

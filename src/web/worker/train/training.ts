@@ -10,9 +10,9 @@ import { trainedTensors } from "../../../run/checkpoint.ts";
 import { buildAdapter, runContents } from "../../../run/directory.ts";
 import { LiveRun } from "../../../run/live-run.ts";
 import { pickSettings } from "../../../run/settings.ts";
-import type { JobSettings, Start } from "../../../train/arguments.ts";
+import type { Job, Start } from "../../../train/job.ts";
 import { ofMode } from "../../../train/options.ts";
-import { type PreparedRun, prepareRun, type RunArguments } from "../../../train/prepare.ts";
+import { type Prepared, prepareRun } from "../../../train/prepare.ts";
 import type { Speed } from "../../../train/records.ts";
 import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../../train/records.ts";
 import type { TrainingJob } from "../../../train/scheduler.ts";
@@ -32,7 +32,7 @@ const EMIT_EVERY = 200;
 export type Emit = (run: PageRun, speed: Speed | null) => void;
 
 /** The opened device, model and data of a run, and the adapter that it starts from, in place of a new one. */
-export type OpenedRun = Pick<RunArguments, "device" | "model" | "data" | "adapter">;
+export type OpenedRun = Pick<Job, "device" | "model" | "data" | "adapter">;
 
 /** A new run. Throws the errors of `prepareRun`. */
 export async function newRun(settings: PageSettings, materials: OpenedRun, options: TrainOptions): Promise<PageRun> {
@@ -63,8 +63,8 @@ export class Training implements TrainingJob {
   /** The trained tensors of the last checkpoint, for classification during the run. */
   latest: Tensors | undefined;
   private readonly folder: string;
-  private readonly args: RunArguments;
-  private readonly prepared: PreparedRun;
+  readonly job: Job;
+  private readonly prepared: Prepared;
   private readonly live: LiveRun;
 
   /** `signal` ends it; after `enough` no step follows. Throws the errors of `prepareRun`. */
@@ -77,8 +77,8 @@ export class Training implements TrainingJob {
   ) {
     this.folder = runFolder(run.id);
     const { options } = run.record;
-    this.args = { ...materials, ...ofMode(options, options.mode) };
-    this.prepared = prepareRun(this.args);
+    this.job = { ...materials, ...ofMode(options, options.mode) };
+    this.prepared = prepareRun(this.job);
     this.live = new LiveRun(this.folder, run.record, { onEvent: (event) => this.onTrainEvent(event) });
   }
 
@@ -106,11 +106,6 @@ export class Training implements TrainingJob {
     if (this.run.state !== "training") return;
     this.run.state = "stopping";
     this.emitNow();
-  }
-
-  get settings(): JobSettings {
-    const { device: _, model: _m, data: _d, ...settings } = this.args;
-    return settings;
   }
 
   /** From its last checkpoint. Errors are reported in the run. */
@@ -242,7 +237,7 @@ export class Training implements TrainingJob {
 
   private async fail(error: unknown): Promise<void> {
     const { run, live } = this;
-    run.error = reportOfRun(error, this.args);
+    run.error = reportOfRun(error, this.job);
     if (error instanceof RunFailed)
       await live
         .endFailed(error)

@@ -1,12 +1,38 @@
-/** The arguments of `fineTune`: what runs that are trained at once share, and what each has of its own. */
+/** A run to train, and how it starts: the arguments of `fineTune`. */
+import type { Backend } from "../backend/backend.ts";
 import { type FieldKind, hasKeys, isWithin, type Kind, optional } from "../checks.ts";
+import type { TrainingData } from "../data/training-data.ts";
+import type { BaseModel } from "../io/hf.ts";
+import type { Adapter } from "../io/peft/peft.ts";
 import { DEFAULTS } from "./options.ts";
-import type { RunArguments } from "./prepare.ts";
 import type { Checkpoint, TrainEvent } from "./records.ts";
 import type { TrainOptions } from "./settings.ts";
 
-/** The arguments of `fineTune`, with the settings of `TrainOptions`. */
-export interface TrainArguments extends RunArguments {
+/** A run: what its results follow from, and the device that computes them. */
+export interface Job extends Partial<TrainOptions> {
+  device: Backend;
+  /** The base model, from `loadModel`. */
+  model: BaseModel;
+  /** The training data, which sets the objective: that of `loadDataset`, or language modeling (`loadTexts`). */
+  data: TrainingData;
+  /**
+   * An adapter of this model to continue from. It determines the mode and its sizes, head and pooling. Default: a new
+   * one.
+   */
+  adapter?: Adapter;
+  /**
+   * Bytes of host memory for the features: the outputs of the frozen lower blocks, which then run only once per
+   * example. If they do not fit, the whole model runs at every step, with the same bits. Default: a quarter of the free
+   * memory, at most 1 GB.
+   */
+  featureBudget?: number;
+}
+
+/** A job before it has a device of its own: only the limits of one are used. */
+export type Preparable = Omit<Job, "device"> & { device: Pick<Backend, "limits"> };
+
+/** How a run starts and ends, and to whom it reports: its results do not depend on it. */
+export interface Start {
   /**
    * Ends the run within about a second. After the first step, `train` resolves with `aborted` set and the parameters of
    * the last finished step; evaluations that were not made are null. Before, it rejects with the signal's reason.
@@ -30,6 +56,14 @@ export interface TrainArguments extends RunArguments {
   onCheckpoint?: (checkpoint: Checkpoint) => Promise<void>;
   /** Called before every step. If it returns a promise, the run emits a checkpoint and waits, off the clock. */
   pause?: () => Promise<void> | undefined;
+}
+
+/** The arguments of `fineTune`, with the settings of `TrainOptions`. */
+export type TrainArguments = Job & Start;
+
+export function divideArguments(args: TrainArguments): { job: Job; start: Start } {
+  const { signal, finish, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...job } = args;
+  return { job, start: { signal, finish, onEvent, resume, checkpointEvery, onCheckpoint, pause } as Start };
 }
 
 const DATA: Kind = [
@@ -60,30 +94,6 @@ export const ARGUMENTS = {
   onCheckpoint: "function?",
   pause: "function?",
 } as const satisfies Record<Exclude<keyof TrainArguments, keyof TrainOptions>, FieldKind>;
-
-/** The context of runs that are trained at once. */
-export type SharedArguments = Pick<TrainArguments, "device" | "model" | "data" | "featureBudget">;
-
-export type CommonArguments = SharedArguments & Pick<TrainArguments, "signal">;
-
-/** How a run starts, and to whom it reports: what does not change its results. */
-export type Start = Pick<
-  TrainArguments,
-  "resume" | "finish" | "checkpointEvery" | "onEvent" | "onCheckpoint" | "pause"
->;
-
-/** The options of a run, and the adapter that it continues from. */
-export type JobSettings = Omit<TrainArguments, keyof CommonArguments | keyof Start>;
-
-/** A run that may be trained at the same time as others. */
-export interface PlannedJob {
-  settings: JobSettings;
-}
-
-/** A job that has begun, with what it starts from. */
-export interface BegunJob extends PlannedJob {
-  start: Start;
-}
 
 /** Any value: see `ARGUMENTS`. */
 export const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "any?"] as const));
