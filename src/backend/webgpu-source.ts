@@ -27,7 +27,7 @@ export function unroll(code: string): string {
   const loop = LOOP.exec(code);
   if (!loop) return code;
   const [head, variable, limit] = loop;
-  const count = Number.parseInt(new RegExp(`const ${limit} ?= ?(\\d+)u`).exec(code)?.[1] ?? limit!);
+  const count = Number.parseInt(new RegExp(`const ${limit} ?= ?(\\d+)u`).exec(code)?.[1] ?? limit!, 10);
   const rest = code.slice(loop.index + head.length);
   let end = 0;
   for (let open = 1; open > 0 && end < rest.length; end++) open += +(rest[end] === "{") - +(rest[end] === "}");

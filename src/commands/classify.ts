@@ -20,6 +20,7 @@ import {
   deviceFlag,
   dtypeFlag,
   inputLines,
+  listMain,
   main,
   number,
   print,
@@ -32,61 +33,32 @@ import { isTable, labelFile, type ModelFlags, type TableFlags, tableTexts, withC
 
 const program = command(
   "classify",
-  "Classifies texts with a model trained by `train`, or with an adapter of PEFT's for sequences or tokens. " +
-    "Texts are read from the command line, or from standard input, one per line, or from the text column of a table: --in FILE, or a " +
-    "file in place of the texts. With --out, its rows are written there, in the same order and unchanged, with the columns " +
-    "predicted and probability (of a regression score; of several labels predicted, a|b, and a probability each; of a token classifier entities, a list in JSON).",
+  "Classifies texts with a model trained by `train`: those of the command line, or the lines of standard input, or the " +
+    "rows of a table, which are written to --out with the columns predicted and probability (of a regression score; of " +
+    "several labels predicted, a|b, and a probability each; of a token classifier entities, a list in JSON).",
   [
     '--run runs/first "See you at noon"',
-    '--run runs/first --json "See you at noon" "Free entry, reply now"',
-    '--run runs/answers --pair "When do you close?" "At six." "When do you close?" "Yes, we do."',
-    "--run runs/first messages.csv",
-    '--run runs/first --classic "See you at noon"',
     "--run runs/first --in messages.csv --out labelled.csv",
     "--run runs/first --in unlabelled.csv --out todo.csv --order doubt",
+    '--run runs/answers --pair "When do you close?" "At six."',
     '--adapter path/to/peft-adapter --model path/to/gpt2 "some text"',
   ],
 )
   .argument("[text...]", "texts to classify, or a file, as --in (default: the lines of standard input)")
   .option("--run <dir>", "a run directory, its adapter/, a zip file of either, or the directory of several runs")
-  .option(
-    "--adapter <dir>",
-    "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS or TOKEN_CLS); also accepts what --run accepts",
-  )
-  .option(
-    "--classic",
-    "classify with the TF-IDF model that a run keeps, in classic.json: without its base model and without a device; " +
-      "--run may then be such a file, too",
-  )
-  .option("--model <dir|name>", "base model (default: the one that the run or the adapter names)")
-  .addOption(deviceFlag())
-  .addOption(threadsFlag())
-  .addOption(dtypeFlag())
-  .option(
-    "--json",
-    "print one JSON object per text: text, label, probability, probabilities, labels (of several; label is the most probable of them), " +
-      "or score, null for an empty text, or entities, each with label, text, start, end and probability",
-  )
-  .option(
-    "--pair",
-    "the texts are pairs, as the model was trained on: two arguments each, or a line of standard input with a tab between them; " +
-      "the texts of a table are in the two columns that training took, or --text-column FIRST,SECOND",
-  )
   .option("--in <file>", "classify the texts of a CSV, TSV, JSON, Excel (.xlsx) or Parquet file")
   .option(
     "--out <file>",
-    "where its rows are written with their labels, in the format of --in, CSV for Excel and Parquet; it is there when all rows are done",
+    "where its rows are written with their labels; in the same order and unchanged, in the format of --in, CSV for Excel and Parquet; it is there when all rows are done",
   )
   .option(
     "--text-column <name>",
     "text column of --in, of pairs FIRST,SECOND (default: that given to the run's training, or detected)",
   )
-  .option("--sheet <name>", "sheet of an Excel file (default: the only one with cells)")
-  .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8")
   .addOption(
     choice(
       "--order <how>",
-      "order of the rows of --out (default: as in --in); doubt: what to label next, those first whose two most probable classes are closest, " +
+      "what to label next comes first in --out; doubt: those rows first whose two most probable classes are closest, " +
         "or whose labels are closest to their thresholds; near-copies of a row above, by the n-grams that they share, come behind all others",
       ["doubt"],
     ),
@@ -96,8 +68,35 @@ const program = command(
     "give no label, and no entity, whose probability is below p; texts without a label because of it are counted",
     number,
   )
-  .option("--force", "replace an existing --out");
-suggestFlag(program, "--file", "--in");
+  .option(
+    "--pair",
+    "the texts are pairs, as the model was trained on; two arguments each, or a line of standard input with a tab between them; " +
+      "the texts of a table are in the two columns that training took, or --text-column FIRST,SECOND",
+  )
+  .option(
+    "--json",
+    "print one JSON object per text; text, label, probability, probabilities, labels (of several; label is the most probable of them), " +
+      "or score, null for an empty text, or entities, each with label, text, start, end and probability",
+  )
+  .option("--force", "replace an existing --out")
+  .option(
+    "--classic",
+    "classify with the TF-IDF model that a run keeps, in classic.json; without its base model and without a device; " +
+      "--run may then be such a file, too",
+  )
+  .option(
+    "--adapter <dir>",
+    "a classifier's adapter of PEFT's; LoRA, prompt or prefix tuning (SEQ_CLS or TOKEN_CLS); also accepts what --run accepts",
+  )
+  .option("--model <dir|name>", "base model (default: the one that the run or the adapter names)")
+  .addOption(deviceFlag())
+  .addOption(threadsFlag())
+  .addOption(dtypeFlag())
+  .option("--sheet <name>", "sheet of an Excel file (default: the only one with cells)")
+  .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8");
+listMain(suggestFlag(program, "--file", "--in"), [
+  ...["run", "in", "out", "textColumn", "order", "minProbability", "pair", "json", "force", "adapter", "model"],
+]);
 
 interface ClassifyFlags extends TableFlags, ModelFlags {
   run?: string;

@@ -31,7 +31,9 @@ export function command(name: string, description: string, examples: readonly st
     .addHelpText("after", ["\nExamples:", ...examples.map((example) => onLines(`  ${called} ${example}`))].join("\n"))
     .configureHelp({ optionDescription: describeOption, groupItems })
     .addHelpText("after", ({ command }) =>
-      command.options.some(isLeftOut) ? `\nAll settings: ${called} --help settings` : "",
+      command.options.some(isLeftOut)
+        ? `\nAll ${listsSettings(command) ? "settings" : "flags"}: ${called} --help ${listsSettings(command) ? "settings" : "all"}`
+        : "",
     )
     .exitOverride();
 }
@@ -46,11 +48,19 @@ function describeOption(option: Option): string {
 }
 
 /**
- * Whether a flag is one of those that --help lists, in short, where `--help settings` lists all. Flags that commander
- * hides would not be suggested for misspelt ones.
+ * Whether a flag is one of those that --help lists, in short, where `--help settings` lists all, or `--help all` of a
+ * command that trains nothing. Flags that commander hides would not be suggested for misspelt ones.
  */
-export const isMain = new WeakMap<Option, boolean>();
-const listsAll = () => process.argv.includes("settings");
+const isMain = new WeakMap<Option, boolean>();
+const listsAll = () => ["settings", "all"].some((word) => process.argv.includes(word));
+const listsSettings = ({ options }: Command) => options.some(({ long }) => long === "--set");
+
+/** Says which of the flags that a command has so far --help lists. */
+export function listMain(program: Command, main: readonly string[]): Command {
+  for (const option of program.options)
+    if (option.attributeName() !== "version") isMain.set(option, main.includes(option.attributeName()));
+  return program;
+}
 const isLeftOut = (option: Option) => isMain.get(option) === false && !listsAll();
 
 /** The heading of flags without a group. */

@@ -20,7 +20,7 @@ import {
   SETTINGS,
 } from "../train/settings.ts";
 import { asFlag, flagName } from "../views/terminal/flag-words.ts";
-import { choice, gather, isMain, number, suggestFlag } from "./cli.ts";
+import { choice, gather, listMain, number, suggestFlag } from "./cli.ts";
 
 /** Adds a flag for each of these settings, and one that sets any of them. */
 export function addSettings(program: Command, names = RUN_SETTINGS): Command {
@@ -50,11 +50,11 @@ const GROUPS: [heading: string, names: readonly string[]][] = [
 
 /** Groups the flags that a command has so far; --help lists `main`, and `--help settings` all. */
 export function groupFlags(program: Command, main: readonly string[] = []): void {
-  for (const option of program.options) {
+  for (const option of listMain(program, main).options) {
     const name = option.attributeName();
     if (name === "version") continue;
     const [heading] = GROUPS.find(([, names]) => names.includes(name)) ?? ["Run:"];
-    isMain.set(option.helpGroup(heading), main.includes(name));
+    option.helpGroup(heading);
   }
 }
 

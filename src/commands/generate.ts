@@ -17,6 +17,7 @@ import {
   dtypeFlag,
   gather,
   inputLines,
+  listMain,
   main,
   number,
   settle,
@@ -42,10 +43,10 @@ const program = command(
   .option("--run <dir>", "a run directory of train --objective lm")
   .option(
     "--adapter <dir>",
-    "the adapter/ of a run, or a language model's adapter of PEFT's (LoRA, prompt or prefix tuning; CAUSAL_LM)",
+    "the adapter/ of a run, or a language model's adapter of PEFT's; LoRA, prompt or prefix tuning (CAUSAL_LM)",
   )
   .option("--max-new-tokens <n>", "maximum number of new tokens per prompt", number, 50)
-  .option("--temperature <x>", "0: greedy decoding; above 0: sampling temperature", number, 0)
+  .option("--temperature <x>", "sampling temperature; 0: greedy decoding", number, 0)
   .option("--top-k <n>", "sample from the n most likely tokens (default: all)", number)
   .option(
     "--top-p <x>",
@@ -57,13 +58,16 @@ const program = command(
     "--chat",
     "each prompt is a user's message, put into the model's chat template; the answer ends where the template ends one",
   )
-  .option("--stop <text>", "stop string: a text ends before the first one; repeat --stop for several", gather)
+  .option("--stop <text>", "stop string, before which a text ends; repeat --stop for several", gather)
   .option("--seed <n>", "random seed for sampling", number, 1)
   .option("--batch-size <n>", "prompts per batch (default: as many as fit in memory, at most 8)", number)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .addOption(dtypeFlag())
-  .option("--json", "print one JSON object per prompt: prompt, text, tokens, finish, forgotten");
+  .option("--json", "print one JSON object per prompt; prompt, text, tokens, finish, forgotten");
+listMain(program, [
+  ...["model", "run", "adapter", "maxNewTokens", "temperature", "topP", "chat", "stop", "seed", "json"],
+]);
 
 interface GenerateFlags extends GenerateOptions, DeviceFlags {
   run?: string;

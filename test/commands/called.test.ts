@@ -56,8 +56,8 @@ test("words of a command line are quoted where a shell needs it", () => {
   if (process.platform !== "win32") assert.is(shellWord("$HOME's \\ run"), `'$HOME'\\''s \\ run'`);
 });
 
-test("--help lists what matters, in 80 columns where there is no terminal, and --help settings all", async () => {
-  const help = async (name: "train" | "sweep" | "check" | "lowrank", ...args: string[]) => {
+test("--help lists what matters, in 80 columns where there is no terminal, and --help settings or --help all the rest", async () => {
+  const help = async (name: "train" | "sweep" | "check" | "classify" | "generate" | "lowrank", ...args: string[]) => {
     const printed = await runCommand(name, args, { cwd: process.cwd() });
     assertCode(printed, 0);
     for (const line of printed.stdout.split("\n")) assert.ok(line.length <= 80, line);
@@ -81,6 +81,13 @@ test("--help lists what matters, in 80 columns where there is no terminal, and -
     assert.not.match(own, "--rank");
     assert.match(own, `${name}.js --help settings\n`);
     assert.match(await help(name, "--help", "settings"), "--rank <n>");
+  }
+  for (const name of ["classify", "generate"] as const) {
+    const short = await help(name, "--help");
+    assert.ok(short.split("\n").length <= 50);
+    assert.not.match(short, "--threads");
+    assert.match(short, new RegExp(`\nAll flags: node dist.${name}.js --help all\n$`));
+    assert.match(await help(name, "--help", "all"), "--threads <n>");
   }
   const misspelt = await runCommand("sweep", ["--rnak", "4"], { cwd: process.cwd() });
   assertCode(misspelt, 2);
