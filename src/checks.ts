@@ -78,6 +78,7 @@ const KINDS = {
   any: ["anything", (value) => !isPromise(value)],
   text: ["a string", isText],
   texts: listOf("strings", isText),
+  "named texts": ["strings by names", (value) => isObject(value) && Object.values(value).every(isText)],
   "text or texts": ["a string, or an array of strings", (value) => isText(value) || isListOf(value, isText)],
   boolean: ["true or false", (value) => typeof value === "boolean"],
   object: ["an object", isObject],

@@ -3,10 +3,10 @@ import type { Command } from "commander";
 import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { ConfigError } from "../errors.ts";
+import { writeFolder } from "../io/marker.ts";
 import type { Mode } from "../methods/index.ts";
 import { newRecord, type RunRecord } from "../record/record.ts";
-import { classicContents, writeRun } from "../run/directory.ts";
-import { refuseExisting } from "../run/files.ts";
+import { classicContents, RUN, refuseExisting } from "../run/directory.ts";
 import { dataOptions, dataSpec, mergePreset, PRESETS, pickSettings } from "../run/settings.ts";
 import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";
@@ -60,7 +60,7 @@ export async function runClassic(program: Command, flags: TrainFlags, mode: Mode
   };
   // Loaded when it is needed: --help does without.
   const contents = await classicContents(record, result, data);
-  await writeRun(out, contents.files, replaces);
+  await writeFolder(out, contents.files, RUN, replaces);
   printer.result(contents.record);
   printer.saved(out, contents.record);
   return 0;

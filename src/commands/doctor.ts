@@ -1,5 +1,5 @@
 /** doctor: what the device is, whether it computes rightly, and how fast it is. */
-import { canCreate, exists, readBytes, writeFileAtomic } from "#platform";
+import { exists, readBytes, writeFileAtomic } from "#platform";
 import { openBackend } from "../backend/device.ts";
 import { asJson, isWell, listMeasurements, newReport, runMeasurements } from "../bench/doctor.ts";
 import { deviceBlocks, findingBlocks } from "../bench/doctor-blocks.ts";
@@ -8,6 +8,7 @@ import { checkNumber } from "../checks.ts";
 import type { Block } from "../document/blocks.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS, parseJson } from "../io/limits.ts";
+import { refuseUncreatable } from "../io/marker.ts";
 import { createProgress } from "../views/terminal/progress.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
 import { terminalWidth } from "../views/terminal/width.ts";
@@ -32,13 +33,7 @@ interface DoctorFlags extends DeviceFlags {
 
 /** Throws ConfigError unless the file can be written without replacing anything but an earlier report. */
 async function checkOutput(path: string): Promise<void> {
-  if (!(await exists(path))) {
-    if (await canCreate(path)) return;
-    throw new ConfigError("invalid-output", "the report cannot be created", {
-      where: path,
-      found: "no such directory, or no write permission",
-    });
-  }
+  if (!(await exists(path))) return refuseUncreatable(path, "the report");
   const isReport = await readBytes(path, LIMITS.json)
     .then((bytes) => (parseJson(bytes, path, "") as { kind?: unknown }).kind === "lowrank-doctor")
     .catch(() => false);

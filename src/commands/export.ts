@@ -1,8 +1,8 @@
 /** export: converts a trained model for PEFT, transformers, transformers.js, llama.cpp or a browser. */
-import { exists, joinPath, writeDirectory } from "#platform";
+import { exists, joinPath } from "#platform";
 import { ConfigError } from "../errors.ts";
-import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
-import { exportFiles, refuseExport } from "../export/replaceable.ts";
+import { EXPORT, EXPORTS, type ExportKind, FORMS, type Form, planExport, refuseExport } from "../export/index.ts";
+import { marked, writeFolder } from "../io/marker.ts";
 import { openAdapter, runOf } from "../io/peft/open-adapter.ts";
 import { METHODS } from "../methods/index.ts";
 import { RECORD } from "../record/record.ts";
@@ -101,7 +101,7 @@ await main(async () => {
         found: losses.join("\n"),
         hint: "give --lossy to export without it",
       });
-    await writeDirectory(out, plan.files, force ? exportFiles : undefined);
+    await writeFolder(out, marked(plan.files, EXPORT), EXPORT, force);
     for (const line of losses) printNote(`dropped: ${line}`);
     for (const note of plan.notes) printNote(`note: ${note}`);
     print(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);

@@ -1,6 +1,6 @@
 /** classify --in FILE --out FILE: labels the rows of a table; embed FILE --out FILE: their vectors. */
 
-import { canCreate, isSameFile, writeFileAtomic } from "#platform";
+import { isSameFile, writeFileAtomic } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { ClassicModel } from "../classic/model.ts";
@@ -19,6 +19,7 @@ import type { Labeller } from "../infer/table/labeller.ts";
 import { openTable, type TableOptions } from "../infer/table/open-table.ts";
 import type { Table } from "../infer/table/table.ts";
 import { vectorWriter } from "../infer/table/vector-file.ts";
+import { refuseUncreatable } from "../io/marker.ts";
 import type { TextOrPair } from "../pair.ts";
 import { readTrainedTexts } from "../run/trained-texts.ts";
 import type { WeightDtype } from "../tensor.ts";
@@ -119,12 +120,7 @@ async function refuseOutput({ in: input, out: output, force }: Paths & TableFlag
 
 /** Throws ConfigError if the output cannot be written, is the input, or exists, unless --force replaces it. */
 async function refuseUnwritable(input: string, output: string, force = false): Promise<void> {
-  if (!(await canCreate(output)))
-    throw new ConfigError("invalid-output", "the output cannot be created", {
-      where: output,
-      expected: "a path in a writable folder",
-      found: "no such folder, no write permission, or a link to nothing",
-    });
+  await refuseUncreatable(output, "the output");
   if (await isFolder(output))
     throw new ConfigError("invalid-output", "--out is a folder", { where: output, expected: "the path of a file" });
   if (await isSameFile(input, output))

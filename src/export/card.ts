@@ -2,7 +2,7 @@ import { isOnHub } from "../data/sets/named.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { METHODS } from "../methods/index.ts";
 import { printable } from "../printable.ts";
-import { linkTarget, literal, markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";
+import { linkTarget, literal, markdownFence, markdownLine, markdownText } from "../quote.ts";
 import type { BaseName } from "../record/base-name.ts";
 import { findBundled } from "../record/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../record/record.ts";
@@ -12,7 +12,6 @@ import { TRAINING } from "../tasks/training.ts";
 import { USAGES } from "../tasks/words.ts";
 import { describeForCard } from "../views/card.ts";
 import { baseLabel, longestText } from "./peft-code.ts";
-import { LISTED, MARK } from "./replaceable.ts";
 import { describeTask, type Usage } from "./usage.ts";
 
 /** What a card is of. */
@@ -35,8 +34,6 @@ interface Model {
   chatTemplate?: string | undefined;
   /** What the form cannot express. */
   losses?: readonly string[];
-  /** The names of the files, where they can be replaced. */
-  files?: readonly string[];
 }
 
 /** What the front matter says of a run: its data, and what it measured on its test set. */
@@ -76,7 +73,7 @@ const toTag = (words: string) => (words.toLowerCase().match(/[a-z0-9]+/g) ?? [])
 
 /** The README: how the model is used, then what it is. */
 export function modelCard(model: Model): string {
-  const { meta, base, title, usages, record, chatTemplate, losses = [], files, warning } = model;
+  const { meta, base, title, usages, record, chatTemplate, losses = [], warning } = model;
   const length = longestText(meta);
   return [
     ...frontMatter(model),
@@ -87,7 +84,7 @@ export function modelCard(model: Model): string {
       ...(code === null ? [] : ["", ...markdownFence(language, code.split("\n"))]),
     ]),
     ...["", "## The model", ""],
-    `${MARK}${markdownText(baseLabel(base))}: ${METHODS[meta.mode].title}.`,
+    `Trained with Lowrank on ${markdownText(baseLabel(base))}: ${METHODS[meta.mode].title}.`,
     markdownLine(describeTask(meta)),
     hasHead(meta.task)
       ? `Texts longer than ${length} tokens are cut there, as in training.`
@@ -97,7 +94,6 @@ export function modelCard(model: Model): string {
     ...(chatTemplate === undefined ? [] : describeTemplate(chatTemplate)),
     "",
     ...(record ? [describeForCard(record)] : []),
-    ...(files ? [`${LISTED}${files.map(markdownCode).join(", ")}.`, ""] : []),
   ].join("\n");
 }
 

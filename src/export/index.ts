@@ -3,6 +3,7 @@
  * cannot express is found before anything is written.
  */
 import { ConfigError } from "../errors.ts";
+import { listedIn, refuseOutput } from "../io/marker.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
 import { readFinalNorm } from "../io/peft/peft-write.ts";
@@ -15,7 +16,18 @@ import { modelCard } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
 import { baseLicence } from "./licence.ts";
 import { foldTemperature, listLosses } from "./losses.ts";
-import { README } from "./replaceable.ts";
+
+const README = "README.md";
+
+/** An export's directory. A base model that was given by mistake must not be deleted. */
+export const EXPORT = listedIn("lowrank-export");
+
+/** Throws ConfigError unless the directory is missing, empty or, with `force`, has an export and nothing else. */
+export const refuseExport = (directory: string, force: boolean): Promise<boolean> =>
+  refuseOutput(directory, force, EXPORT, () => ({
+    found: "an earlier export",
+    hint: "choose another --out, or give --force to replace it",
+  }));
 
 export interface Form {
   /** What the page calls it; absent: its name, in capitals. */
@@ -118,8 +130,7 @@ export async function planExport(
   const { files, notes, warning } = exported;
   const { meta } = adapter;
   const licence = await baseLicence(baseModel, base);
-  const names = [...files.keys()];
   const chatTemplate = readsChats(meta) ? baseModel.vocabulary.chat?.template : undefined;
-  files.set(README, modelCard({ ...exported, meta, base, licence, record, chatTemplate, losses, files: names }));
+  files.set(README, modelCard({ ...exported, meta, base, licence, record, chatTemplate, losses }));
   return { files, losses, notes: [warning ?? [], notes].flat() };
 }

@@ -15,10 +15,11 @@ import type { FileContent } from "../platform/reader.ts";
 import type { PlanForm } from "./form.ts";
 import { alone, isMergeable, nameMethod } from "./mergeable.ts";
 import { atPooling, baseLabel, needsOlder, OLDER, peftCode, peftInstall, useCode } from "./peft-code.ts";
-import { BASE } from "./replaceable.ts";
 import { tokenizerFiles, vocabularyFiles } from "./tokenizer.ts";
 
 /** The base model's file, where it is one. */
+/** The folder of a base model. */
+const BASE = "base";
 const GGUF_BASE = "model.gguf";
 
 export const plan: PlanForm = async ({ adapter, baseModel, base, finalNorm }, { withBase }) => {

@@ -5,17 +5,17 @@ import { inflateRaw } from "#platform";
 import { contentPieces, type FileContent, type FileReader } from "../platform/reader.ts";
 
 /**
- * Puts files into a zip file as they are: weights hardly compress. What was read waits in Blobs, which browsers keep on
- * the disk.
+ * Puts files into a zip file as they are, all `within` a "folder/" of it: weights hardly compress. What was read waits
+ * in Blobs, which browsers keep on the disk.
  */
-export async function zip(files: Iterable<readonly [path: string, content: FileContent]>): Promise<Blob> {
+export async function zip(files: Iterable<readonly [string, FileContent]>, within = ""): Promise<Blob> {
   const parts: Blob[] = [];
   const archive = new Zip((error, piece) => {
     if (error) throw error;
     parts.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
   });
   for (const [path, content] of files) {
-    const file = new ZipPassThrough(path);
+    const file = new ZipPassThrough(within + path);
     archive.add(file);
     for await (const piece of contentPieces(content)) file.push(piece);
     file.push(new Uint8Array(), true);

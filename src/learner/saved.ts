@@ -1,12 +1,12 @@
 /** A model as files: the directory of its adapter, or a zip of it. Loaded when it is saved. */
-import { absolutePath, exists, joinPath, writeDirectory } from "#platform";
+import { absolutePath, exists, joinPath } from "#platform";
 import { checkArguments, checkOptions } from "../checks.ts";
 import { LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { type Adapter, COUNTS, EXACT, META, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../io/peft/peft.ts";
+import { listedIn, marked, refuseOutput, writeFolder } from "../io/marker.ts";
+import type { Adapter } from "../io/peft/peft.ts";
 import { adapterFiles, readFinalNorm } from "../io/peft/peft-write.ts";
 import { zip } from "../io/zip.ts";
-import { refuseOutput } from "../run/files.ts";
 import { ROWS_FILE, type RowSets } from "./rows.ts";
 
 /** How a model is saved. */
@@ -26,16 +26,13 @@ interface Saved {
   rows: () => Promise<RowSets | null>;
 }
 
-/** Those that a saved model can have. */
-const OWN_FILES = [META, COUNTS, EXACT, WEIGHTS, PEFT_CONFIG, PEFT_TENSORS, ROWS_FILE];
-
-const ownFiles = async (directory: string) => ((await exists(joinPath(directory, META))) ? OWN_FILES : []);
+const MODEL = listedIn("lowrank-model");
 
 async function filesOf({ adapter, base, rows }: Saved, { rows: wanted = false }: SaveModelOptions) {
   const { files } = await adapterFiles(adapter, { finalNorm: await readFinalNorm(adapter, base) });
   const known = wanted ? await rows() : null;
   if (known) files.set(ROWS_FILE, `${JSON.stringify(known)}\n`);
-  return files;
+  return marked(files, MODEL);
 }
 
 /** See `Learner.save`; it may replace what is in one of `places`. */
@@ -53,11 +50,11 @@ export async function saveModel(
   if (hasRows) await saved.rows();
   const files = await filesOf(saved, { rows: options.rows ?? hasRows });
   try {
-    await refuseOutput(directory, options.force === true || isOwn, {
-      own: ownFiles,
-      describe: () => ({ found: "another model", hint: "give { force: true } to replace it" }),
-    });
-    await writeDirectory(directory, files, async () => OWN_FILES);
+    const replaces = await refuseOutput(directory, options.force === true || isOwn, MODEL, () => ({
+      found: "another model",
+      hint: "give { force: true } to replace it",
+    }));
+    await writeFolder(directory, files, MODEL, replaces);
   } catch (cause) {
     if (cause instanceof LowrankError) throw cause;
     // Of a page: a private window, no permission, or no space left.

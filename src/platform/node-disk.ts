@@ -87,13 +87,14 @@ export function writeDirectory(
       await rm(old, { recursive: true, force: true }).catch(() => {});
     for (const old of (await isThere(path)) ? await neighbours(path, REPLACED, left) : [])
       await removeFiles(old, await listOwn(old));
-    const own = await listOwn(path);
     const temporary = temporaryName(path);
     try {
       const folders = ["", ...parentFolders(files.keys())].map((folder) => join(temporary, folder));
       for (const folder of folders) await makeFolder(folder);
       for (const [name, content] of files) await writeSynced(join(temporary, name), content);
       for (const folder of folders) await syncFolder(folder);
+      // Now, not before: what has changed while the new files were written is not removed with the old ones.
+      const own = await listOwn(path);
       const others = await otherFiles(path, own);
       if (others.length > 0) throw inTheWay(path, others.join(", "));
       await install(temporary, path, own);

@@ -38,7 +38,7 @@ export const RECORD = "run.json";
 export const REPORT = "report.html";
 /** The `format` and `version` of a run.json. */
 export const FORMAT = "lowrank-run";
-export const VERSION = 3;
+export const VERSION = 4;
 
 /** A run's identity: all that is needed to repeat it and to use the trained model. Known before its first step. */
 interface RunIdentity {
@@ -141,8 +141,10 @@ interface RunOutcome {
    */
   results: Results | null;
   error: ErrorRecord | null;
-  /** The files of the run's directory. All others are the user's. */
-  files: string[];
+  /** The SHA-256 of the other files of the run's directory, by their names: see io/marker.ts. */
+  files: Record<string, string>;
+  /** Of those that are about to be written. */
+  pending?: Record<string, string>;
   /** Bytes of the files of trained tensors. */
   saved: number;
   /** Why PEFT cannot load the adapter; null: it can, or nothing is saved. */
@@ -208,7 +210,7 @@ export async function newRecord(
     },
     ...START,
     ...UNPLANNED,
-    files: [RECORD],
+    files: {},
     saved: 0,
     peftObstacle: null,
   };
@@ -237,7 +239,7 @@ export function recordOfAdapter({ meta, tensors }: Adapter, file: string): RunRe
     ...UNPLANNED,
     state: "finished",
     trainable: [...tensors.values()].reduce((sum, { shape }) => sum + numel(shape), 0),
-    files: [],
+    files: {},
     saved: 0,
     peftObstacle: null,
   };

@@ -48,7 +48,8 @@ const PROGRESS: Tree = {
 };
 
 const OUTCOME: Tree = {
-  ...{ keptStep: "count", "error?": { name: "text", code: "text?", message: "text" }, files: "texts", saved: "count" },
+  ...{ keptStep: "count", "error?": { name: "text", code: "text?", message: "text" }, files: "named texts" },
+  ...{ pending: "named texts?", saved: "count" },
 };
 
 /** What was measured, where a number that is not finite is null in JSON. */

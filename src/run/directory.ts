@@ -1,6 +1,6 @@
 /** The run directory: its record, what shows it, and the trained tensors. */
 
-import { exists, joinPath, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
+import { exists, joinPath, writeFileAtomic, writeFiles } from "#platform";
 import { checkVersion } from "../checks.ts";
 import { printClassic } from "../classic/file.ts";
 import { CLASSIC } from "../classic/parts.ts";
@@ -8,6 +8,7 @@ import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
+import { isMarked, ownFiles, readMarker, refuseOutput, removeFolder, sumFiles, writeFolder } from "../io/marker.ts";
 import { pickSizes } from "../io/peft/adapter-meta.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft/peft-write.ts";
@@ -21,7 +22,9 @@ import type { RunFailed, TrainResult } from "../train/records.ts";
 import { settingsToKeep } from "../train/settings.ts";
 import { parseRecord } from "./check-record.ts";
 import { checkpointFiles, removeCheckpoints } from "./checkpoint.ts";
-import { isRunRecord, ownFiles, RUN_FILES } from "./files.ts";
+
+/** A run's directory is known by its record, and has checkpoints beside what that lists. */
+export const RUN = { name: RECORD, format: FORMAT, version: VERSION, unlisted: checkpointFiles };
 
 /** Reads the record of a run directory. Throws ConfigError if there is none. */
 export async function readRecord(directory: string): Promise<RunRecord> {
@@ -35,7 +38,7 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   };
   if (!(await exists(path))) refuse((await exists(directory)) ? `no ${RECORD}` : "no such directory");
   const json = await readJson(path, LIMITS.ownJson);
-  if (!isRunRecord(json)) {
+  if (!isMarked(json, RUN)) {
     const { format, version } = (json ?? {}) as Partial<RunRecord>;
     if (format === FORMAT) checkVersion("the run", version, VERSION, path);
     refuse(`a ${RECORD} of another format`);
@@ -50,7 +53,7 @@ export async function readRecord(directory: string): Promise<RunRecord> {
 export async function beginRun(directory: string, record: RunRecord): Promise<void> {
   // When the run ends, a page that was published anew, or another build, has none of that name.
   await views();
-  await writeDirectory(directory, new Map([[RECORD, printRecord(record)]])).catch((cause) => {
+  await writeFolder(directory, new Map([[RECORD, printRecord(record)]]), RUN, false).catch((cause) => {
     if ((cause as Partial<LowrankError>).code !== "files-in-the-way") throw cause;
     throw new ConfigError("used-by-another-process", "another run has begun in this directory", {
       where: directory,
@@ -189,33 +192,18 @@ export async function failedContents(record: RunRecord, error: RunFailed): Promi
   return listFiles(failed(record, error), [], adapter);
 }
 
-function listFiles(
-  record: RunRecord,
+async function listFiles(
+  { pending: _, ...record }: RunRecord,
   about: readonly (readonly [name: string, content: FileContent])[],
   adapter?: AdapterFiles,
-): RunContents {
+): Promise<RunContents> {
   const files = new Map<string, FileContent>(about);
   for (const [name, content] of adapter?.files ?? []) files.set(`adapter/${name}`, content);
-  const names = [RECORD, ...files.keys()].sort();
-  const unknown = names.filter((name) => !RUN_FILES.includes(name));
-  if (unknown.length > 0) throw new Error(`not listed in RUN_FILES: ${unknown.join(", ")}`);
   const weights = [...files].filter(([name]) => name.endsWith(".safetensors"));
   const saved = weights.reduce((sum, [, content]) => sum + (content as Uint8Array).length, 0);
-  const whole = { ...record, files: names, saved, ...(adapter && { peftObstacle: adapter.reason ?? null }) };
+  const sums = await sumFiles(new Map([...files].sort(([a], [b]) => (a < b ? -1 : 1))));
+  const whole = { ...record, files: sums, saved, ...(adapter && { peftObstacle: adapter.reason ?? null }) };
   return { files: files.set(RECORD, printRecord(whole)), record: whole };
-}
-
-/**
- * Writes a run that has ended as a new directory; with `replace`, the run that is there stays until it is whole.
- * `left`: see `writeDirectory`.
- */
-export async function writeRun(
-  directory: string,
-  files: ReadonlyMap<string, FileContent>,
-  replace: boolean,
-  left?: readonly string[],
-): Promise<void> {
-  await writeDirectory(directory, files, replace ? ownFiles : undefined, left);
 }
 
 /**
@@ -224,7 +212,7 @@ export async function writeRun(
  */
 export async function endRun(
   directory: string,
-  files: ReadonlyMap<string, FileContent>,
+  { files, record }: RunContents,
   keepCheckpoints: boolean,
 ): Promise<void> {
   const begun = await readRecord(directory).catch((cause: Error) => {
@@ -236,11 +224,10 @@ export async function endRun(
   });
   // By another process that has resumed it, with the same bits.
   if (begun.state === "finished") return;
-  const checkpoints = await checkpointFiles(directory);
-  const before = (await ownFiles(directory)).filter((name) => name !== RECORD && !checkpoints.includes(name));
+  const before = await ownFiles(directory, RUN);
   const others: string[] = [];
   for (const name of files.keys())
-    if (name !== RECORD && !before.includes(name) && (await exists(joinPath(directory, name)))) others.push(name);
+    if (!before.has(name) && (await exists(joinPath(directory, name)))) others.push(name);
   if (others.length > 0)
     throw new LowrankError("files-in-the-way", "other files are in the way", {
       where: directory,
@@ -248,8 +235,37 @@ export async function endRun(
       found: nameList(others),
       hint: `move them, and resume the run: ${setting("resume", directory)}`,
     });
-  // It names what is about to be written: after a kill these files are known as the run's.
-  await writeRecord(directory, { ...begun, files: [...new Set([...begun.files, ...files.keys()])].sort() });
-  await writeFiles(directory, files, before);
+  for (const name of [RECORD, ...(await checkpointFiles(directory))]) before.delete(name);
+  // It names what is about to be written: after a kill both the old files and the new ones are known as the run's.
+  const there = Object.fromEntries(before) as RunRecord["files"];
+  await writeRecord(directory, { ...begun, files: there, pending: record.files });
+  await writeFiles(directory, files, [...before.keys()]);
   if (!keepCheckpoints) await removeCheckpoints(directory);
+}
+
+/** What to say of a run in an output directory. */
+const FOUND: Record<RunRecord["state"], string> = {
+  finished: "a finished run",
+  failed: "a run that has failed",
+  stopped: "an interrupted run",
+  training: "a run that is being trained, or was killed",
+};
+
+/** `refuseOutput` for a run. */
+export const refuseExisting = (
+  directory: string,
+  force: boolean,
+  howToForce = `give ${setting("force")} to replace it when the new run is finished`,
+): Promise<boolean> =>
+  refuseOutput(directory, force, RUN, (marked) => {
+    const { state } = marked as RunRecord;
+    const isOver = state === "finished" || state === "failed";
+    const resume = isOver ? "" : `resume it with ${setting("resume", directory)}, `;
+    return { found: FOUND[state], hint: `${resume}choose another output directory, or ${howToForce}` };
+  });
+
+/** Deletes a run's files, and then its directory if it is empty. */
+export async function removeRun(directory: string): Promise<void> {
+  if (await readMarker(directory, RUN)) await removeCheckpoints(directory);
+  await removeFolder(directory, RUN);
 }

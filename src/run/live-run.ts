@@ -1,11 +1,11 @@
 /** A run that is trained, and kept in its directory meanwhile, if it has one. */
 import type { TrainingData } from "../data/training-data.ts";
 import { LowrankError } from "../errors.ts";
+import { writeFolder } from "../io/marker.ts";
 import { advance, type RunRecord } from "../record/record.ts";
 import type { Checkpoint, RunFailed, Speed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { keepCheckpoint } from "./checkpoint.ts";
-import { beginRun, endRun, failedContents, type RunContents, runContents, writeRecord, writeRun } from "./directory.ts";
-import { removeRun } from "./files.ts";
+import { beginRun, endRun, failedContents, RUN, removeRun, runContents, writeRecord } from "./directory.ts";
 
 /** Steps over which loss and accuracy are averaged: those of a single batch are too noisy. */
 const RECENT = 20;
@@ -105,12 +105,12 @@ export class LiveRun {
   /** Writes a run that has ended into another directory, a new one; with `replace`, in place of the run there. */
   async save(directory: string, result: TrainResult, data: TrainingData, replace: boolean): Promise<void> {
     const { files, record } = await runContents(this.record, result, data);
-    await writeRun(directory, files, replace);
+    await writeFolder(directory, files, RUN, replace);
     this.record = record;
   }
 
-  private async close({ files, record }: RunContents, keepCheckpoints: boolean): Promise<void> {
-    if (this.directory !== undefined) await endRun(this.directory, files, keepCheckpoints);
-    this.record = record;
+  private async close(contents: Parameters<typeof endRun>[1], keepCheckpoints: boolean): Promise<void> {
+    if (this.directory !== undefined) await endRun(this.directory, contents, keepCheckpoints);
+    this.record = contents.record;
   }
 }

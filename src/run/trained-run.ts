@@ -1,9 +1,9 @@
 /** A run that has been trained, and how it is saved: what the API gives of it. */
 import { absolutePath } from "#platform";
 import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
+import { readFolder, writeFolder } from "../io/marker.ts";
 import type { RunRecord } from "../record/record.ts";
-import { writeRun } from "./directory.ts";
-import { readOwnFiles, refuseExisting } from "./files.ts";
+import { RUN, refuseExisting } from "./directory.ts";
 
 /** Options of `TrainedRun.save`. */
 export interface SaveOptions {
@@ -47,5 +47,7 @@ export function trainedRun(
 
 /** A run that has ended in a directory, from which `save` copies it. */
 export function storedRun(record: RunRecord, directory: string): TrainedRun {
-  return trainedRun(record, directory, async (to, replace) => writeRun(to, await readOwnFiles(directory), replace));
+  return trainedRun(record, directory, async (to, replace) =>
+    writeFolder(to, await readFolder(directory, RUN), RUN, replace),
+  );
 }

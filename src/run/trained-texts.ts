@@ -3,11 +3,12 @@ import { exists, joinPath } from "#platform";
 import { isClassic } from "../classic/parts.ts";
 import { readClassic } from "../classic/read.ts";
 import { readJson } from "../io/common.ts";
+import { readMarker } from "../io/marker.ts";
 import { parseMeta } from "../io/peft/adapter-meta.ts";
 import { findAdapter, IS_ADAPTER } from "../io/peft/open-adapter.ts";
 import { META } from "../io/peft/peft.ts";
 import { pairSettings } from "../pair.ts";
-import { recordAt } from "./files.ts";
+import { RUN } from "./directory.ts";
 
 export interface TrainedTexts {
   /** Their column, if the run was given one; of pairs both, with a comma between them. */
@@ -18,7 +19,7 @@ export interface TrainedTexts {
 
 /** Of a run's directory, its adapter/, an adapter alone, or a classic model. */
 export async function readTrainedTexts(directory: string): Promise<TrainedTexts> {
-  const record = await recordAt(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory);
+  const record = await readMarker(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory, RUN);
   const { textColumn } = (record?.data ?? {}) as { textColumn?: unknown };
   const place = await findAdapter(directory);
   const path = joinPath(place ?? directory, META);

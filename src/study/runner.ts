@@ -8,7 +8,7 @@ import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { type ErrorRecord, errorRecord, newRecord, type RunRecord } from "../record/record.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
-import { removeRun } from "../run/files.ts";
+import { removeRun } from "../run/directory.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { storedRun, type TrainedRun, trainedRun } from "../run/trained-run.ts";
 import type { Job, Start } from "../train/job.ts";

@@ -3,10 +3,10 @@
 import { exists, joinPath, listDirectory, remove, writeFileAtomic } from "#platform";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { ConfigError } from "../errors.ts";
+import { readFolder, readMarker, writeFolder } from "../io/marker.ts";
 import { TRIALS } from "../io/peft/open-adapter.ts";
 import { RECORD, type RunRecord, type TrialName } from "../record/record.ts";
-import { readRecord, writeRun } from "../run/directory.ts";
-import { readOwnFiles, recordAt } from "../run/files.ts";
+import { RUN, readRecord } from "../run/directory.ts";
 import type { Columns } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
 import type { Results } from "../tasks/task.ts";
@@ -208,10 +208,10 @@ export async function collect(out: string, folders: readonly string[]): Promise<
     const left = [...present].filter(isIncomplete);
     const areCopied = await mapSome(names, async (name) => {
       const [source, target] = [joinPath(from, name), joinPath(to, name)];
-      if ((await recordAt(source))?.state !== "finished") return false;
-      const there = present.has(name) ? await recordAt(target) : undefined;
+      if ((await readMarker(source, RUN))?.state !== "finished") return false;
+      const there = present.has(name) ? await readMarker(target, RUN) : undefined;
       if (there?.state === "finished") return false;
-      await writeRun(target, await readOwnFiles(source), there !== undefined, left);
+      await writeFolder(target, await readFolder(source, RUN), RUN, there !== undefined, left);
       return true;
     });
     copied += areCopied.filter(Boolean).length;

@@ -1,6 +1,6 @@
 /** study.json: what the trials of a study have in common, and what was asked. It marks a directory as a study's. */
 import { absolutePath, exists, joinPath, listDirectory, writeFileAtomic } from "#platform";
-import { checkVersion, findWrongIn, isObject, isText, show, type Tree } from "../checks.ts";
+import { checkVersion, findWrongIn, isObject, show, type Tree } from "../checks.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
@@ -8,9 +8,10 @@ import { readJson } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
+import { isLeftByOthers, readMarker, refuseUncreatable } from "../io/marker.ts";
 import { STUDY, TRIALS } from "../io/peft/open-adapter.ts";
 import { dataName, type RunRecord } from "../record/record.ts";
-import { isLeftByOthers, recordAt, refuseUncreatable } from "../run/files.ts";
+import { RUN } from "../run/directory.ts";
 import { OBJECTIVES, type Objective } from "../tasks/index.ts";
 import { missingSet } from "../train/prepare.ts";
 import type { FoldsAsked } from "./folds.ts";
@@ -37,13 +38,12 @@ export interface StudyRecord {
 }
 
 const isObjective = (value: unknown) => OBJECTIVES.includes(value as Objective);
-const isTexts = (value: unknown) => isObject(value) && Object.values(value).every(isText);
 const isBase = (value: unknown) => isObject(value) && (value.objective === undefined || isObjective(value.objective));
 
 const KINDS: Tree = {
   objective: ["an objective", isObjective],
   data: { source: "object", sha256: "text" },
-  bases: ["strings", isTexts],
+  bases: "named texts",
   spec: { base: ["settings, of a known objective", isBase], arms: "objects" },
   seeds: "size",
   about: "text?",
@@ -119,7 +119,7 @@ export async function refuseForeign(out: string): Promise<StudyRecord | undefine
   throw new ConfigError("output-exists", "the output directory has something else than a study in it", {
     where: out,
     expected: `a new path, an empty directory, or one with a ${STUDY}`,
-    found: (await recordAt(out)) ? "a run" : nameList(others),
+    found: (await readMarker(out, RUN)) ? "a run" : nameList(others),
     hint: "choose another output directory",
   });
 }

@@ -193,7 +193,10 @@ export function predictionsFile(
   { answers }: Pick<TrainResult, "answers">,
   data: TrainingData,
 ): [name: string, content: FileContent][] {
-  return answers && hasAnswers(data) ? [["predictions.csv", encode(csvLines(predictionsTable(answers, data)))]] : [];
+  if (!answers || !hasAnswers(data)) return [];
+  // It is read twice.
+  const lines = () => encode(csvLines(predictionsTable(answers, data)));
+  return [["predictions.csv", { [Symbol.asyncIterator]: lines }]];
 }
 
 /** Characters that are written at a time. */

@@ -43,6 +43,7 @@ test("a run exported to PEFT classifies the same and can be trained further", as
     "README.md",
     "adapter_config.json",
     "adapter_model.safetensors",
+    "lowrank-files.json",
   ]);
   const card = readFileSync(join(folder, "peft", "README.md"), "utf8");
   const [, front] = /^---\n(.*?)---\n/s.exec(card)!;
@@ -107,15 +108,15 @@ test("a page is named after the data, has the given title and messages of the te
   const args = ["--run", "first", "--to", "page", "--out", "page"];
   const { stderr } = await run("export", ...args, "--title", "Is it <spam>?");
   assert.match(stderr, /note: who has the page can read \d messages? of the test set in it/);
-  const files = ["README.md", "messages-classifier.html"];
+  const files = ["README.md", "lowrank-files.json", "messages-classifier.html"];
   assert.equal(readdirSync(join(folder, "page")).sort(), files);
-  const html = readFileSync(join(folder, "page", files[1]!), "utf8");
+  const html = readFileSync(join(folder, "page", files[2]!), "utf8");
   assert.ok(html.includes('<h1 dir="auto">Is it &#60;spam&#62;?</h1>'));
   const [, described] = /data-file="adapter\/lowrank\.json">([^<]+)</.exec(html)!;
   assert.not.ok(atob(described!).includes(folder), "a folder of the owner's is in the page");
   await succeeds("export", ...args, "--force");
   assert.equal(readdirSync(join(folder, "page")).sort(), files);
-  assert.match(readFileSync(join(folder, "page", files[1]!), "utf8"), /<h1 dir="auto">Ham or spam\?<\/h1>/);
+  assert.match(readFileSync(join(folder, "page", files[2]!), "utf8"), /<h1 dir="auto">Ham or spam\?<\/h1>/);
   await refused(["--to peft has no title"], "export", ...args.with(3, "peft").with(5, "p"), "--title", "x");
 });
 
@@ -151,6 +152,7 @@ test("an export that would lose something is refused; --lossy drops it", async (
     "README.md",
     "adapter_config.json",
     "adapter_model.safetensors",
+    "lowrank-files.json",
   ]);
   await refused(
     ["config.json, model.safetensors", "choose another output"],

@@ -6,7 +6,6 @@ import { parse } from "yaml";
 import { writeDirectory } from "#platform";
 import { type ExportKind, planExport } from "../../src/export/index.ts";
 import { baseLicence } from "../../src/export/licence.ts";
-import { exportFiles } from "../../src/export/replaceable.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { AdapterMeta } from "../../src/io/peft/peft.ts";
@@ -60,7 +59,6 @@ test("a card says what the model is for; with its base model an adapter names no
   });
   for (const words of ["ham or spam", "longer than 12 tokens", 'from_pretrained("base"'])
     assert.ok(card.includes(words), words);
-  assert.equal((await exportFiles(out)).sort(), files);
 });
 
 test("the card of a model that was trained on chats has their template, and code that answers one", async () => {

@@ -8,12 +8,12 @@ import { textContext } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { type ExportKind, planExport } from "../../src/export/index.ts";
+import { EXPORT, type ExportKind, planExport, refuseExport } from "../../src/export/index.ts";
 import { plan as planPeft } from "../../src/export/peft.ts";
-import { exportFiles, refuseExport } from "../../src/export/replaceable.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { WEIGHTS } from "../../src/io/common.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
+import { marked, ownFiles, writeFolder } from "../../src/io/marker.ts";
 import { adaptedSpec, baseDtype } from "../../src/io/peft/adapter-meta.ts";
 import { loadAdapter, openAdapter } from "../../src/io/peft/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../../src/io/peft/peft.ts";
@@ -46,7 +46,7 @@ async function exported(kind: ExportKind, meta: AdapterMeta, name: string, dtype
   const opened = await openAdapter(directory);
   const plan = await planExport(kind, opened, dtype === undefined ? {} : { dtype });
   const out = join(folder, name);
-  await writeDirectory(out, plan.files);
+  await writeFolder(out, marked(plan.files, EXPORT), EXPORT, false);
   return { ...opened, ...plan, out };
 }
 
@@ -145,6 +145,7 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
   assert.equal(readdirSync(out).sort(), [
     "README.md",
     "config.json",
+    "lowrank-files.json",
     "merges.txt",
     "model.safetensors",
     "tokenizer_config.json",
@@ -266,7 +267,7 @@ test("a prompt or a prefix for PEFT comes back, with a bias of the head folded",
         metaFor(null, { ...modeMeta(mode), ...rest }),
         name,
       );
-      assert.equal([losses, readdirSync(out).length], [[], 3], name);
+      assert.equal([losses, readdirSync(out).length], [[], 4], name);
       const back = await loadAdapter(out, baseModel);
       await baseModel.close();
       assert.equal(back.meta.num_virtual_tokens, 4);
@@ -403,12 +404,13 @@ test("with its base model an export has all that its code reads, in one file or 
     const opened = { adapter: { meta, tensors: small(meta) }, baseModel };
     const out = join(folder, `carried ${base}`);
     const { files } = await planExport("peft", opened, { withBase: true });
-    await writeDirectory(out, files);
+    await writeFolder(out, marked(files, EXPORT), EXPORT, false);
     for (const name of readdirSync(join(folder, base)))
       assert.equal(read(`carried ${base}`, "base", name), read(base, name), name);
     assert.match(read(`carried ${base}`, "README.md").toString(), 'from_pretrained("base", dtype');
     await (await openBaseModel(join(out, "base"))).close();
-    assert.equal((await exportFiles(out)).toSorted(), [...files.keys()].sort());
+    const names = [...files.keys(), EXPORT.name].sort();
+    assert.equal([...(await ownFiles(out, EXPORT)).keys()].sort(), names);
     await assertFails("options-conflict", ["--to merged has the base model in it"], () =>
       planExport("merged", opened, { withBase: true }),
     );
@@ -469,7 +471,8 @@ test("only an earlier export's own files are replaced", async () => {
   await assertFails("output-exists", ["another output"], () => refuseExport(baseDirectory, false));
   await assertFails("output-exists", [baseDirectory, "config.json"], () => refuseExport(baseDirectory, true));
   const merged = joinPath(folder, "merged");
-  assert.equal((await exportFiles(merged)).toSorted(), readdirSync(merged).sort());
+  await assertFails("output-exists", ["an earlier export"], () => refuseExport(merged, false));
+  assert.ok(await refuseExport(merged, true));
   assert.ok(existsSync(join(folder, "merged", "model.safetensors")));
   await assertFails("not-an-adapter", () => readAdapter(join(folder, "merged")));
 });

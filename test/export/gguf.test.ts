@@ -9,7 +9,6 @@ import { packagePath, writeDirectory } from "#platform";
 import type { ModelConfig } from "../../src/config.ts";
 import { contentBytes } from "../../src/export/form.ts";
 import { planExport } from "../../src/export/index.ts";
-import { exportFiles } from "../../src/export/replaceable.ts";
 import { ENCODINGS } from "../../src/io/gguf/ggml-encode.ts";
 import { GGML_TYPES } from "../../src/io/gguf/ggml-types.ts";
 import { openGguf } from "../../src/io/gguf/gguf-model.ts";
@@ -159,7 +158,6 @@ test("a model in a directory: tokens for all rows, the licence, rows of other le
   await using again = await openBaseModel(join(out, "model.gguf"));
   assert.equal(again.config, SMALL);
   assert.equal([again.vocabulary.fingerprint, again.vocabulary.size], [baseModel.vocabulary.fingerprint, 5]);
-  assert.equal((await exportFiles(out)).sort(), ["README.md", "model.gguf"]);
 });
 
 const FAST = JSON.parse(goldenVocabulary("tokenizer.json"));

@@ -8,17 +8,15 @@ import { runInNewContext } from "node:vm";
 import { parse as parseScript } from "@babel/parser";
 import * as assert from "uvu/assert";
 import { parse as parseYaml } from "yaml";
-import { writeDirectory } from "#platform";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { type Block, type Cell, makeTable, type RowColumn } from "../../src/document/blocks.ts";
 import { LowrankError } from "../../src/errors.ts";
 import { modelCard } from "../../src/export/card.ts";
 import { EXPORTS, planExport } from "../../src/export/index.ts";
 import { planStandalone } from "../../src/export/page.ts";
-import { exportFiles } from "../../src/export/replaceable.ts";
 import { listUsages, pageQuestion, type Trained } from "../../src/export/usage.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
-import { type AdapterMeta, META } from "../../src/io/peft/peft.ts";
+import type { AdapterMeta } from "../../src/io/peft/peft.ts";
 import { printable, printableLine } from "../../src/printable.ts";
 import * as quote from "../../src/quote.ts";
 import type { RunRecord } from "../../src/record/record.ts";
@@ -45,7 +43,7 @@ const HOSTILE = [
   `"]}');"*/ \`\${process.exit(1)}\` \\ $(touch ran); 'touch ran' "$HOME" !! {{title}} $& $1 %s`,
   "</script><script>alert(1)</script><!-- <img src=x onerror=alert(1)>&amp;",
   "```\n# heading\n| a | b |\n```\n[a](javascript:alert(1)) ![b](c) *d* _e_ ~f~",
-  "---\nlicense: mine\n---\nWritten with this file: `model.safetensors`",
+  "---\nlicense: mine\n---\n",
   "\u001b[2J\u0007\u009b1m\u202egnp.exe\u0085\u0000\ud800",
 ];
 
@@ -266,18 +264,6 @@ print(json.dumps([" ".join(kinds(code)) for code in json.load(sys.stdin)]))`;
   if (expected === null) return;
   assert.ok(expected.length > 20);
   for (const word of HOSTILE) assert.equal(shapes(await programs(word)), expected, word);
-});
-
-test("a list of files inside a label is not what an export wrote", async () => {
-  await using baseModel = await openBaseModel(base);
-  const labels = ["a\nWritten with this file: `config.json`, `lowrank.json`.", "Trained with Lowrank on x"];
-  const meta = testMeta({ target_modules: ["q"] }, { model: SMALL, base_model: base, labels });
-  const { files } = await planExport("peft", { adapter: { meta, tensors: drawTensors(meta) }, baseModel });
-  const out = join(folder, "listed");
-  await writeDirectory(out, files);
-  const listed = await exportFiles(out);
-  assert.equal(listed.sort(), [...files.keys()].sort());
-  assert.not.ok(listed.includes(META));
 });
 
 test("each quoting function gives back what it was given, in its language", () => {

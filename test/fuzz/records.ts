@@ -66,7 +66,7 @@ function recordOf(
       ],
       curve,
     },
-    ...{ keptStep: 4, error: null, files: ["run.json"], saved: 10, peftObstacle: null },
+    ...{ keptStep: 4, error: null, files: { "predictions.csv": "0" }, saved: 10, peftObstacle: null },
     results: { before: splits(evaluation), after: splits(evaluation), parts: [], decision: null, ...results },
   };
   return record;

@@ -16,15 +16,15 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
-import { exists, restoreDirectory, writeDirectory } from "#platform";
+import { exists, restoreDirectory } from "#platform";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { LowrankError } from "../../src/errors.ts";
-import { exportFiles, refuseExport } from "../../src/export/replaceable.ts";
+import { EXPORT, refuseExport } from "../../src/export/index.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
+import { marked, writeFolder } from "../../src/io/marker.ts";
 import { advance, newRecord, type RunRecord } from "../../src/record/record.ts";
 import { lastCheckpoint, removeCheckpoints } from "../../src/run/checkpoint.ts";
-import { readRecord } from "../../src/run/directory.ts";
-import { refuseExisting, removeRun } from "../../src/run/files.ts";
+import { readRecord, refuseExisting, removeRun } from "../../src/run/directory.ts";
 import { LiveRun } from "../../src/run/live-run.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
@@ -98,16 +98,12 @@ async function stop(out: string, { record, result, checkpoints }: Learned): Prom
   await live.end({ ...result, aborted: true }, DATA);
 }
 
-const exported = (...names: string[]) =>
-  new Map([
-    ...names.map((name) => [name, `new ${name}`] as const),
-    ["README.md", `Trained with Lowrank on x\nWritten with this file: ${names.map((name) => `\`${name}\``).join()}.`],
-  ]);
+const exported = (...names: string[]) => new Map(names.map((name) => [name, `new ${name}`]));
 
 async function exportTo(out: string, files: ReadonlyMap<string, string>): Promise<void> {
   await restoreDirectory(out);
   await refuseExport(out, true);
-  await writeDirectory(out, files, exportFiles);
+  await writeFolder(out, marked(files, EXPORT), EXPORT, true);
 }
 
 /** A file of the user's. */

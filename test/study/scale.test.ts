@@ -97,7 +97,7 @@ test("of hundreds of settings people see the best ones, and the files have all",
 /** Writes the first of the cells' trials as run directories of a study. */
 async function writeTrials(out: string, cells: readonly Cell[], records: readonly RunRecord[]): Promise<void> {
   for (const [i, { rates }] of cells.entries()) {
-    const files = new Map([[RECORD, JSON.stringify({ ...records[i], files: [RECORD] })]]);
+    const files = new Map([[RECORD, JSON.stringify({ ...records[i], files: {} })]]);
     await writeDirectory(trialDirectory(out, rates[0]![0]!), files);
   }
 }

@@ -253,7 +253,7 @@ test("a trial that another process has begun meanwhile is left to it; one that w
   const begin = () => {
     const directory = join(sweep.out, "trials", second);
     mkdirSync(directory, { recursive: true });
-    const begun = { ...record, state: "training", results: null, files: ["run.json"] };
+    const begun = { ...record, state: "training", results: null, files: {} };
     writeFileSync(join(directory, "run.json"), JSON.stringify(begun));
   };
   const seen = await run({ ...sweep, trials }, undefined, (event) => event === `trial ${first}` && begin());

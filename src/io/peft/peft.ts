@@ -38,6 +38,7 @@ export const WEIGHTS = "weights.safetensors";
 export const COUNTS = "counts.json";
 export const PEFT_CONFIG = "adapter_config.json";
 export const PEFT_TENSORS = "adapter_model.safetensors";
+export const ADAPTER_FILES = [META, EXACT, WEIGHTS, COUNTS, PEFT_CONFIG, PEFT_TENSORS];
 /** The base model's head or token table in the files of an adapter of it. */
 const COPY = /\.(lm_head|embed_\w+)\.base_layer\.weight$/;
 

@@ -378,8 +378,8 @@ test("every value of a run.json is checked where it is read, and the error says 
   for (const [other, code, ...words] of [
     [[], "not-a-run-directory", "another format"],
     [{ ...good, format: "x" }, "not-a-run-directory", "another format"],
-    [{ ...good, version: 2 }, "unsupported-version", "version 2", "make it again, or use it with the version"],
-    [{ ...good, version: 4 }, "unsupported-version", "version 4", "a newer version of Lowrank"],
+    [{ ...good, version: 3 }, "unsupported-version", "version 3", "make it again, or use it with the version"],
+    [{ ...good, version: 5 }, "unsupported-version", "version 5", "a newer version of Lowrank"],
   ] as const) {
     write(other);
     await assertFails(code, words, () => readRecord(directory));

@@ -23,7 +23,7 @@ interface Labelling {
 const latest = signal<Labelling | null>(null);
 
 /** Whether the shown run keeps a model of word counts, and whether that is to label. */
-export const hasClassic = computed(() => classifier.value?.record.files.includes(CLASSIC) ?? false);
+export const hasClassic = computed(() => CLASSIC in (classifier.value?.record.files ?? {}));
 export const byClassic = signal(false);
 
 /** Of the shown run. */

@@ -6,14 +6,17 @@ import { FormatError } from "../../../errors.ts";
 import { readPieces } from "../../../io/common.ts";
 import { type Files, folderWith } from "../../../io/folder.ts";
 import { LIMITS, parseJson } from "../../../io/limits.ts";
-import { META, PEFT_CONFIG } from "../../../io/peft/peft.ts";
+import { isMarked } from "../../../io/marker.ts";
+import { ADAPTER_FILES, META, PEFT_CONFIG } from "../../../io/peft/peft.ts";
 import { zip } from "../../../io/zip.ts";
 import { checkSize, type FileContent, filePieces } from "../../../platform/reader.ts";
 import { dataFiles, fileName, RECORD, type RunRecord } from "../../../record/record.ts";
 import { generations } from "../../../run/checkpoint.ts";
-import { isRunRecord, RUN_FILES } from "../../../run/files.ts";
+import { RUN, TUNED } from "../../../run/directory.ts";
 
-const FOLDERS = ["adapter", "checkpoint", "data", "start"];
+/** The folders of a run, and those of which each file is its own. */
+const WHOLE = ["checkpoint", "data", "start"];
+const FOLDERS = ["adapter", TUNED, ...WHOLE];
 
 /** The paths of the files in a run directory or in one of its folders. */
 async function pathsIn(directory: string): Promise<string[]> {
@@ -47,7 +50,7 @@ export async function bytesIn(directory: string): Promise<number> {
 export async function zipDirectory(directory: string, folder: string, readme: string | null): Promise<Blob> {
   const files = new Map<string, FileContent>(await readFiles(directory));
   if (readme !== null) files.set("README.md", readme);
-  return zip([...files].map(([path, content]) => [`${folder}/${path}`, content]));
+  return zip(files, `${folder}/`);
 }
 
 /** The files of the run directory among some, by their paths in it; null if there is none. */
@@ -57,10 +60,11 @@ export async function runFiles(some: Files): Promise<Map<string, Pieces> | null>
   if (record === undefined) return null;
   checkSize(record, LIMITS.ownJson);
   const json = parseJson(await record.read(0, record.size), RECORD);
-  if (!isRunRecord(json)) return null;
-  checkKinds(json, { data: "object" }, RECORD);
-  const data = dataFiles(json.data as RunRecord["data"]).map(fileName);
-  return placed(folder, (path) => placeInRun(path, data));
+  if (!isMarked(json, RUN)) return null;
+  checkKinds(json, { data: "object", files: "object" }, RECORD);
+  const { data, files } = json as unknown as RunRecord;
+  const names = [...dataFiles(data).map((path) => `data/${fileName(path)}`), ...Object.keys(files), RECORD];
+  return placed(folder, (path) => placeInRun(path, names));
 }
 
 /** Files at their places. */
@@ -71,19 +75,18 @@ const placed = (files: Files, place: (path: string) => string | undefined): Map<
  * Where a file belongs in a run directory; undefined if it is none of a run's. A file without a folder is placed by its
  * name.
  */
-function placeInRun(path: string, data: readonly string[]): string | undefined {
+function placeInRun(path: string, names: readonly string[]): string | undefined {
   const [folder, name, ...deeper] = path.includes("/") ? path.split("/") : [undefined, path];
   if (deeper.length > 0 || /^\.{0,2}$/.test(name!)) return undefined;
-  if (folder !== undefined)
-    return RUN_FILES.includes(path) || (folder !== "adapter" && FOLDERS.includes(folder)) ? path : undefined;
-  if (data.includes(name!)) return `data/${name}`;
+  if (folder !== undefined) return names.includes(path) || WHOLE.includes(folder) ? path : undefined;
   if (/^step-\d+\.safetensors$/.test(name!)) return `checkpoint/${name}`;
-  return RUN_FILES.find((file) => fileName(file) === name);
+  return names.find((file) => fileName(file) === name);
 }
 
 /** The files of the adapter among some. Throws FormatError if there is none. */
 export function adapterFiles(some: Files, where: string): Map<string, Pieces> {
-  const found = placed(folderWith(some, [META, PEFT_CONFIG]), (path) => placeInRun(`adapter/${path}`, []));
+  const names = ADAPTER_FILES.map((name) => `adapter/${name}`);
+  const found = placed(folderWith(some, [META, PEFT_CONFIG]), (path) => placeInRun(`adapter/${path}`, names));
   if (!found.has(`adapter/${META}`) && !found.has(`adapter/${PEFT_CONFIG}`))
     throw new FormatError("no-run-or-adapter", "These files contain neither a run nor an adapter", {
       where,

@@ -4,11 +4,12 @@ import { exists, joinPath, packagePath } from "#platform";
 import { ConfigError } from "../../../errors.ts";
 import { modelCard } from "../../../export/card.ts";
 import { contentBytes } from "../../../export/form.ts";
-import { EXPORTS, FORMS, type Form, planExport } from "../../../export/index.ts";
+import { EXPORT, EXPORTS, FORMS, type Form, planExport } from "../../../export/index.ts";
 import { baseLicence } from "../../../export/licence.ts";
 import { TEMPLATE } from "../../../export/page.ts";
 import { listUsages, pageQuestion, type Trained, trainedTitle } from "../../../export/usage.ts";
 import type { BaseModel } from "../../../io/hf.ts";
+import { marked } from "../../../io/marker.ts";
 import { loadAdapter } from "../../../io/peft/open-adapter.ts";
 import { PEFT_CONFIG } from "../../../io/peft/peft.ts";
 import { zip } from "../../../io/zip.ts";
@@ -136,8 +137,7 @@ async function takeForm(run: PageRun, model: BaseModel, wanted: WantedForm): Pro
     return new File(blobs, name, { type: "text/html" });
   }
   const folder = nameFile(dataName(run.record), [kind, dtype ?? []].flat().join("-"));
-  const zipped = await zip([...files].map(([name, content]) => [`${folder}/${name}`, content]));
-  return new File([zipped], `${folder}.zip`);
+  return new File([await zip(marked(files, EXPORT), `${folder}/`)], `${folder}.zip`);
 }
 
 async function planForm(run: PageRun, model: BaseModel, { kind, dtype, title }: WantedForm) {
