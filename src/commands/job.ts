@@ -10,13 +10,12 @@ import { isCertain } from "../data/problems.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type BaseModel, describeModel, loadModel } from "../io/hf.ts";
-import { readMarker } from "../io/marker.ts";
 import { openAdapter } from "../io/peft/open-adapter.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { newRecord, type RunRecord, within } from "../record/record.ts";
 import { readAsMeant } from "../run/check.ts";
 import { generations, lastCheckpoint, removeCheckpoints } from "../run/checkpoint.ts";
-import { RUN, readRecord, refuseExisting } from "../run/directory.ts";
+import { readRecord, refuseExisting } from "../run/directory.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, trainOptions } from "../run/settings.ts";
 import { readStudy } from "../study/study-record.ts";
@@ -132,12 +131,8 @@ export async function newJob(flags: TrainFlags): Promise<RunJob> {
   await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
   const directory = replaces ? `${out}${NEW}` : out;
-  // It blocks the next, which would have the same place.
-  if (replaces && (await readMarker(directory, RUN)))
-    throw new ConfigError("unfinished-run-exists", "an unfinished run exists at this path", {
-      where: directory,
-      hint: `resume it with --resume ${directory}, or remove it`,
-    });
+  // An earlier one that has not replaced it blocks the next, which would have the same place.
+  if (replaces) await refuseExisting(directory, false, "remove it");
   const open = (settings: RunSettings) => openModel(settings.model!, flags);
   const { settings, model, data, options, adapter } = await openData(flags, complete, open);
   return closedOnFailure(model, async () => {

@@ -122,14 +122,11 @@ export async function ownFiles(directory: string, marker: Marker): Promise<Map<s
   if (!json) return own;
   for (const name of (await marker.unlisted?.(directory)) ?? []) own.set(name, undefined);
   const sums = listed(json);
+  const there = await readFolder(directory, marker);
   for (const [name, known] of sums) {
-    const path = joinPath(directory, name);
-    const content = new Map((await exists(path)) ? [[name, readPieces(path)]] : []);
+    const content = there.get(name);
     // What cannot be read is not known to be ours.
-    const sum = await sumFiles(content).then(
-      (found) => found[name],
-      () => "",
-    );
+    const sum = content && ((await sumFiles(new Map([[name, content]])).catch((): Sums => ({})))[name] ?? "");
     if (sum === undefined || known.includes(sum)) own.set(name, sum);
   }
   for (const folder of ["", ...parentFolders(sums.keys())]) {

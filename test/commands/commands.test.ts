@@ -246,7 +246,7 @@ test("--force replaces a run only when the new one is finished", async () => {
   assert.equal(filesIn(join(folder, "forced.new")), files);
   const blocked = await train([...again, "--force"]);
   assertCode(blocked, 2);
-  assert.match(blocked.stderr, "an unfinished run exists");
+  for (const word of ["a run that has failed", "forced.new", "remove it"]) assert.match(blocked.stderr, word);
   rmSync(join(folder, "forced.new"), { recursive: true });
   writeFileSync(join(out, ".DS_Store"), "");
   assertCode(await train([...again, "--force", "--seed", "2"]), 0);

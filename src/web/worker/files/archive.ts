@@ -64,29 +64,28 @@ export async function runFiles(some: Files): Promise<Map<string, Pieces> | null>
   checkKinds(json, { data: "object", files: "object" }, RECORD);
   const { data, files } = json as unknown as RunRecord;
   const names = [...dataFiles(data).map((path) => `data/${fileName(path)}`), ...Object.keys(files), RECORD];
-  return placed(folder, (path) => placeInRun(path, names));
+  return placed(folder, names);
 }
 
-/** Files at their places. */
-const placed = (files: Files, place: (path: string) => string | undefined): Map<string, Pieces> =>
-  new Map([...files].flatMap(([path, file]) => (place(path) ? [[place(path)!, filePieces(file)]] : [])));
+/** Those of some files that belong in a run directory, which has these names, at their places. */
+function placed(some: Files, names: readonly string[], within = ""): Map<string, Pieces> {
+  const files = [...some].map(([path, file]) => [placeInRun(within + path, names), filePieces(file)] as const);
+  return new Map(files.filter(([place]) => place !== ""));
+}
 
-/**
- * Where a file belongs in a run directory; undefined if it is none of a run's. A file without a folder is placed by its
- * name.
- */
-function placeInRun(path: string, names: readonly string[]): string | undefined {
+/** The place of a file; "": it is none of a run's. One without a folder is placed by its name. */
+function placeInRun(path: string, names: readonly string[]): string {
   const [folder, name, ...deeper] = path.includes("/") ? path.split("/") : [undefined, path];
-  if (deeper.length > 0 || /^\.{0,2}$/.test(name!)) return undefined;
-  if (folder !== undefined) return names.includes(path) || WHOLE.includes(folder) ? path : undefined;
+  if (deeper.length > 0 || /^\.{0,2}$/.test(name!)) return "";
+  if (folder !== undefined) return names.includes(path) || WHOLE.includes(folder) ? path : "";
   if (/^step-\d+\.safetensors$/.test(name!)) return `checkpoint/${name}`;
-  return names.find((file) => fileName(file) === name);
+  return names.find((file) => fileName(file) === name) ?? "";
 }
 
 /** The files of the adapter among some. Throws FormatError if there is none. */
 export function adapterFiles(some: Files, where: string): Map<string, Pieces> {
   const names = ADAPTER_FILES.map((name) => `adapter/${name}`);
-  const found = placed(folderWith(some, [META, PEFT_CONFIG]), (path) => placeInRun(`adapter/${path}`, names));
+  const found = placed(folderWith(some, [META, PEFT_CONFIG]), names, "adapter/");
   if (!found.has(`adapter/${META}`) && !found.has(`adapter/${PEFT_CONFIG}`))
     throw new FormatError("no-run-or-adapter", "These files contain neither a run nor an adapter", {
       where,
