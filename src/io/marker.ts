@@ -185,13 +185,12 @@ export async function refuseOutput(
       expected: "a new path, or an empty directory",
       ...(json ? describe(json) : { found: nameList(entries), hint: "choose another output directory" }),
     });
-  const own = await ownFiles(directory, marker);
-  const changed = [...listed(json).keys()].filter((name) => !own.has(name));
-  const others = (await otherFiles(directory, [...own.keys()])).filter((name) => !changed.includes(name));
-  if (others.length + changed.length > 0)
+  const others = await otherFiles(directory, [...(await ownFiles(directory, marker)).keys()]);
+  const known = listed(json);
+  if (others.length > 0)
     throw new ConfigError("output-exists", "the output directory has other files than those that would be replaced", {
       where: directory,
-      found: nameList([...others, ...changed.map((name) => `${name} (changed since it was written)`)]),
+      found: nameList(others.map((name) => (known.has(name) ? `${name} (changed since it was written)` : name))),
       hint: "move them, or choose another output directory",
     });
   return true;

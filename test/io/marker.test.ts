@@ -68,7 +68,7 @@ test("a file that has changed, another one and a folder of another kind are the 
   writeFileSync(join(out, "in", "notes"), "mine");
   assert.equal(await own(out), ["in/b.bin", "c", MARKER]);
   const before = snapshot(out);
-  await assertFails("output-exists", ["in/notes, a.txt (changed since it was written)"], () => refuse(out));
+  await assertFails("output-exists", ["a.txt (changed since it was written), in/notes"], () => refuse(out));
   await assertFails("files-in-the-way", ["a.txt, in/notes"], () => write(out, true));
   await assertFails("output-exists", ["found:    a.txt, c, in, "], () => refuse(out, OTHER));
   await assertFails("files-in-the-way", [MARKER], () => write(out, true, OTHER));
