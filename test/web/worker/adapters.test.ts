@@ -7,7 +7,7 @@ import { Classifier } from "../../../src/infer/classifier.ts";
 import { zip } from "../../../src/io/zip.ts";
 import type { PageSettings } from "../../../src/web/protocol.ts";
 import { assertSameFiles, temporaryFolder } from "../../helpers/border.ts";
-import { test } from "../../helpers/harness.ts";
+import { test, testAll } from "../../helpers/harness.ts";
 import { addTiny, openTiny, PageBrowser, pickedFile, type Tab, TINY_RUN } from "../../helpers/page-worker.ts";
 import { assertCode, filesIn, runCommand } from "../../helpers/spawn.ts";
 import { messages, tinyModel } from "../../helpers/tiny.ts";
@@ -104,6 +104,16 @@ test("the forms for other programs are listed, each with the bytes that it has, 
       if (bytes !== null) assert.is(size, bytes, `${kind} ${dtype}`);
     }
   }
+});
+
+testAll("a run on an encoder is downloaded and loaded again with what was trained where a probe answers", async () => {
+  const { tab, run } = await trained({ model: "e5-small-cut", epochs: 1 });
+  assert.ok((await tab.call("take", run.id)).runBytes! > 0);
+  const files = await tab.download(run.id, "run");
+  assert.ok(files["messages-run/tuned/adapter_model.safetensors"]);
+  const id = await tab.call("load", [await zipOf(files)], "tiny");
+  const again = await tab.download(id, "run");
+  assert.equal(Object.keys(again), Object.keys(files));
 });
 
 test("what is neither a run nor an adapter is refused, and nothing of it is stored", async () => {
