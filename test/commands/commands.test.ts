@@ -260,6 +260,12 @@ test("--force replaces a run only when the new one is finished", async () => {
     assert.match(foreign.stderr, path);
     rmSync(join(out, path));
   }
+  const report = read("forced", "report.html");
+  writeFileSync(join(out, "report.html"), `${report}<!-- my notes -->`);
+  const changed = await train([...again, "--force"]);
+  assertCode(changed, 2);
+  assert.match(changed.stderr, "report.html (changed since it was written)");
+  writeFileSync(join(out, "report.html"), report);
   symlinkSync("forced", join(folder, "link"));
   const link = await train([...RUN, "--out", "link", "--force"]);
   assertCode(link, 2);
