@@ -6,7 +6,10 @@ import type { Backend } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { checkNumber } from "../checks.ts";
 import type { DatasetOptions } from "../data/dataset-options.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import { isCertain } from "../data/problems.ts";
+import { splitAlready, usualFolds } from "../data/sets/folds.ts";
+import { findSetColumn } from "../data/table/column-names.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type BaseModel, describeModel, loadModel } from "../io/hf.ts";
@@ -18,15 +21,19 @@ import { generations, lastCheckpoint, removeCheckpoints } from "../run/checkpoin
 import { readRecord, refuseExisting } from "../run/directory.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, trainOptions } from "../run/settings.ts";
-import { readStudy } from "../study/study-record.ts";
+import { setting } from "../setting.ts";
+import { refuseUnlabelled } from "../study/cross-validate.ts";
+import type { FoldsAsked } from "../study/folds.ts";
+import { findStudy, readStudy } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { notOnWebGPU } from "../train/device.ts";
-import { DEFAULTS, usualMode } from "../train/options.ts";
+import { DEFAULTS, isOfWholeTexts } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { SETTINGS } from "../train/settings.ts";
 import { type DeviceFlags, printRead, settle } from "./cli.ts";
-import { DOWNLOADS, type StudyRequest } from "./run-study.ts";
+import { type OpenedFolds, openFolds } from "./run-folds.ts";
+import { DOWNLOADS, readModel, type StudyRequest } from "./run-study.ts";
 
 export interface TrainFlags extends RunSettings, DeviceFlags {
   preset: keyof typeof PRESETS;
@@ -107,7 +114,7 @@ async function openData(given: RunSettings, complete: Complete, open: (settings:
     throw meant.error;
   }
   const needed: RunSettings = Object.assign({}, ...meant.problems.map((problem) => problem.settings));
-  return { needed, settings, ...opened, ...meant.read };
+  return { needed, settings, table: meant.table, ...opened, ...meant.read };
 }
 
 /** Settings that the user's own data needs besides the given ones. */
@@ -124,10 +131,10 @@ export async function neededSettings(given: RunSettings, complete: Complete): Pr
   }
 }
 
-export async function newJob(flags: TrainFlags): Promise<RunJob> {
+export async function newJob(flags: TrainFlags & { out: string }): Promise<RunJob> {
   const complete = (given: RunSettings) => readFlags(given, flags.preset);
   complete(flags);
-  const out = pathWithName(flags.out ?? defaultOut());
+  const out = pathWithName(flags.out);
   await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
   const directory = replaces ? `${out}${NEW}` : out;
@@ -143,21 +150,73 @@ export async function newJob(flags: TrainFlags): Promise<RunJob> {
   });
 }
 
-/** A study of trials that differ in their seed alone, or in the fold of the rows that they are tested on. */
-export async function newStudy(flags: TrainFlags): Promise<StudyRequest> {
-  const { seeds, folds: count, final, preset } = flags;
-  refuseWithStudy(flags, readFlags(flags, preset));
-  const whole = count === undefined ? {} : { fractions: [1, 0, 0] as const };
-  const needed = await neededSettings(flags, (given) => ({ ...readFlags(given, preset), ...whole }));
-  const settings = readFlags({ ...flags, ...needed }, preset);
-  const model = settings.model!;
+/** The settings of a study's trials. */
+const studyBase = async ({ model = "", ...settings }: RunSettings): Promise<RunSettings> =>
   // A study is resumed from any folder.
-  const { config } = await describeModel(model, DOWNLOADS);
-  const { objective = DEFAULT_OBJECTIVE } = settings;
-  // Probes of several seeds are one.
-  const mode = seeds > 1 ? {} : { mode: usualMode(settings, { objective }, config) };
-  const base = { ...settings, ...mode, model: (await exists(model)) ? absolutePath(model) : model };
-  return { base, arms: [{}], seeds, ...(count === undefined ? {} : { folds: { count, final: final !== "none" } }) };
+  ({ ...settings, model: (await exists(model)) ? absolutePath(model) : model });
+
+/** A study of trials that differ in their seed alone. */
+export async function newSeeds(flags: TrainFlags): Promise<StudyRequest> {
+  const { seeds, preset } = flags;
+  refuseWithStudy(flags, readFlags(flags, preset));
+  const needed = await neededSettings(flags, (given) => readFlags(given, preset));
+  return { base: await studyBase(readFlags({ ...flags, ...needed }, preset)), arms: [{}], seeds };
+}
+
+const WHOLE = { fractions: [1, 0, 0] as const };
+
+/** Reads all rows for folds. */
+async function openRows(flags: TrainFlags) {
+  const complete = (given: RunSettings) => ({ ...readFlags(given, flags.preset), ...WHOLE });
+  const { needed, table, model, data, options } = await openData(flags, complete, openForStudy);
+  const settings = readFlags({ ...flags, ...needed }, flags.preset);
+  const divide = async (folds: FoldsAsked) =>
+    openFolds(await studyBase({ ...settings, mode: options.mode }), { model, data }, folds);
+  return { needed, table, data, options, divide };
+}
+
+const openForStudy = async ({ model }: RunSettings): Promise<Opened> => ({ model: await readModel(model!) });
+
+/** The folds that are asked for. */
+export async function newFolds(flags: TrainFlags, count: number): Promise<OpenedFolds> {
+  const settings = readFlags(flags, flags.preset);
+  refuseWithStudy(flags, settings);
+  refuseUnlabelled({ objective: settings.objective ?? DEFAULT_OBJECTIVE });
+  const { divide } = await openRows(flags).catch((error) => {
+    // It speaks of shares, which nobody has asked for.
+    const isSplit = error instanceof ConfigError && error.code === "already-split";
+    const { dataset, data } = settings;
+    throw isSplit ? splitAlready(setting(dataset === undefined ? "data" : "dataset", dataset ?? data)) : error;
+  });
+  return divide({ count, final: flags.final !== "none" });
+}
+
+/** Flags and settings that say how a model is tested, or what only a single run can do. */
+const OF_ONE_RUN = [
+  ...["dataset", "train", "fractions", "split", "trainRows", "balance", "calibrate", "threshold", "positive"],
+  ...["adapter", "force", "plan"],
+] as const;
+
+/**
+ * Folds of the user's own rows where a run is a probe, so that they take seconds: all rows test it. null: rows are in
+ * sets, or too few. `needed`: the settings that they need besides the given ones.
+ */
+export async function usualRun(
+  flags: TrainFlags,
+  out: string,
+): Promise<{ needed: RunSettings; folds: OpenedFolds | null }> {
+  const isOne = flags.data === undefined || OF_ONE_RUN.some((name) => flags[name as keyof TrainFlags]);
+  const { mode = "probe", objective = DEFAULT_OBJECTIVE } = readFlags(flags, flags.preset);
+  if (isOne || mode !== "probe" || !isOfWholeTexts(objective)) return { needed: {}, folds: null };
+  if (!(await findStudy(out))) await refuseExisting(out, false);
+  const opened = await openRows(flags).catch((error) => {
+    if (error instanceof ConfigError && error.code === "already-split") return null;
+    throw error;
+  });
+  if (!opened || (opened.table && findSetColumn(opened.table))) return { needed: {}, folds: null };
+  const { needed, data, options, divide } = opened;
+  const count = options.mode === "probe" ? usualFolds(data as LoadedDataset) : 1;
+  return { needed, folds: count > 1 ? await divide({ count, final: true }) : null };
 }
 
 /** All that determines a run's plans. Reads the model's config and tokenizer, unless it continues from an adapter. */

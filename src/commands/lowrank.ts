@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** lowrank: all commands in one. `lowrank train ...` is `node dist/train.js ...`; commands are imported on demand. */
 import { Command } from "commander";
+import { exists } from "#platform";
 import { version } from "../../package.json";
 import { ConfigError } from "../errors.ts";
 import { calledAs } from "./called.ts";
@@ -53,7 +54,11 @@ function verify(): Promise<unknown> {
 }
 
 const [node, script, ...given] = process.argv;
-const called = given[0] === "help" && given.length > 1 ? [...given.slice(1), "--help"] : given;
+const asked = given[0] === "help" && given.length > 1 ? [...given.slice(1), "--help"] : given;
+const [first = "-"] = asked;
+const isFile = !/^-|^(dev|help)$/.test(first) && !Object.hasOwn(COMMANDS, first);
+// `lowrank tickets.csv` trains on it.
+const called = isFile && (/[./\\]/.test(first) || (await exists(first))) ? ["train", ...asked] : asked;
 const isDev = called[0] === "dev";
 const [command = "", ...rest] = isDev ? called.slice(1) : called;
 const commands = isDev ? DEV : COMMANDS;
@@ -76,6 +81,7 @@ if (Object.hasOwn(commands, command)) {
         ? ""
         : `\n${calledAs("help")} COMMAND lists the flags of a command.\n` +
             `${calledAs("dev")} lists what work on Lowrank itself needs.\n` +
+            `To learn from a table of texts and labels:\n  ${calledAs()} tickets.csv\n` +
             `For a first run of about a minute:\n  ${calledAs("train")}`,
     )
     .exitOverride();

@@ -1,12 +1,12 @@
 /** train --folds: a run for each fold, the estimate that they make together, and the run on all rows. */
 import { joinPath } from "#platform";
-import { divideFolds, splitAlready } from "../data/sets/folds.ts";
-import { ConfigError, nameList } from "../errors.ts";
+import { divideFolds } from "../data/sets/folds.ts";
+import type { TrainingData } from "../data/training-data.ts";
+import { nameList } from "../errors.ts";
 import { countOf } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { loadData, resolveSettings } from "../run/load-data.ts";
+import { loadData } from "../run/load-data.ts";
 import { trainOptions } from "../run/settings.ts";
-import { setting } from "../setting.ts";
 import { type DividedFolds, refuseUnlabelled, trainFolds } from "../study/cross-validate.ts";
 import { type FoldedData, type FoldsAsked, listFolds } from "../study/folds.ts";
 import type { Trial } from "../study/grid.ts";
@@ -14,41 +14,43 @@ import { foldsSummary, reportFolds } from "../study/report/folds.ts";
 import { Ended } from "../study/runner.ts";
 import { trialDirectory } from "../study/store.ts";
 import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record.ts";
-import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { knownBase } from "../train/options.ts";
 import { prepareRun } from "../train/prepare.ts";
+import type { RunSettings } from "../train/settings.ts";
 import { print, printNote } from "./cli.ts";
 import { printBlocks, tryIt } from "./run-printer.ts";
 import { DOWNLOADS, readModel, type StudyOptions, type StudyRequest, watch } from "./run-study.ts";
 import { reached, TrialPrinter } from "./trial-printer.ts";
 
 /** A study of folds whose data is loaded. Its model is closed: it was read for its fingerprint. */
-interface OpenedFolds extends DividedFolds {
+export interface OpenedFolds extends DividedFolds {
   record: StudyRecord;
   model: BaseModel;
 }
 
-/** Loads all rows, divides them, and lists the runs. Throws ConfigError or DataError for what has no folds. */
-export async function openFolds({ base, source }: StudyRequest, asked: FoldsAsked): Promise<OpenedFolds> {
-  refuseUnlabelled({ objective: base.objective ?? DEFAULT_OBJECTIVE });
-  const model = await readModel(base.model!);
-  const whole = { ...base, fractions: [1, 0, 0] as const };
-  const { data } = await resolveSettings(whole, model, undefined, (given) =>
-    loadData(source ?? given, model, DOWNLOADS).catch((error) => {
-      // It speaks of shares, which nobody has asked for.
-      const isSplit = error instanceof ConfigError && error.code === "already-split";
-      throw isSplit
-        ? splitAlready(setting(base.dataset === undefined ? "data" : "dataset", base.dataset ?? base.data))
-        : error;
-    }),
-  );
+/** Divides all rows, and lists the runs; `base`: their settings. Throws ConfigError or DataError: see `divideFolds`. */
+export async function openFolds(
+  base: RunSettings,
+  { model, data }: { model: BaseModel; data: TrainingData },
+  asked: FoldsAsked,
+): Promise<OpenedFolds> {
+  refuseUnlabelled(data);
   const all = data as FoldedData;
-  const spec = { base, arms: [{}] };
-  const record = await recordStudy(all, [[base.model!, model]], { spec, seeds: 1, folds: asked });
+  const record = await recordStudy(all, [[base.model!, model]], {
+    spec: { base, arms: [{}] },
+    seeds: 1,
+    folds: asked,
+  });
   const named = { name: base.model!, base: record.bases[base.model!]! };
   const parts = divideFolds(all, asked.count);
   const options = trainOptions(base, { rows: parts[0]!.train.size, ...knownBase(model) });
   return { record, asked, model, named, all, options, folds: await listFolds(parts, named, options) };
+}
+
+/** Opens a study that is resumed. */
+export async function reopenFolds({ base, source }: StudyRequest, asked: FoldsAsked): Promise<OpenedFolds> {
+  const model = await readModel(base.model!);
+  return openFolds(base, { model, data: await loadData(source!, model, DOWNLOADS) }, asked);
 }
 
 /** Runs the folds, puts them together, trains on all rows, and reports. Returns the exit code. */

@@ -1,7 +1,7 @@
 /** The output of train: its data, the progress of a run, its results and where it is saved. */
 
 import { joinPath } from "#platform";
-import { FEW_TEST_ROWS, USUAL_FOLDS } from "../data/problems.ts";
+import { USUAL_FOLDS } from "../data/sets/folds.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import type { Block } from "../document/blocks.ts";
 import { formatDuration } from "../format.ts";
@@ -94,6 +94,9 @@ export class RunPrinter {
     this.progress = undefined;
   }
 }
+
+/** With fewer test rows the interval of an accuracy is wider than 10 points. */
+const FEW_TEST_ROWS = 200;
 
 /** Whether it was measured on a small part of a file's rows, all of which folds would measure on. */
 const wouldGainByFolds = ({ results, counts, data, objective, options, adapter }: RunRecord): boolean =>

@@ -20,19 +20,21 @@ import { choice, command, deviceFlag, Interruption, main, number, printNote, sug
 import { addSettings, groupFlags, parseFlags, takeFile } from "./flags.ts";
 import {
   defaultOut,
+  newFolds,
   newJob,
-  newStudy,
+  newSeeds,
   openJobDevice,
   plannedJob,
   type RunJob,
   resumedJob,
   resumedStudy,
   type TrainFlags,
+  usualRun,
 } from "./job.ts";
 import { planStudy } from "./plan-study.ts";
-import { openFolds, runFolds } from "./run-folds.ts";
+import { type OpenedFolds, reopenFolds, runFolds } from "./run-folds.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
-import { openStudy, runStudy, type StudyRequest } from "./run-study.ts";
+import { openStudy, runStudy, type StudyOptions, type StudyRequest } from "./run-study.ts";
 
 const program = command(
   "train",
@@ -151,22 +153,26 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
   }
 }
 
-/** Trains the seeds or folds that are left, or what is left of another study. */
-async function study(out: string, request: StudyRequest, flags: TrainFlags): Promise<number> {
+/** What a study's runs have besides their settings. */
+async function studyOptions(out: string, flags: TrainFlags): Promise<StudyOptions> {
   const { json, checkpointEvery } = flags;
-  // What can be refused without the data and the models is refused before them.
-  await refuseForeign(out);
   const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(out)}`;
-  const { folds } = request;
-  if (folds) {
-    const opened = await openFolds(request, folds);
-    const device = await openJobDevice(flags);
-    return runFolds(opened, { out, device, json, resumption, checkpointEvery }).finally(() => device.destroy());
-  }
+  return { out, device: await openJobDevice(flags), json, resumption, checkpointEvery };
+}
+
+/** Trains the folds that are left. */
+async function divided(out: string, opened: OpenedFolds, flags: TrainFlags): Promise<number> {
+  const options = await studyOptions(out, flags);
+  return runFolds(opened, options).finally(() => options.device.destroy());
+}
+
+/** Trains the seeds that are left, or what is left of another study. */
+async function study(out: string, request: StudyRequest, flags: TrainFlags): Promise<number> {
+  if (request.folds) return divided(out, await reopenFolds(request, request.folds), flags);
   const opened = await openStudy(request);
   if (flags.plan) return planStudy(opened, flags);
-  const device = await openJobDevice(flags);
-  return runStudy(opened, { out, device, json, resumption, checkpointEvery }).finally(() => device.destroy());
+  const options = await studyOptions(out, flags);
+  return runStudy(opened, options).finally(() => options.device.destroy());
 }
 
 /** Prints what a run would take in memory. */
@@ -189,24 +195,37 @@ await main(async () => {
   program.parse();
   takeFile(program);
   const flags = parseFlags<TrainFlags>(program);
-  const { checkpointEvery = 0, seeds, folds = 0, resume } = flags;
+  const { checkpointEvery = 0, seeds, folds, resume } = flags;
   checkNumber("--checkpoint-every", checkpointEvery, { min: 0, whole: true });
   checkNumber("--seeds", seeds, { min: 1, whole: true });
-  if (flags.folds === undefined && flags.final !== undefined)
+  if (folds === undefined && flags.final !== undefined)
     throw new ConfigError("option-without-effect", "--final has an effect on folds alone", {
       expected: "--folds 5",
       found: `--final ${flags.final}`,
     });
-  if (flags.folds !== undefined) checkNumber("--folds", folds, { min: 2, whole: true });
+  if (folds !== undefined) checkNumber("--folds", folds, { min: 2, whole: true });
   const begun = resume === undefined ? undefined : await findStudy(resume);
-  if (begun !== undefined) return study(begun, await resumedStudy(begun, program), flags);
+  if (begun !== undefined) {
+    // What can be refused without the data and the models is refused before them.
+    await refuseForeign(begun);
+    return study(begun, await resumedStudy(begun, program), flags);
+  }
   if (flags.mode && METHODS[flags.mode]?.withoutModel && resume === undefined) {
     return runClassic(program, flags, flags.mode);
   }
-  if (resume === undefined && (seeds > 1 || folds > 1))
-    return study(flags.out ?? defaultOut(), await newStudy(flags), flags);
+  const out = flags.out ?? defaultOut();
+  if (resume === undefined && seeds > 1) {
+    await refuseForeign(out);
+    return study(out, await newSeeds(flags), flags);
+  }
+  if (resume === undefined && folds !== undefined) {
+    await refuseForeign(out);
+    return divided(out, await newFolds(flags, folds), flags);
+  }
   if (flags.plan && resume === undefined) return plan(flags);
-  const job = resume === undefined ? await newJob(flags) : await resumedJob(resume, program);
+  const usual = resume === undefined ? await usualRun(flags, out) : null;
+  if (usual?.folds) return divided(out, usual.folds, flags);
+  const job = usual ? await newJob({ ...flags, ...usual.needed, out }) : await resumedJob(resume!, program);
   // Before the run, which makes folders.
   const device = await openJobDevice(flags, job.resume?.device);
   return run(job, flags, device).finally(() => {

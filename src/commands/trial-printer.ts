@@ -6,6 +6,7 @@ import { type Block, text } from "../document/blocks.ts";
 import { type LowrankError, nameList } from "../errors.ts";
 import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
+import { takesSteps } from "../methods/index.ts";
 import { readRecord } from "../run/directory.ts";
 import { type Cell, runnableTrials, type Trial, titleTrials } from "../study/grid.ts";
 import { finishedTrials, listOutcomes } from "../study/outcome.ts";
@@ -39,13 +40,19 @@ export class TrialPrinter {
   /** The trials of the last group. */
   private count = 1;
   private isPlanned = false;
+  private isRead = false;
+  /** Whether they take a second each, after the first has read the texts: only the texts are worth a line. */
+  private readonly isBrief: boolean;
 
   constructor(
     private readonly data: TrainingData,
     private readonly json: boolean,
     private readonly cells: readonly Cell[],
     private readonly title: (trial: Trial) => string = titleTrials(cells),
-  ) {}
+  ) {
+    const trials = cells.flatMap(({ rates }) => rates.flat());
+    this.isBrief = trials.length > 0 && !trials.some(({ options }) => takesSteps(options.mode));
+  }
 
   /** Prints the data; `base` is what the trials have in common. */
   begin({ model = "", ...settings }: RunSettings): void {
@@ -53,8 +60,25 @@ export class TrialPrinter {
   }
 
   event(event: StudyEvent, error?: LowrankError): void {
+    const message = error && terminalMessage(error);
     if (this.json) console.log(JSON.stringify(jsonEvent(event)));
-    else this.show(event, error && terminalMessage(error));
+    else if (this.isBrief) this.showBrief(event, message);
+    else this.show(event, message);
+  }
+
+  private showBrief(event: StudyEvent, message?: string): void {
+    // The first trial reads all texts, and the others take what it has read.
+    if (event.type === "features" && !this.isRead) {
+      const { done, rows, secondsLeft } = event;
+      this.progress ??= createProgress({ total: rows, unit: "row", stream: process.stderr });
+      this.progress.update(done, `reading texts  ${formatDuration(secondsLeft)} left`);
+      this.isRead = done === rows;
+      if (this.isRead) this.stop();
+    } else if (["elsewhere", "failed"].includes(event.type)) this.show(event, message);
+    else if (event.type === "plan" && !this.isPlanned) {
+      print(`device: ${describeDevice(event.plan.device)}`);
+      this.isPlanned = true;
+    }
   }
 
   /** `message`: of the event's error, with the names of flags. */

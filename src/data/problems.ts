@@ -6,7 +6,6 @@ import { groupBy } from "../group-by.ts";
 import { countOf } from "../io/common.ts";
 import { excerpt, isBlank, joinPair, type TextOrPair } from "../pair.ts";
 import { setting } from "../setting.ts";
-import { wilson } from "../statistics.ts";
 import { settingsIn } from "../surface.ts";
 import type { Splits } from "../tasks/evaluation.ts";
 import { hasLabels } from "../tasks/index.ts";
@@ -43,9 +42,6 @@ export interface Problem {
 const LISTED = { examples: 20, rows: 5, characters: 80 };
 /** A class with fewer rows than this is rare: of ten, one is validated and two are tested. */
 const RARE = 10;
-
-/** With fewer test rows the interval of an accuracy is wider than 10 points: so many folds say more. */
-export const [FEW_TEST_ROWS, USUAL_FOLDS] = [200, 5] as const;
 
 /** What is said of texts of which the model's tokenizer makes its unknown token. */
 export const UNREAD =
@@ -89,7 +85,6 @@ export function findProblems(data: TrainingData, context: number): Problem[] {
     ...copies(data),
     ...rareLabels(data),
     ...labelProblems(data),
-    ...fewRows(data),
     ...tooLong(data, context),
   ];
 }
@@ -211,21 +206,6 @@ function labelProblems(data: LoadedDataset): Problem[] {
       }),
     );
   return found;
-}
-
-/** A test set that tells little, where folds would test all rows. */
-function fewRows(data: LoadedDataset): Problem[] {
-  const { test, classesRead, leftOut, nearDuplicates } = data.stats;
-  const { rows } = test;
-  const texts = countRows(data.stats) - nearDuplicates.rows;
-  const folds = Math.min(USUAL_FOLDS, texts, ...Object.values(classesRead));
-  // Folds keep the classes that have a single row.
-  const hasSingles = leftOut.rowErrors.some(({ code }) => code === "class-with-one-row");
-  if (rows === 0 || rows >= FEW_TEST_ROWS || data.split === "given" || folds < 2 || hasSingles) return [];
-  const points = Math.round(100 * (wilson(rows / 2, rows).high - 0.5));
-  const doubt = hasLabels(data) ? `: they tell an accuracy to ±${points} points` : ", which say little";
-  const text = `only ${formatCount(rows)} rows are tested${doubt}; folds test all rows`;
-  return [problem("few-rows", text, { settings: { folds } })];
 }
 
 /** Documents or sentences that have no words. */

@@ -31,6 +31,8 @@ export type StudyEvent =
   | { type: "resumed"; trial: Trial; step: number }
   | { type: "plan"; trial: Trial; plan: Extract<TrainEvent, { type: "plan" }> }
   | { type: "evaluation"; trial: Trial; record: EvaluationRecord; steps: number; together: Progress }
+  /** A probe has read so many of the rows. */
+  | { type: "features"; trial: Trial; done: number; rows: number; secondsLeft: number }
   | { type: "step"; trial: Trial; record: StepRecord; examplesPerSecond: number; together: Progress }
   /** `left` trials have not ended, and take about `secondsLeft`. */
   | { type: "done"; trial: Trial; record: TrialRecord; left: number; secondsLeft: number | null }
@@ -334,6 +336,7 @@ class TrialRun implements TrainingJob {
     const { onEvent } = study.args;
     if (event.type === "plan") onEvent({ type: "plan", trial, plan: event });
     if (event.type === "start") study.enter(this);
+    if (event.type === "features") onEvent({ ...event, trial });
     if (event.type === "step") onEvent({ ...event, trial, together: study.together() });
     if (event.type === "evaluation")
       onEvent({ ...event, trial, steps: this.progress.steps, together: study.together() });

@@ -35,7 +35,9 @@ export function prepareRun(args: Preparable): Prepared {
   const { data } = args;
   const given = completeOptions(args);
   checkChoices(given, data);
-  const { batchSize, seed } = given;
+  const { seed } = given;
+  // A probe reads its rows, however few they are.
+  const batchSize = takesSteps(given.mode) ? given.batchSize : Math.max(1, Math.min(given.batchSize, data.train.size));
   const examples: Examples<DatasetBatch | TokenBatch> = data.train;
   const loader = new Loader(examples, { batchSize, seed });
   const stepCounts = takesSteps(given.mode) ? countSteps(loader, given) : countReading(data);

@@ -118,7 +118,7 @@ function messagesBlocks(data: LoadedDataset, how: ClassWeights, mode: Mode): Blo
   const { source, split, stats, pairs, chosen } = data;
   const lengths = { mean: "Mean", median: "Median", p95: "95 %", max: "Longest", cut: "Truncated" };
   return [
-    text(`data: ${source}${split === "given" ? "" : `, split: ${split}`}`),
+    text(`data: ${source}${split === "given" || listSets(stats).length < 2 ? "" : `, split: ${split}`}`),
     ...(pairs ? [text(describePairs(pairs))] : []),
     ...(chosen ? [text(chosen)] : []),
     text(describeRows(data, how)),

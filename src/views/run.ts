@@ -16,7 +16,8 @@ const IN_SUMMARY = ["baselines", "samples"];
 /** Of blocks about a run what a terminal shows: the run's page has the others. */
 export const inSummary = (blocks: readonly Block[]): Block[] =>
   blocks.flatMap((block) => {
-    if (block.kind === "table" && block.name === "data") return text(listSizes(block));
+    // Of rows that are all in one set the line above says how many they are.
+    if (block.kind === "table" && block.name === "data") return block.rows.length > 1 ? text(listSizes(block)) : [];
     return (block.kind === "table" ? IN_SUMMARY.includes(block.name) : block.kind !== "details") ? block : [];
   });
 

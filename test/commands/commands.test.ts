@@ -400,3 +400,26 @@ test("SIGINT saves what was learned and a checkpoint, and exits 130", async () =
   assertCode(again, 2);
   for (const word of ["an interrupted run", "--resume stopped"]) assert.match(again.stderr, word);
 });
+
+test("a file alone trains a probe by folds; sets, or a flag that says what is tested, make it one run", async () => {
+  const lines = messages(15).trimEnd().split("\n");
+  const split = lines.map((line, i) => `${line},${i === 0 ? "split" : ["train", "validation", "test"][i % 3]}`);
+  writeFileSync(join(folder, "split.csv"), `${split.join("\n")}\n`);
+  const probe = (...args: string[]) => train([...args, "--threads", "1"]);
+  const folds = await runCommand("lowrank", ["messages.csv", "--threads", "1", "--out", "folds"], { cwd: folder });
+  assertCode(folds, 0);
+  assert.match(folds.stdout, /all 40 rows were tested, each by the one of 5 models/);
+  assert.match(folds.stdout, /^label a table: .* classify --run folds /m);
+  assert.not.match(folds.stdout, /sets: |trainable: /);
+  for (const args of [["split.csv"], ["messages.csv", "--fractions", ".5,.2,.3"]]) {
+    const one = await probe(...args, "--out", `one-${args.length}`);
+    assertCode(one, 0);
+    assert.match(one.stdout, /^sets: training \d+, validation \d+, test \d+ rows$/m);
+  }
+  const again = await probe("messages.csv", "--out", "one-1");
+  assertCode(again, 2);
+  assert.match(again.stderr, /a finished run[\s\S]*--force/);
+  const missing = await probe("missing.csv");
+  assertCode(missing, 2);
+  assert.match(missing.stderr, /missing\.csv/);
+});

@@ -12,6 +12,14 @@ import { describeGroups } from "./split.ts";
 /** Data with labels. */
 type Labelled = LoadedDataset | LoadedTagged;
 
+/** So many folds each learn from most of the rows, and take few times as long as one run. */
+export const USUAL_FOLDS = 5;
+
+/** Into how many folds data is divided where nothing else is said: each has a row of every class. 1: it has no folds. */
+export function usualFolds({ train, stats: { nearDuplicates, classesRead } }: LoadedDataset): number {
+  return Math.max(1, Math.min(USUAL_FOLDS, train.size - nearDuplicates.rows, ...Object.values(classesRead)));
+}
+
 /** One of so many parts of the rows that are trained on is the validation set. */
 const VALIDATION_PARTS = 10;
 
