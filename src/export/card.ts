@@ -14,7 +14,7 @@ import { describeForCard } from "../views/card.ts";
 import { baseLabel, longestText } from "./peft-code.ts";
 import { describeTask, type Usage } from "./usage.ts";
 
-/** What a card is of. */
+/** The contents of a card. */
 interface Model {
   meta: AdapterMeta;
   base: BaseName;
@@ -26,17 +26,17 @@ interface Model {
   isAdapter?: true;
   title: string;
   usages: readonly Usage[];
-  /** What to know before it is used. */
+  /** Notes before it is used. */
   warning?: string;
   /** Of its run; undefined: nothing is known of its training. */
   record?: RunRecord | undefined;
   /** The template that makes one text of a chat; undefined: it was not trained on chats. */
   chatTemplate?: string | undefined;
-  /** What the form cannot express. */
+  /** Properties that the form cannot express. */
   losses?: readonly string[];
 }
 
-/** What the front matter says of a run: its data, and what it measured on its test set. */
+/** The front matter: the run's data, and what it measured on its test set. */
 function modelIndex(record: RunRecord, task: string, title: string): object {
   const { objective, results } = record;
   const data = dataName(record);

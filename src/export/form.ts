@@ -7,7 +7,7 @@ import type { RunRecord } from "../record/record.ts";
 import type { CommonDtype } from "../tensor.ts";
 import type { Usage } from "./usage.ts";
 
-/** What a form makes its files of. */
+/** The sources of a form's files. */
 export interface Source extends OpenedAdapter {
   /** The base model's last norm, into which a head's bias can be folded; undefined: there is none, or no such head. */
   finalNorm: FinalNorm | undefined;
@@ -21,7 +21,7 @@ export interface FormOptions {
   dtype: CommonDtype | undefined;
   /** Copies the base model next to an adapter. */
   withBase: boolean;
-  /** What a page says it is; undefined: what it asks. */
+  /** The page's statement of it; undefined: the page asks. */
   title: string | undefined;
 }
 
@@ -37,7 +37,7 @@ interface Exported {
   /** It is read together with the base model. */
   isAdapter?: true;
   title: string;
-  /** What to know before it is used. */
+  /** Notes before it is used. */
   warning?: string;
   /** How it is used in its own directory. */
   usages: Usage[];

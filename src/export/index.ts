@@ -30,11 +30,11 @@ export const refuseExport = (directory: string, force: boolean): Promise<boolean
   }));
 
 export interface Form {
-  /** What the page calls it; absent: its name, in capitals. */
+  /** Its name in the page; absent: its name, in capitals. */
   title?: string;
   /** The program that reads it. */
   reader: string;
-  /** What is written, for --help. */
+  /** For --help. */
   about: string;
   /** A base model can be copied next to it. */
   takesBase?: true;
@@ -95,7 +95,7 @@ interface ExportPlan {
 interface ExportOptions extends Partial<FormOptions> {
   /** Of its run; an adapter from elsewhere has none. */
   record?: RunRecord | undefined;
-  /** What the base model is called. */
+  /** The name of the base model. */
   base?: BaseName;
 }
 

@@ -1,4 +1,4 @@
-/** What an exported classifier cannot express of the run: found before anything is written. */
+/** Properties of a run that an exported classifier cannot express: found before anything is written. */
 
 import type { Adapter, AdapterMeta, FinalNorm } from "../io/peft/peft.ts";
 import type { NamedTensor } from "../io/peft/peft-form.ts";
@@ -23,7 +23,7 @@ export function divideHead({ meta, tensors }: Adapter, by: number, names: readon
   };
 }
 
-/** What transformers' classes, which all forms follow, do otherwise than the run, and the effect of dropping it. */
+/** Differences of transformers' classes, which all forms follow, from the run, and the effect of dropping them. */
 export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): string[] {
   const losses: string[] = [];
   const bias = biasObstacle({ meta, tensors }, finalNorm);

@@ -1,4 +1,4 @@
-/** What was trained, as to whether the base model's tensors can hold it. */
+/** Whether the base model's tensors can hold what was trained. */
 import { architectureName, isEncoder } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { type AdapterMeta, peftForm } from "../io/peft/peft.ts";

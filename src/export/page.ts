@@ -35,7 +35,7 @@ const PIECE_ELEMENTS = 1 << 20;
 /** Where the template has the files, and the texts that a person reads. */
 const FILES = "<!--files-->";
 
-/** What the page says of the model. */
+/** The page's description of the model. */
 interface StandaloneTexts {
   title: string;
   summary: string;
@@ -130,10 +130,10 @@ async function* cutBlocks(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
   let [length, count] = [0, 0];
   for await (const piece of pieces)
     for (let at = 0; at < piece.length; ) {
-      const some = piece.subarray(at, at + BLOCK_BYTES - length);
-      block.set(some, length);
-      length += some.length;
-      at += some.length;
+      const part = piece.subarray(at, at + BLOCK_BYTES - length);
+      block.set(part, length);
+      length += part.length;
+      at += part.length;
       if (length < BLOCK_BYTES) continue;
       yield block;
       [length, count] = [0, count + 1];
@@ -211,7 +211,7 @@ async function partAt(file: string, path: string): Promise<PageFile> {
 
 /** The built page, without a model. */
 export const TEMPLATE = "dist/standalone.html";
-/** What the file is called, behind the name of the data. */
+/** The file's name, behind the name of the data. */
 export const PAGE = "classifier.html";
 
 /** Messages to click. */
@@ -230,23 +230,23 @@ export const plan: PlanForm = async ({ adapter, baseModel, base, record }, { tit
   const template = new TextDecoder().decode(await readBytes(packagePath(TEMPLATE)));
   const named = trainedTitle({ meta, base });
   const result = record?.results ? ` ${WORDS[record.objective].headline(record, record.results)}.` : "";
-  const found = record ? testMessages(record) : [];
+  const examples = record ? testMessages(record) : [];
   const page = await planStandalone(
     template,
     {
       title: title?.trim() || pageQuestion(meta),
       summary: `${architectureName(meta.model)}, fine-tuned: ${named}.${result}`,
-      examples: found.length > 0 ? found : [textToTry([], readsPairs(meta))],
+      examples: examples.length > 0 ? examples : [textToTry([], readsPairs(meta))],
     },
     // The owner's folders stay at home.
     { ...adapter, meta: { ...meta, base_model: baseLabel(base) } },
     baseModel,
   );
   const file = nameFile(record ? dataName(record) : "", PAGE);
-  const rows = `${formatCount(found.length)} ${found.length === 1 ? "message" : "messages"} of the test set`;
+  const rows = `${formatCount(examples.length)} ${examples.length === 1 ? "message" : "messages"} of the test set`;
   return {
     files: new Map([[file, sized(page.bytes, page.write)]]),
-    notes: found.length > 0 ? [`who has the page can read ${rows} in it, as examples`] : [],
+    notes: examples.length > 0 ? [`who has the page can read ${rows} in it, as examples`] : [],
     title: named,
     usages: [
       {

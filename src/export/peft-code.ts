@@ -17,7 +17,7 @@ import { textToTry } from "../tasks/text-to-try.ts";
 import { USAGES, usageOf } from "../tasks/words.ts";
 
 type End = Vocabulary["end"];
-/** What is before, behind and between texts. */
+/** Put before, behind and between texts. */
 export type Frame = Pick<Vocabulary, "end" | "prompt" | "closes">;
 
 /**
@@ -34,7 +34,7 @@ export function longestText(meta: AdapterMeta): number {
 export const pythonPath = ({ name, place }: BaseName): string =>
   place === "package" ? `node_modules/lowrank/${lookUp(SHIPPED_MODELS, name)}` : name;
 
-/** What others call a base model: of a folder its last part, as the rest is its owner's own. */
+/** The name of a base model for others: of a folder its last part, as the rest is its owner's own. */
 export const baseLabel = ({ name, place }: BaseName): string =>
   place === "folder" ? name.replace(/^.*[\\/](?=[^\\/])/, "").replace(/[\\/]+$/, "") : name;
 
@@ -112,7 +112,10 @@ const POOLED: Readonly<Record<Pooling, readonly [rows: string, words: string]>> 
   last: [AT_LAST, "a text's last token"],
 };
 
-/** The lines that compute the logits of a pooling that transformers' class has not. PEFT's prompts are rows before texts. */
+/**
+ * The lines that compute the logits of a pooling that transformers' class has not. PEFT's prompts are rows before
+ * texts.
+ */
 const pooledCode = ({ task, model }: AdapterMeta) => [
   isEncoder(model) ? "# Without the layer that transformers has before the head." : "# The mean, not the last token.",
   'mask = batch["attention_mask"].unsqueeze(-1)',
@@ -131,19 +134,19 @@ const pads = ({ mode, task }: AdapterMeta) => isMean(task) || METHODS[mode].virt
 
 export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it.";
 
-/** What is to be known of the pooling before a model is used in Python. */
+/** A note on the pooling, before a model is used in Python. */
 export const atPooling = ({ task, model }: AdapterMeta) =>
   `It classifies by ${POOLED[task.pooling][1]}: use the README's code. transformers alone ${
     isEncoder(model) ? "has a layer before the head that was not trained" : "takes the last token"
   }.`;
 
-/** What to install to load it with PEFT, and what to know of it. */
+/** The packages that load it with PEFT, and notes on them. */
 export const peftInstall = (meta: AdapterMeta, frame: Frame): string =>
   [`pip install peft ${needsOlder(meta) ? '"transformers<5.24"' : "transformers"} torch.`, remarks(meta, frame)]
     .join(" ")
     .trim();
 
-/** What to know of the pooling, and of the padding of a batch. */
+/** Notes on the pooling, and on the padding of a batch. */
 export function remarks(meta: AdapterMeta, { end: { id, text }, prompt }: Frame, isOwn = hasOwnPooling(meta)): string {
   if (readsTokens(meta.task)) return "";
   if (!pads(meta)) return "PEFT reads the logits at the last position: classify texts one by one, without padding.";

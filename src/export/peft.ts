@@ -25,7 +25,7 @@ const GGUF_BASE = "model.gguf";
 export const plan: PlanForm = async ({ adapter, baseModel, base, finalNorm }, { withBase }) => {
   const { tensors } = adapter;
   const { directory } = baseModel;
-  // What has its base model with it is for another machine: the owner's folders stay at home.
+  // An export with its base model is for another machine: the owner's folders stay at home.
   const meta = withBase ? { ...adapter.meta, base_model: baseLabel(base) } : adapter.meta;
   const copy = isGguf(directory) ? `${BASE}/${GGUF_BASE}` : BASE;
   const model = withBase ? copy : base.place === "hub" ? base.name : absolutePath(directory);

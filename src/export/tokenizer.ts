@@ -33,10 +33,10 @@ export async function vocabularyFiles(baseModel: BaseModel): Promise<Map<string,
 /** The model's tokenizer, padding with the token that ends a text. */
 export async function tokenizerFiles(meta: AdapterMeta, baseModel: BaseModel): Promise<Map<string, FileContent>> {
   const files = await vocabularyFiles(baseModel);
-  const own = "tokenizer_config.json";
+  const configFile = "tokenizer_config.json";
   // transformers reads older files' special_tokens_map.json after the settings: it becomes part of them.
   const base: Record<string, unknown> = {};
-  for (const name of ["special_tokens_map.json", own])
+  for (const name of ["special_tokens_map.json", configFile])
     Object.assign(base, await readModelJson(baseModel.directory, name));
   const end = baseModel.vocabulary.end.text;
   const isOther = baseModel.vocabulary.pretokenizer !== "gpt-2";
@@ -55,7 +55,7 @@ export async function tokenizerFiles(meta: AdapterMeta, baseModel: BaseModel): P
     padding_side: "right",
     truncation_side: "right",
   };
-  return files.set(own, `${JSON.stringify(config, null, 2)}\n`);
+  return files.set(configFile, `${JSON.stringify(config, null, 2)}\n`);
 }
 
 const FAST = "tokenizer.json";

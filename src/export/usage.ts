@@ -18,7 +18,7 @@ export interface Trained {
   meta: AdapterMeta;
   /** The base model's name, and where others find it: in the package, on the hub, or in a folder of its owner. */
   base: BaseName;
-  /** What is before, behind and between texts. */
+  /** Put before, behind and between texts. */
   frame: Frame;
   /** A message to try: of `textToTry`. */
   example: TextOrPair;
@@ -30,7 +30,7 @@ export interface Trained {
 export interface Usage {
   title: string;
   language: "html" | "js" | "python" | "sh";
-  /** What to do first, or why there is no code. */
+  /** The steps before it, or why there is no code. */
   text: string;
   code: string | null;
 }
@@ -66,7 +66,7 @@ export function listUsages(trained: Trained, directory = "adapter", adapter = di
   return [pageUsage(trained, directory), nodeUsage(trained, directory), peftUsage(trained, adapter)];
 }
 
-/** What a model that writes texts is tried with. */
+/** A prompt with which a model that writes texts is tried. */
 export const promptOf = (meta: AdapterMeta): string => (readsChats(meta) ? "Hello" : "Once upon a time");
 
 /** The lines of JavaScript that load it and make something of an example; the result is in `result`. */

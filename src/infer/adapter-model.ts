@@ -43,8 +43,8 @@ export interface LoadedModel<E extends Weights> {
 }
 
 /**
- * Loads a base model with an adapter on the device, or on the CPU if that replaces it. `name` is the adapter's; null: it
- * adds nothing.
+ * Loads a base model with an adapter on the device, or on the CPU if that replaces it. `name` is the adapter's; null:
+ * it adds nothing.
  */
 export async function loadModelWith<E extends Weights>(
   device: Backend,

@@ -13,7 +13,7 @@ export interface ClassifyOptions {
   latest?: boolean;
 }
 
-/** What was asked, and how it ends. */
+/** A call, and how it ends. */
 export interface Call<Asked, Answer> {
   readonly asked: Asked;
   /** Whether it has been answered, or needs no answer. */
@@ -52,7 +52,7 @@ export class Calls<Asked, Answer> {
         this.latest?.reject(superseded());
         this.latest = call;
       }
-      // What was called since, such as another adapter, comes between them.
+      // A later call, such as another adapter's, comes between them.
       if (this.waiting && this.turn === this.turns.last) this.waiting.push(call);
       else this.begin([call]);
     });

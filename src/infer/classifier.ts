@@ -25,15 +25,17 @@ import { encodeWords, readEntities } from "./words.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface ClassifierOptions extends DownloadOptions {
-  /** What it runs on, from `openDevice`. */
+  /** The device, from `openDevice`. */
   device: Device;
-  /** The base model, by name or open (then it stays open). Default: the one that the adapter names, or the bundled one. */
+  /**
+   * The base model, by name or open (then it stays open). Default: the one that the adapter names, or the bundled one.
+   */
   model?: string | BaseModel;
   /** Type of the frozen matrices; default: as in training. After full fine-tuning all but f32 throw ConfigError. */
   dtype?: WeightDtype;
 }
 
-/** What `Classifier.load` is given. */
+/** The arguments of `Classifier.load`. */
 export const OPTIONS = {
   ...DOWNLOAD_OPTIONS,
   device: "device",
@@ -94,8 +96,8 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Loads a run directory that `fineTune` saved, its adapter/ directory, a classifier's adapter that PEFT wrote, or a zip
-   * file (.zip) of one of these.
+   * Loads a run directory that `fineTune` saved, its adapter/ directory, a classifier's adapter that PEFT wrote, or a
+   * zip file (.zip) of one of these.
    * `model` overrides the base model that the adapter names. Throws ConfigError if there is no adapter or no model,
    * FormatError if a file is damaged.
    */
@@ -151,9 +153,10 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Classifies a text, or several, in order, with the active adapter. A pair of texts is an array of two: `[["Is it open?", "Until six"]]`. Texts longer than the
-   * context are cut, as in training; blank ones have no label. Throws ConfigError for single texts where the model was
-   * trained on pairs and the other way round and if it gives scores, DataError if the model gives no finite numbers.
+   * Classifies a text, or several, in order, with the active adapter. A pair of texts is an array of two:
+   * `[["Is it open?", "Until six"]]`. Texts longer than the context are cut, as in training; blank ones have no label.
+   * Throws ConfigError for single texts where the model was trained on pairs and the other way round and if it gives
+   * scores, DataError if the model gives no finite numbers.
    *
    * @example
    * ```ts
@@ -193,8 +196,8 @@ export class Classifier extends AdapterModel<Engine> {
 
   /**
    * Finds the entities of a text, or of several, in order, with a token classifier: runs of words with a tag. A text is
-   * divided into words as the Penn Treebank does; one that is a list of words is read as these, and its places are those
-   * of the words with a space between them. Throws ConfigError if the model has a label for whole texts.
+   * divided into words as the Penn Treebank does; one that is a list of words is read as these, and its places are
+   * those of the words with a space between them. Throws ConfigError if the model has a label for whole texts.
    *
    * @example
    * ```ts

@@ -13,8 +13,8 @@ import { NO_ADAPTERS } from "./several-adapters.ts";
  * A base model that makes vectors of texts: the mean of a text's outputs, or what a folder of sentence-transformers
  * says, divided by its length, so that the cosine similarity of two texts is the dot product of their vectors. Encoders
  * that were trained for it (the bundled e5-small-cut, all-MiniLM-L6-v2) put texts of like meaning near each other; a
- * model that writes, such as GPT-2, gives vectors, too, which say little of the meaning. Calls run in their order, those
- * that wait for the same turn together, with the bits of each alone; `destroy` frees its memory.
+ * model that writes, such as GPT-2, gives vectors, too, which say little of the meaning. Calls run in their order,
+ * those that wait for the same turn together, with the bits of each alone; `destroy` frees its memory.
  *
  * @example
  * ```ts
@@ -62,7 +62,8 @@ export class Embedder {
   /**
    * The vectors of a text, or of several, in order, each of length 1. Texts longer than the context are cut; of a blank
    * one all numbers are 0, so that it is like no other. What a model wants before a text ("query: ") is a part of the
-   * text, unless its folder has a default prompt. Throws ConfigError for what is no text, DataError if the model gives no finite numbers, and the signal's reason.
+   * text, unless its folder has a default prompt. Throws ConfigError for what is no text, DataError if the model gives
+   * no finite numbers, and the signal's reason.
    */
   async embed(texts: string | readonly string[], options: ClassifyOptions = {}): Promise<Float32Array<ArrayBuffer>[]> {
     checkArguments({ texts }, { texts: "text or texts" });

@@ -15,13 +15,13 @@ import { classifiedRow, readsTokens, type TaskConfig } from "../tasks/index.ts";
 /** Texts a batch, of one adapter. */
 const SEQUENCES = 16;
 
-/** What a batch holds, of texts of at most so many tokens. */
+/** The rows of a batch, of texts of at most so many tokens. */
 export const capacityFor = (longest: number): Capacity => ({
   tokens: Math.max(1024, 2 * longest),
   sequences: SEQUENCES,
 });
 
-/** What an adapter reads: the tokens of texts, at least one each. */
+/** The input of an adapter: the tokens of texts, at least one each. */
 export interface Rows extends Reader {
   tokens: readonly Uint32Array[];
 }

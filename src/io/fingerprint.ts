@@ -71,12 +71,12 @@ export async function checkBase(
   baseModel: BaseModel,
   where: string,
 ): Promise<void> {
-  const found = await fingerprint(baseModel);
-  if (found === base_fingerprint) return;
+  const actual = await fingerprint(baseModel);
+  if (actual === base_fingerprint) return;
   throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
     where,
     expected: `${base_model}, fingerprint ${base_fingerprint.slice(0, 12)}`,
-    found: `${baseModel.directory}, fingerprint ${found.slice(0, 12)}`,
+    found: `${baseModel.directory}, fingerprint ${actual.slice(0, 12)}`,
     hint: "give the base model that the adapter was trained on",
   });
 }

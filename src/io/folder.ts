@@ -1,6 +1,7 @@
 /**
  * The door for what strangers send: the files of a folder by their paths in it, whether it is a zip file, on a server,
- * or chosen by a visitor. Nothing is read before it is asked for, and while a folder is read no other file has its name.
+ * or chosen by a visitor. Nothing is read before it is asked for, and while a folder is read no other file has its
+ * name.
  */
 import { exists, isServed, joinPath, openFile } from "#platform";
 import { DownloadError } from "../errors.ts";
@@ -75,7 +76,7 @@ export function folderWith(files: Files, names: readonly string[]): Files {
   const depth = (path: string) => path.split("/").length;
   const paths = [...files.keys()].sort((a, b) => depth(a) - depth(b));
   const roots = names.map((name) => paths.find((path) => `/${path}`.endsWith(`/${name}`))?.slice(0, -name.length));
-  const root = roots.find((one) => one !== undefined) ?? "";
+  const root = roots.find((start) => start !== undefined) ?? "";
   const inside = [...files].filter(([path]) => path.startsWith(root));
   return new Map(inside.map(([path, file]) => [path.slice(root.length), file]));
 }

@@ -10,7 +10,7 @@ import { parseConfig, ROPE_SCALINGS, unsupported } from "./model-config.ts";
 
 type Json = Record<string, unknown>;
 
-/** What is special of a family. */
+/** Where a family differs from the others. */
 interface Theirs {
   /** The names of our keys in transformers, beside those of all. */
   keys: Readonly<Record<string, string>>;

@@ -36,8 +36,8 @@ export const SHIPPED_MODELS = {
 } as const;
 
 /**
- * The base model of what is learned of messages: multilingual-e5-small, an encoder of many languages, with the pieces of
- * words that most texts have. It learns more from the same rows than gpt2-micro, and takes longer.
+ * The base model of what is learned of messages: multilingual-e5-small, an encoder of many languages, with the pieces
+ * of words that most texts have. It learns more from the same rows than gpt2-micro, and takes longer.
  */
 export const DEFAULT_BASE = "e5-small-cut";
 
@@ -52,7 +52,7 @@ export interface BaseModel {
   readonly problemType?: unknown;
   /** Of its tokenizer's files; GPT-2's where it has none. */
   readonly vocabulary: Vocabulary;
-  /** What stands for a text, where a folder of sentence-transformers says it. */
+  /** How a vector of a text is made, where a folder of sentence-transformers says it. */
   readonly pooling?: Pooling | undefined;
   /** Canonical names (without `transformer.`) in `baseShapes` order; then untied `lm_head.weight`, `score.weight`. */
   readonly names: readonly string[];
@@ -119,7 +119,7 @@ export async function loadModel(
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
 export async function openBaseModel(directory: string, fingerprint?: string): Promise<BaseModel & AsyncDisposable> {
-  // What is known of the package's models need not be asked for, nor can they be kept without a fingerprint.
+  // The package's models are known, and need not be asked for; nor can they be kept without a fingerprint.
   const isHere = !isServed(directory) || (fingerprint === undefined && !isRemote(directory));
   if (isHere) return openFrom(directory, directory);
   const { openServed } = await import("./hub/served.ts");
@@ -141,18 +141,18 @@ async function openFrom(place: string, directory: string): Promise<BaseModel & A
         ? await untieOther(described, named)
         : described;
     // Imported on demand, as is all that only other models than GPT-2 need.
-    const found = config.model_type ? joinParts(named, config, where) : named;
-    const stored = matchTensors(found, config, where);
+    const modelConfig = config.model_type ? joinParts(named, config, where) : named;
+    const stored = matchTensors(modelConfig, config, where);
     const find = (name: string) => {
-      const found = stored.get(name);
-      if (found === undefined)
+      const tensor = stored.get(name);
+      if (tensor === undefined)
         throw new FormatError("no-such-tensor", `there is no tensor ${name}`, {
           where,
           ...(name === LM_HEAD && {
             hint: "its config has tie_word_embeddings = false: a language model needs a head",
           }),
         });
-      return found;
+      return tensor;
     };
     const requireOpen = () => {
       if (isClosed)
@@ -270,12 +270,12 @@ async function requireFiles(place: string, directory: string): Promise<void> {
 
 /** Redundant tensors of some checkpoints: the causal mask, and a head tied to wte. */
 const IGNORED = /^(h\.\d+\.attn\.(bias|masked_bias)|lm_head\.weight)$/;
-/** What bitsandbytes and GPTQ store with the codes of a matrix. */
+/** Tensors that bitsandbytes and GPTQ store with the codes of a matrix. */
 const QUANTIZED = /\.(SCB|weight\.absmax|qweight)$/;
 const LM_HEAD = "lm_head.weight";
 /** Its name in the files of a GPT-NeoX. */
 const NEOX_HEAD = "embed_out.weight";
-/** What names in files begin with: see layouts.ts. */
+/** The prefix of names in files: see layouts.ts. */
 const PREFIX = /^(transformer|model|gpt_neox|bert|roberta)\./;
 /** Old names of the parameters of a norm. */
 const OLD_NORM = { gamma: "weight", beta: "bias" } as const;
@@ -283,21 +283,21 @@ const HEAD = "score.weight";
 
 /** Every tensor by its canonical name. Throws FormatError. */
 function namedTensors({ files, where }: TensorFiles): Map<string, Stored> {
-  const found = new Map<string, Stored>();
+  const tensors = new Map<string, Stored>();
   for (const [key, file] of files) {
     const name = key
       .replace(PREFIX, "")
       .replace(/(?<=LayerNorm\.)(gamma|beta)$/, (old) => OLD_NORM[old as keyof typeof OLD_NORM]);
-    const other = found.get(name);
+    const other = tensors.get(name);
     if (other !== undefined)
       throw new FormatError("duplicate-tensor", `duplicate tensor ${name}`, {
         where,
         found: `${other.key} and ${key}`,
       });
     if (QUANTIZED.test(key)) refuseQuantized(where, key);
-    found.set(name, { file, key, info: file.info(key) });
+    tensors.set(name, { file, key, info: file.info(key) });
   }
-  return found;
+  return tensors;
 }
 
 /** Those of the model. Throws FormatError if one is missing or wrong. */

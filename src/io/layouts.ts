@@ -12,7 +12,7 @@ export type Family = ReturnType<typeof traits>["family"];
 
 /** The names of layers in files; of a block's layers with several matrices, side by side, all of them. */
 interface Layout {
-  /** What all names begin with but those of heads. */
+  /** The prefix of all names but those of heads. */
   prefix: string;
   table: string;
   blocks: string;
@@ -79,7 +79,9 @@ export const layoutOf = (config: Pick<ModelConfig, "model_type">): Layout => {
   return family === "bert" && config.model_type !== "bert" ? { ...LAYOUTS.bert, prefix: "roberta" } : LAYOUTS[family];
 };
 
-/** Rows of the table of positions in files before that of the first token: RoBERTa counts on from its padding's id, 1. */
+/**
+ * Rows of the table of positions in files before that of the first token: RoBERTa counts on from its padding's id, 1.
+ */
 export const positionOffset = ({ model_type }: Pick<ModelConfig, "model_type">): number =>
   model_type === "roberta" || model_type === "xlm-roberta" ? 2 : 0;
 
@@ -126,14 +128,16 @@ export function tensorsInFiles(config: ModelConfig): InFiles[] {
     const names = modulesIn(layer, block, config);
     const columns = names.length > 1 ? columnsIn(layer, config) : [{ first: 0, width: shape.at(-1)! }];
     const parts = columns.map(({ first, width }, i): FilePart => {
-      const own = isTurned ? [width, shape[0]!] : [...shape.slice(0, -1), width];
-      return { key: `${names[i]}.${part}`, shape: own, first, order: rowOrder(layer, config) };
+      const stored = isTurned ? [width, shape[0]!] : [...shape.slice(0, -1), width];
+      return { key: `${names[i]}.${part}`, shape: stored, first, order: rowOrder(layer, config) };
     });
     return { ...tensor, parts, isTurned };
   });
 }
 
-/** An encoder's positions [T, C] in files: their table, and the first row of that of token types, which each text has. */
+/**
+ * An encoder's positions [T, C] in files: their table, and the first row of that of token types, which each text has.
+ */
 function positionParts([positions, C]: Shape, config: ModelConfig): FilePart[] {
   const { type_vocab_size: types = 2 } = config;
   const offset = positionOffset(config);

@@ -1,7 +1,7 @@
 /**
- * A folder of ours, on a disk, in a page's storage or in a zip file: files by name, and a marker, the last of them, that
- * lists the others with their SHA-256. What it does not list, or lists with another SHA-256, is the user's: it is never
- * moved, replaced or deleted.
+ * A folder of ours, on a disk, in a page's storage or in a zip file: files by name, and a marker, the last of them,
+ * that lists the others with their SHA-256. What it does not list, or lists with another SHA-256, is the user's: it is
+ * never moved, replaced or deleted.
  */
 import {
   canCreate,
@@ -28,14 +28,14 @@ export interface Marker {
   name: string;
   format: string;
   version: number;
-  /** What is known by its name alone, and not listed. */
+  /** Files that are known by their names alone, and not listed. */
   unlisted?: (directory: string) => Promise<readonly string[]>;
 }
 
 /** SHA-256 of files by their names. */
 export type Sums = Record<string, string>;
 
-/** What is read of a marker before it is checked. */
+/** A marker before it is checked. */
 export type Marked = { [key in "files" | "pending" | "data" | "state"]?: unknown };
 
 /** The marker of a folder that has no record of its own, by its format. */
@@ -95,7 +95,7 @@ function listed({ files, pending }: Marked): Map<string, string[]> {
   return sums;
 }
 
-/** What operating systems put into a folder that is looked at. */
+/** Files that operating systems put into a folder that is looked at. */
 const OF_SYSTEMS = [".DS_Store", "Thumbs.db"];
 
 /** Whether a file is nobody's: a temporary one of a killed process, or the operating system's. */
@@ -113,8 +113,9 @@ export async function readFolder(directory: string, marker: Marker): Promise<Map
 }
 
 /**
- * The files of the folder in this directory, with the SHA-256 of those that are listed and there, and with the temporary
- * ones of killed processes; the last one is the marker, by which they are known. Empty if there is no such folder.
+ * The files of the folder in this directory, with the SHA-256 of those that are listed and there, and with the
+ * temporary ones of killed processes; the last one is the marker, by which they are known. Empty if there is no such
+ * folder.
  */
 export async function ownFiles(directory: string, marker: Marker): Promise<Map<string, string | undefined>> {
   const own = new Map<string, string | undefined>();
@@ -125,7 +126,7 @@ export async function ownFiles(directory: string, marker: Marker): Promise<Map<s
   const there = await readFolder(directory, marker);
   for (const [name, known] of sums) {
     const content = there.get(name);
-    // What cannot be read is not known to be ours.
+    // A file that cannot be read is not known to be ours.
     const sum = content && ((await sumFiles(new Map([[name, content]])).catch((): Sums => ({})))[name] ?? "");
     if (sum === undefined || known.includes(sum)) own.set(name, sum);
   }
@@ -164,8 +165,9 @@ export async function removeFolder(directory: string, marker: Marker): Promise<v
 }
 
 /**
- * Throws ConfigError unless an output directory can be made, or is empty, or holds nothing but a folder of ours that may
- * be replaced. Returns whether there is something to replace. `describe` says of a marker what it is, and what to do.
+ * Throws ConfigError unless an output directory can be made, or is empty, or holds nothing but a folder of ours that
+ * may be replaced. Returns whether there is something to replace. `describe` says of a marker what it is, and what to
+ * do.
  */
 export async function refuseOutput(
   directory: string,

@@ -150,7 +150,9 @@ export function turned(values: Float32Array, shape: Shape, first: number, output
   return part;
 }
 
-/** Writes from [rows, columns], turned, into `to`: [columns, rows]. The rows of each begin at multiples of its width. */
+/**
+ * Writes from [rows, columns], turned, into `to`: [columns, rows]. The rows of each begin at multiples of its width.
+ */
 function turn(
   from: Float32Array,
   fromWidth: number,

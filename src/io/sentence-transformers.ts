@@ -1,4 +1,7 @@
-/** What a folder of sentence-transformers says beside an encoder: what stands for a text, and what is put before it. */
+/**
+ * A folder of sentence-transformers has more than an encoder: how its tokens make a vector, and what is put before a
+ * text.
+ */
 import { createHasher, exists, joinPath } from "#platform";
 import { checkKinds, isText, lookUp, show } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
@@ -17,12 +20,12 @@ const POOLINGS: Readonly<Record<string, Pooling>> = { mean: "mean", cls: "cls" }
 
 /** The pooling of a folder, and its default prompt; "": none. Throws ConfigError, FormatError. */
 export async function readSentence(place: string): Promise<{ pooling?: Pooling; prompt: string }> {
-  // What a GGUF file does not say itself may be beside it.
+  // A GGUF file may have them beside it.
   const directory = isGguf(place) ? joinPath(place, "..") : place;
-  const own = isGguf(place) ? await makeGgufFiles(place, ...SENTENCE_FILES, PROMPTS) : undefined;
+  const ofGguf = isGguf(place) ? await makeGgufFiles(place, ...SENTENCE_FILES, PROMPTS) : undefined;
   const read = async (name: string, none: object = {}): Promise<Json> => {
     const path = joinPath(directory, name);
-    const json = own?.get(name) ?? ((await exists(path)) ? await readJson(path) : none);
+    const json = ofGguf?.get(name) ?? ((await exists(path)) ? await readJson(path) : none);
     checkKinds({ json }, { json: Array.isArray(none) ? "objects" : "object" }, path);
     return json as Json;
   };

@@ -32,9 +32,9 @@ async function readDirectory(archive: FileReader): Promise<[directory: DataView,
 }
 
 /**
- * Adds the files in an open zip file to `files`, by their paths; what is read of one is unpacked then. Throws FormatError
- * if the directory is damaged, or has a path twice or one that leaves the folder, ConfigError if its files have too many
- * bytes. A file that is not what the directory says throws FormatError when it is read.
+ * Adds the files in an open zip file to `files`, by their paths; what is read of one is unpacked then. Throws
+ * FormatError if the directory is damaged, or has a path twice or one that leaves the folder, ConfigError if its files
+ * have too many bytes. A file that is not what the directory says throws FormatError when it is read.
  */
 export async function openZip(archive: FileReader, files = new Map<string, FileReader>()) {
   const { name: where } = archive;

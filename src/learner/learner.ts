@@ -67,7 +67,7 @@ export interface LabelOptions extends ClassifyOptions {
  */
 export class Learner {
   private held: Held;
-  /** What was learned last: results, record, the steps. Null of a model that was loaded. */
+  /** The last training: results, record, the steps. Null of a model that was loaded. */
   run: FineTuneRun | null;
   private readonly learning = new Turns();
   private readonly end = new AbortController();
@@ -94,7 +94,7 @@ export class Learner {
     }
   }
 
-  /** What it does: "classification", "regression", "multi-label", "tokens" or "lm". */
+  /** Its task: "classification", "regression", "multi-label", "tokens" or "lm". */
   get objective(): Objective {
     return this.held.adapter.meta.task.objective;
   }
@@ -139,20 +139,21 @@ export class Learner {
   generate(prompt: string, options?: GenerateOptions): Promise<Completion>;
   generate(prompts: readonly string[], options?: GenerateOptions): Promise<Completion[]>;
   async generate(prompts: string | readonly string[], options?: GenerateOptions) {
-    const found = await this.use((model) => {
+    const answers = await this.use((model) => {
       if (model instanceof LanguageModel) return model.complete(prompts, options);
       throw new ConfigError("wrong-task", "a classifier writes no texts", {
         hint: `use ${TASKS[this.objective].predicts!.method}`,
       });
     });
-    return isText(prompts) ? found[0]! : found;
+    return isText(prompts) ? answers[0]! : answers;
   }
 
   /**
    * Learns further rows, new labels included, from where it is, and answers as before until then. With them it learns
    * again rows that it has learned, so that it does not forget; of a model that was loaded these are the ones it was
-   * saved with; without them, rows of each of its labels must be given. Rows that were kept to measure with still are. Calls run one after the other. Throws ConfigError or
-   * DataError for rows that do not fit, the signal's reason if it was aborted: then nothing has changed.
+   * saved with; without them, rows of each of its labels must be given. Rows that were kept to measure with still are.
+   * Calls run one after the other. Throws ConfigError or DataError for rows that do not fit, the signal's reason if it
+   * was aborted: then nothing has changed.
    *
    * @example
    * ```ts
@@ -183,9 +184,9 @@ export class Learner {
 
   /**
    * Saves the adapter as a directory for `load`, `Classifier.load` and PEFT: on disk, in a page in its storage (OPFS).
-   * Replaces what this model has saved there, or was loaded from, or, with `force`, another saved model; rows that it was
-   * saved with there are saved with it again. Throws ConfigError if anything else is there, LowrankError if nothing can
-   * be stored.
+   * Replaces what this model has saved there, or was loaded from, or, with `force`, another saved model; rows that it
+   * was saved with there are saved with it again. Throws ConfigError if anything else is there, LowrankError if nothing
+   * can be stored.
    */
   async save(directory: string, options: SaveModelOptions = {}): Promise<void> {
     this.checkAlive();
@@ -194,7 +195,9 @@ export class Learner {
     this.places.add(absolutePath(directory));
   }
 
-  /** The same as one file, a zip, which `load` reads: to download, to send, or to store where there is no file system. */
+  /**
+   * The same as one file, a zip, which `load` reads: to download, to send, or to store where there is no file system.
+   */
   async toBlob(options: Omit<SaveModelOptions, "force"> = {}): Promise<Blob> {
     this.checkAlive();
     const { modelBlob } = await import("./saved.ts");
@@ -235,12 +238,12 @@ export class Learner {
     const rest = least === undefined ? options : others;
     const isOne =
       isText(texts) || (readsPairs(this.held.adapter.meta) === true && texts.length === 2 && texts.every(isText));
-    const found = await this.use((model) => {
+    const answers = await this.use((model) => {
       if (model instanceof Classifier)
         return work(model, isOne ? [texts as TextOrPair] : (texts as TextOrPair[]), rest);
       throw new ConfigError("wrong-task", "a language model has no labels", { hint: "use generate" });
     });
-    const given = least === undefined ? found : found.map((one) => atLeast(one, least) as T);
+    const given = least === undefined ? answers : answers.map((answer) => atLeast(answer, least) as T);
     return isOne ? given[0]! : given;
   }
 

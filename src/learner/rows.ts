@@ -56,7 +56,7 @@ export interface ReadRows
       | "module"
     >,
     Pick<TextsOptions, "stride"> {
-  /** What is learned. Default: what the first of rows in memory says; of others "classification". */
+  /** The task. Default: that of the first of rows in memory; of others "classification". */
   objective?: Objective;
   /**
    * The share of the rows that measures what was learned, at most 0.5; half as many choose the moment that is kept. 0:
@@ -65,7 +65,7 @@ export interface ReadRows
   test?: number;
 }
 
-/** What is read, and what training may need of it, is checked where it is used. */
+/** Rows are checked where they are used. */
 export const READ_OPTIONS = {
   ...{
     objective: "any?",
@@ -83,7 +83,7 @@ export const READ_OPTIONS = {
 /** Of fewer rows none are kept to measure with: a fifth of them would say nothing. */
 const FEW_ROWS = 50;
 
-/** What is learned of rows, by the first one; of a file or a data set, classes. */
+/** The task of rows, by the first one; of a file or a data set, classes. */
 export function objectiveOf(source: RowSource): Objective {
   if (!Array.isArray(source)) return DEFAULT_OBJECTIVE;
   const [first] = source as readonly (string | Partial<LabelledRow & TaggedRow>)[];

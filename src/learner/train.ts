@@ -14,7 +14,7 @@ import { Learner } from "./learner.ts";
 import { objectiveOf, READ_OPTIONS, type ReadRows, ROW_SOURCE, type RowSource, readRows, rowsOf } from "./rows.ts";
 import { fit, type LearnOptions, REPORTS } from "./training.ts";
 
-/** What `train` learns, from what and where. */
+/** The arguments of `train`. */
 export interface TrainModelOptions extends LearnOptions, ReadRows {
   /**
    * The base model: a name, a directory, owner/name of the Hugging Face hub, or one from `loadModel`, which stays open.

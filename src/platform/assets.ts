@@ -47,8 +47,8 @@ export function assetUrl(path: string): URL | undefined {
 }
 
 /**
- * The URL of the worker where the page has said where it is, or next to the package's files on another origin, from which
- * none starts directly. Undefined: it is where a bundler has put it.
+ * The URL of the worker where the page has said where it is, or next to the package's files on another origin, from
+ * which none starts directly. Undefined: it is where a bundler has put it.
  */
 export function workerUrl(): URL | undefined {
   const files = assetUrl(packagePath("dist/data.wasm"))!;

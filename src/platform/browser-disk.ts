@@ -1,4 +1,4 @@
-/** What a page writes; node-disk.ts is its counterpart. Imported on demand: a page that classifies writes little. */
+/** Writes of a page; node-disk.ts is its counterpart. Imported on demand: a page that classifies writes little. */
 import { openDirectory } from "./opfs.ts";
 import { segments } from "./paths.ts";
 import type { FileContent } from "./reader.ts";

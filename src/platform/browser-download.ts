@@ -1,4 +1,4 @@
-/** What a page needs for downloads: hashes of files in pieces, of which a browser has none, and files that grow. */
+/** For downloads in a page: hashes of files in pieces, of which a browser has none, and files that grow. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { openDirectory, split } from "./opfs.ts";

@@ -224,7 +224,7 @@ async function openStored(path: string): Promise<File> {
   return (await (await openDirectory(folder)).getFileHandle(name)).getFile();
 }
 
-/** What was built with the program, by its address: every model that is loaded needs it. */
+/** Files that were built with the program, by their addresses: every model that is loaded needs them. */
 const built = new Map<string, Promise<Blob>>();
 
 async function fetchAsset(path: string): Promise<Blob> {
@@ -251,10 +251,10 @@ async function fetchFile(url: URL): Promise<Blob> {
 }
 
 async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
-  const found: string[] = [];
+  const entries: string[] = [];
   // Chromium writes to a temporary .crswap file, which remains if the tab is killed.
-  for await (const name of directory.keys()) if (!name.endsWith(".crswap")) found.push(name);
-  return found.sort();
+  for await (const name of directory.keys()) if (!name.endsWith(".crswap")) entries.push(name);
+  return entries.sort();
 }
 
 function isUrl(path: string): boolean {

@@ -83,7 +83,7 @@ export function registeredNames(folder: string): string[] | undefined {
   return names.length > 0 ? [...new Set(names)].sort() : undefined;
 }
 
-/** What reads files by address; bundlers write some lines for each import. */
+/** Reads files by address; bundlers write some lines for each import. */
 export const loadUrlFiles = () => import("./url-files.ts");
 
 /** Opens a source; `name` is its name in errors. Throws ConfigError or DownloadError if it cannot be read. */

@@ -92,8 +92,8 @@ export async function request<T>(
     const response = await within(fetched, patience, () => slow(where, 0, patience));
     const { status, headers } = response;
     if (status === 429 || status >= 500) {
-      const found = `status ${status}${status === 429 ? ": too many requests" : ""}`;
-      const details = { where, found, hint: "try again later" };
+      const answered = `status ${status}${status === 429 ? ": too many requests" : ""}`;
+      const details = { where, found: answered, hint: "try again later" };
       throw new Broken(
         "server-unavailable",
         "the server cannot answer now",

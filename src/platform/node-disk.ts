@@ -27,7 +27,7 @@ const REPLACED = ".lowrank.old";
 /** Writes a file atomically. A link stays a link; its target is replaced. Throws LowrankError if writing fails. */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   const target = await realpath(path).catch(() => resolve(path));
-  // What a killed process has left: of content that is made while it is written it may be large.
+  // A killed process may have left large files, of content that is made while it is written.
   if (typeof content !== "string" && !(content instanceof Uint8Array))
     for (const left of await neighbours(target, TEMPORARY).catch(() => []))
       await rm(left, { force: true }).catch(() => {});
@@ -82,7 +82,7 @@ export function writeDirectory(
 ): Promise<void> {
   return onDisk(path, async () => {
     await makeFolder(dirname(resolve(path)));
-    // What killed processes have left.
+    // Left by killed processes.
     for (const old of await neighbours(path, TEMPORARY, left))
       await rm(old, { recursive: true, force: true }).catch(() => {});
     for (const old of (await isThere(path)) ? await neighbours(path, REPLACED, left) : [])
@@ -94,10 +94,10 @@ export function writeDirectory(
       for (const [name, content] of files) await writeSynced(join(temporary, name), content);
       for (const folder of folders) await syncFolder(folder);
       // Now, not before: what has changed while the new files were written is not removed with the old ones.
-      const own = await listOwn(path);
-      const others = await otherFiles(path, own);
-      if (others.length > 0) throw inTheWay(path, others.join(", "));
-      await install(temporary, path, own);
+      const replaced = await listOwn(path);
+      const foreign = await otherFiles(path, replaced);
+      if (foreign.length > 0) throw inTheWay(path, foreign.join(", "));
+      await install(temporary, path, replaced);
     } catch (error) {
       const { code = "" } = error as NodeJS.ErrnoException;
       // Another process that writes to the path has removed it as left by a killed one.
@@ -148,15 +148,15 @@ export async function restoreDirectory(path: string): Promise<boolean> {
 /** What is in a directory besides the files `own` and their folders: a folder of others as a whole, links by name. */
 export async function otherFiles(directory: string, own: readonly string[]): Promise<string[]> {
   const folders = parentFolders(own);
-  const found: string[] = [];
+  const foreign: string[] = [];
   for (const folder of ["", ...folders]) {
     const entries = await readdir(join(directory, folder), { withFileTypes: true }).catch(ifMissing([]));
     for (const entry of entries) {
       const name = folder === "" ? entry.name : `${folder}/${entry.name}`;
-      if (entry.isDirectory() ? !folders.includes(name) : !own.includes(name)) found.push(name);
+      if (entry.isDirectory() ? !folders.includes(name) : !own.includes(name)) foreign.push(name);
     }
   }
-  return found.sort();
+  return foreign.sort();
 }
 
 /** Whether a directory cannot be renamed: it is a link, or another disk is mounted there. */
@@ -188,8 +188,8 @@ async function neighbours(path: string, suffix: string, all?: readonly string[])
   const { length } = basename(temporaryName(path, suffix));
   const start = `.${basename(resolve(path))}.`;
   const names = all ?? (await readdir(folder).catch(ifMissing([])));
-  const found = names.filter((name) => name.length === length && name.startsWith(start) && name.endsWith(suffix));
-  return found.map((name) => join(folder, name));
+  const leftovers = names.filter((name) => name.length === length && name.startsWith(start) && name.endsWith(suffix));
+  return leftovers.map((name) => join(folder, name));
 }
 
 /** A temporary name next to a path: each writer has its own, so that no two write into the same file. */
@@ -205,10 +205,10 @@ async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T> {
   } catch (cause) {
     const { code = "", message } = cause as NodeJS.ErrnoException;
     if (!/^E[A-Z]+$/.test(code)) throw cause;
-    const found = { ENOTEMPTY: "existing files", ENOSPC: "no space left" }[code];
+    const reason = { ENOTEMPTY: "existing files", ENOSPC: "no space left" }[code];
     throw new LowrankError("write-failed", "the disk cannot be written to", {
       where: path,
-      found: found ?? message,
+      found: reason ?? message,
       cause,
     });
   }
@@ -247,7 +247,9 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Creates a folder and its parents, and syncs them. Node's recursive mkdir never ends in /proc, where none can be made. */
+/**
+ * Creates a folder and its parents, and syncs them. Node's recursive mkdir never ends in /proc, where none can be made.
+ */
 export async function makeFolder(path: string): Promise<void> {
   if (await isThere(path)) return;
   const parent = dirname(resolve(path));

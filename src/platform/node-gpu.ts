@@ -35,13 +35,13 @@ export async function requestGPU(which?: string): Promise<GPU> {
   if (adapters.length === 0) return openDawn(`adapter=${which}`);
   const isNamed = ({ backend, name }: ListedAdapter) =>
     `${backend} ${name}`.toLowerCase().includes(which.toLowerCase());
-  const found = (/^\d+$/.test(which) && adapters[Number(which)]) || adapters.find(isNamed);
-  if (!found)
+  const adapter = (/^\d+$/.test(which) && adapters[Number(which)]) || adapters.find(isNamed);
+  if (!adapter)
     throw new ConfigError("unknown-value", "there is no such GPU", {
       expected: adapters.map(({ name, backend }, i) => `webgpu:${i} (${name}, ${backend})`).join(", "),
       found: `webgpu:${which}`,
     });
-  const { name, backend, isHidden } = found;
+  const { name, backend, isHidden } = adapter;
   if (!isHidden) return openDawn(`backend=${backend}`, `adapter=${name}`);
   throw new ConfigError("unknown-value", "this GPU cannot be opened: another one, earlier in the list, has its name", {
     found: `webgpu:${which}, ${name}`,
@@ -117,7 +117,7 @@ function notLoaded(error: NodeJS.ErrnoException): never {
     throw new DeviceError("webgpu-not-installed", "the package webgpu is not installed", {
       hint: `npm install webgpu, or use ${setting("device", "wasm")}`,
     });
-  // What `require` says: the package has a binary for each system.
+  // As `require` would: the package has a binary for each system.
   if (code === "MODULE_NOT_FOUND")
     throw new DeviceError("webgpu-not-loadable", "the package webgpu has no binary for this system", {
       expected: "Linux or Windows on x64 or arm64, or macOS",
@@ -145,7 +145,7 @@ function glibcVersion(): string | undefined {
   return report?.header?.glibcVersionRuntime;
 }
 
-/** What the system answers; undefined where the runtime forbids to ask: Deno, without the permission. */
+/** The system's answer; undefined where the runtime forbids to ask: Deno, without the permission. */
 export function ifPermitted<T>(ask: () => T): T | undefined {
   try {
     return ask();

@@ -48,7 +48,9 @@ export async function readBytes(path: string, limit = Infinity): Promise<Uint8Ar
 }
 
 function unreadable(path: string, error: NodeJS.ErrnoException): never {
-  const found = { ENOENT: "no such file", EISDIR: "a directory", EACCES: "no permission to read it" }[error.code ?? ""];
+  const reason = { ENOENT: "no such file", EISDIR: "a directory", EACCES: "no permission to read it" }[
+    error.code ?? ""
+  ];
   if (error.code === "ENOENT" && isOfPackage(path))
     throw new ConfigError("missing-package-file", "a file of the package was not found", {
       where: path,
@@ -57,7 +59,7 @@ function unreadable(path: string, error: NodeJS.ErrnoException): never {
     });
   throw new ConfigError("cannot-read-file", `cannot read ${path}`, {
     expected: "a file",
-    found: found ?? error.message,
+    found: reason ?? error.message,
     cause: error,
   });
 }
@@ -115,8 +117,8 @@ export async function isFile(path: string): Promise<boolean> {
 }
 
 export async function isSameFile(a: string, b: string): Promise<boolean> {
-  const [one, other] = await Promise.all([a, b].map((path) => stat(path, { bigint: true }).catch(() => undefined)));
-  return one !== undefined && one.dev === other?.dev && one.ino === other.ino;
+  const [first, other] = await Promise.all([a, b].map((path) => stat(path, { bigint: true }).catch(() => undefined)));
+  return first !== undefined && first.dev === other?.dev && first.ino === other.ino;
 }
 
 export async function listDirectory(path: string): Promise<string[]> {
@@ -267,7 +269,7 @@ export function listenToHost(onMessage: (message: unknown) => void): (message: u
   return (message) => parentPort?.postMessage(message);
 }
 
-/** What deflated bytes become. Throws an Error if they are invalid, or become more than `most`. */
+/** Inflates bytes. Throws an Error if they are invalid, or become more than `most`. */
 export async function inflateRaw(packed: Uint8Array, most: number): Promise<Uint8Array> {
   return new Uint8Array(await promisify(inflateAll)(packed, { maxOutputLength: Math.max(1, most) }));
 }

@@ -3,7 +3,7 @@
 /** WebKit ends a phone's page at 1.5 GB, whatever its buffers say; some of it is not a plan's. */
 const PHONE_BYTES = 1.2e9;
 
-/** What a browser says of its machine. A worker does not know `maxTouchPoints`, and is told by its page. */
+/** A browser's description of its machine. A worker does not know `maxTouchPoints`, and is told by its page. */
 interface Machine {
   userAgent: string;
   maxTouchPoints?: number;

@@ -51,7 +51,7 @@ export async function* filePieces(
   }
 }
 
-/** What is used of a FileHandle of node:fs/promises. */
+/** The methods that are used of a FileHandle of node:fs/promises. */
 export interface NodeFileHandle {
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
   stat(): Promise<{ size: number; mtimeMs?: number; ctimeMs?: number; isFile(): boolean; isDirectory(): boolean }>;
@@ -66,8 +66,8 @@ export async function handleReader(
   const stats = await handle.stat();
   if (!stats.isFile()) {
     await close();
-    const found = stats.isDirectory() ? "a directory" : "a pipe or a device, which has no size";
-    throw new ConfigError("cannot-read-file", `cannot read ${name}`, { expected: "a file", found });
+    const kind = stats.isDirectory() ? "a directory" : "a pipe or a device, which has no size";
+    throw new ConfigError("cannot-read-file", `cannot read ${name}`, { expected: "a file", found: kind });
   }
   const { size, mtimeMs, ctimeMs } = stats;
   return {

@@ -17,7 +17,7 @@ type Pieces = Answer["pieces"];
 
 /** Bytes that are asked for when a file is opened: an adapter is complete with this answer. */
 const FIRST_BYTES = 1 << 20;
-/** What is left of a file of at most so many bytes comes with one more answer. */
+/** The rest of a file of at most so many bytes comes with one more answer. */
 const SMALL_BYTES = 32 << 20;
 /** A larger file is read in chunks, of which the last ones used are kept: a model's tensors are small and many. */
 const CHUNK_BYTES = 8 << 20;
@@ -25,8 +25,8 @@ const CHUNKS = 8;
 
 /**
  * Opens a file on a server: by ranges if it supports them, otherwise its body, of at most `limit` bytes, is read once;
- * `look` sees its first pieces. Throws DownloadError if there is no such file, if it changes while it is open, or if the
- * server sends less or more than it said.
+ * `look` sees its first pieces. Throws DownloadError if there is no such file, if it changes while it is open, or if
+ * the server sends less or more than it said.
  */
 export async function openUrl(url: string, name = url, limit = WHOLE_BYTES, look = (pieces: Pieces) => pieces) {
   return ask(url, { headers: { range: `bytes=0-${FIRST_BYTES - 1}` } }, async ({ response, pieces: sent }) => {
@@ -136,16 +136,16 @@ function fetchRange(
   return ask(url, { headers: { range: part.replace(" ", "=") } }, async ({ response, pieces }) => {
     if (response.status !== 206) throw refused(name, response, part);
     const expected = `${part}/${size}`;
-    const found = contentRange(response);
+    const range = contentRange(response);
     const tag = response.headers.get("etag");
-    if ((found !== expected && found !== HIDDEN) || tag !== etag)
+    if ((range !== expected && range !== HIDDEN) || tag !== etag)
       throw new DownloadError(
         "file-changed-on-server",
         "the file on the server has changed, or the server sends another part of it",
         {
           where: name,
           expected: `${expected}, ETag ${etag}`,
-          found: `${found ?? "no Content-Range"}, ETag ${tag}`,
+          found: `${range ?? "no Content-Range"}, ETag ${tag}`,
         },
       );
     return new Uint8Array(await (await collect(pieces, name, { length })).arrayBuffer());

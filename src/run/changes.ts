@@ -37,14 +37,14 @@ export interface Change {
 }
 
 export interface Changes {
-  /** What is compared: biases where no weight of the blocks is trained. */
+  /** The tensors to compare: biases where no weight of the blocks is trained. */
   kind: "weight" | "bias";
   blocks: number;
   /** In the order of the forward pass. */
   changes: Change[];
 }
 
-/** What a run that started from no adapter began with: the tensors that are not the base model's. */
+/** The tensors with which a run began that started from no adapter, and that are not the base model's. */
 export async function startTensors(
   meta: AdapterMeta,
   options: Partial<TrainOptions>,

@@ -52,11 +52,11 @@ const OUTCOME: Tree = {
   ...{ pending: "named texts?", saved: "count" },
 };
 
-/** What was measured, where a number that is not finite is null in JSON. */
+/** Measured figures, where a number that is not finite is null in JSON. */
 function measuredKinds({ measures, answer: decides, stored: { answer, details } }: Training): Tree {
   const [judged, ...others] = measures;
-  const kept = measures.flatMap(({ evaluated }) => (typeof evaluated === "string" ? evaluated : []));
-  const keys = decides ? kept : ["accuracy", "perplexity", ...kept];
+  const named = measures.flatMap(({ evaluated }) => (typeof evaluated === "string" ? evaluated : []));
+  const keys = decides ? named : ["accuracy", "perplexity", ...named];
   const figures = Object.fromEntries(keys.map((key) => [key, "number" as const]));
   const evaluation: Tree = { rows: "count", loss: "number", ...figures };
   const splits = { train: evaluation, "val?": evaluation, test: evaluation };
@@ -98,7 +98,7 @@ const NULLABLE = new Set(
 );
 const NULLABLE_ALL = "measured";
 
-/** What was measured, with NaN where JSON has null for a number that is not finite. */
+/** Measured figures, with NaN where JSON has null for a number that is not finite. */
 function withNaN<T>(measured: T, mayBeNull = false): T {
   if (Array.isArray(measured)) return measured.map((one) => (one === null ? Number.NaN : withNaN(one))) as T;
   if (typeof measured !== "object" || measured === null) return measured;

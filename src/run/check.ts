@@ -1,4 +1,6 @@
-/** What is known of data before anything is trained on it: how it is read, what is wrong with it, how to train on it. */
+/**
+ * What is known of data before anything is trained on it: how it is read, what is wrong with it, how to train on it.
+ */
 
 import { textContext } from "../config.ts";
 import type { DatasetOptions } from "../data/dataset-options.ts";
@@ -194,7 +196,9 @@ async function readTagged(given: RunSettings, read: ReadOther): Promise<LoadedTa
 
 /** Words for each tag where they are tags. */
 const WORDS_A_TAG = 10;
-/** Words of a sentence on average, where lines are no texts by themselves: a file without blank lines is one sentence. */
+/**
+ * Words of a sentence on average, where lines are no texts by themselves: a file without blank lines is one sentence.
+ */
 const SENTENCE = { least: 2, most: 100 };
 
 /** Reads what is no table of texts and labels as sentences with tags, or as texts. */

@@ -14,7 +14,7 @@ const FOLDER = "checkpoint";
 const GENERATIONS = 2;
 const VERSION = 1;
 
-/** What is stored beside the trained tensors: their moments, and those of the best evaluation. */
+/** Stored beside the trained tensors: their moments, and those of the best evaluation. */
 const OF_OPTIMIZER = /^([mv]|best)\./;
 
 const stepFile = (step: number) => `step-${String(step).padStart(9, "0")}.safetensors`;
@@ -60,12 +60,12 @@ function checkMoments(shapes: Map<string, Shape>, where: string): void {
   for (const [key, shape] of shapes) {
     const name = key.replace(OF_OPTIMIZER, "");
     for (const partner of [name, `m.${name}`, `v.${name}`]) {
-      const found = shapes.get(partner);
-      if (found === undefined || !sameShape(found, shape))
+      const moment = shapes.get(partner);
+      if (moment === undefined || !sameShape(moment, shape))
         throw new FormatError("invalid-checkpoint", `the checkpoint has ${key}, but no ${partner} of the same shape`, {
           where,
           expected: formatShape(shape),
-          found: found === undefined ? "none" : formatShape(found),
+          found: moment === undefined ? "none" : formatShape(moment),
         });
     }
   }
@@ -79,9 +79,9 @@ export const trainedTensors = ({ tensors }: Pick<Checkpoint, "tensors">): Checkp
 export async function keepCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {
   const path = joinPath(directory, FOLDER, stepFile(checkpoint.step));
   await writeFileAtomic(path, encodeCheckpoint(checkpoint));
-  const kept = (await generations(directory)).slice(0, GENERATIONS);
+  const newest = (await generations(directory)).slice(0, GENERATIONS);
   for (const name of await checkpointFiles(directory))
-    if (!kept.includes(name)) await remove(joinPath(directory, name));
+    if (!newest.includes(name)) await remove(joinPath(directory, name));
 }
 
 /** Deletes the checkpoints of a run that has ended. */

@@ -124,7 +124,7 @@ export function buildAdapter(
   };
 }
 
-/** What was trained where a probe answers in its place, being in adapter/. */
+/** The folder of what was trained where a probe answers in its place, being in adapter/. */
 export const TUNED = "tuned";
 
 /** The probe that answers in place of a run; what was chosen for the run, such as a threshold, is not its own. */
@@ -225,14 +225,14 @@ export async function endRun(
   // By another process that has resumed it, with the same bits.
   if (begun.state === "finished") return;
   const before = await ownFiles(directory, RUN);
-  const others: string[] = [];
+  const inTheWay: string[] = [];
   for (const name of files.keys())
-    if (!before.has(name) && (await exists(joinPath(directory, name)))) others.push(name);
-  if (others.length > 0)
+    if (!before.has(name) && (await exists(joinPath(directory, name)))) inTheWay.push(name);
+  if (inTheWay.length > 0)
     throw new LowrankError("files-in-the-way", "other files are in the way", {
       where: directory,
       expected: "no other files with the names of the run's",
-      found: nameList(others),
+      found: nameList(inTheWay),
       hint: `move them, and resume the run: ${setting("resume", directory)}`,
     });
   for (const name of [RECORD, ...(await checkpointFiles(directory))]) before.delete(name);
@@ -243,7 +243,7 @@ export async function endRun(
   if (!keepCheckpoints) await removeCheckpoints(directory);
 }
 
-/** What to say of a run in an output directory. */
+/** How a run in an output directory is described. */
 const FOUND: Record<RunRecord["state"], string> = {
   finished: "a finished run",
   failed: "a run that has failed",

@@ -19,7 +19,7 @@ import { type TrainedRun, trainedRun } from "./trained-run.ts";
 
 /** The arguments of `fineTune`, with the settings of `TrainOptions`. */
 export interface FineTuneArguments extends Omit<TrainArguments, "device"> {
-  /** What it is trained on, from `openDevice`. */
+  /** The device, from `openDevice`. */
   device: Device;
   /**
    * A run directory, which is made when training begins, and has the whole run when it ends, as by `FineTuneRun.save`.

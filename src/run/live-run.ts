@@ -35,7 +35,7 @@ export class LiveRun {
     private readonly options: LiveRunOptions = {},
   ) {}
 
-  /** What the trainer calls. */
+  /** For the trainer. */
   get callbacks() {
     return {
       onEvent: (event: TrainEvent) => this.take(event),
@@ -92,7 +92,7 @@ export class LiveRun {
    * checkpoints.
    */
   async end(result: TrainResult, data: TrainingData): Promise<void> {
-    // What shows a run in memory is made when it is saved.
+    // Views of a run in memory are made when it is saved.
     const shown = this.directory === undefined ? null : data;
     await this.close(await runContents(this.record, result, shown), result.aborted);
   }

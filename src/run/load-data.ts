@@ -60,10 +60,10 @@ export async function resolveSettings(
 ): Promise<{ data: TrainingData; options: TrainOptions }> {
   const { objective = DEFAULT_OBJECTIVE } = settings;
   expectWriter(nameBase(model.directory).name, objective);
-  const own = adapter ? withAdapter(settings, adapter.meta, objective) : settings;
-  const { seed, ...sizes } = trainOptions(own);
+  const ofRun = adapter ? withAdapter(settings, adapter.meta, objective) : settings;
+  const { seed, ...sizes } = trainOptions(ofRun);
   const context = textContext(model.config, methodConfig(sizes));
   const data = await load({ objective, data: { ...dataSpec(settings), ...dataOptions(settings, seed, context) } });
-  const mode = usualMode(own, data as LoadedDataset, model.config);
-  return { data, options: trainOptions({ ...own, mode }, { rows: data.train.size, ...knownBase(model) }) };
+  const mode = usualMode(ofRun, data as LoadedDataset, model.config);
+  return { data, options: trainOptions({ ...ofRun, mode }, { rows: data.train.size, ...knownBase(model) }) };
 }

@@ -1,4 +1,4 @@
-/** What a language model writes before it is trained and after it, for the beginnings of texts of the test set. */
+/** A language model's texts before it is trained and after it, for the beginnings of texts of the test set. */
 import type { Backend } from "../backend/backend.ts";
 import { hasAnswers, type TrainingData } from "../data/training-data.ts";
 import { LowrankError } from "../errors.ts";
@@ -16,7 +16,7 @@ interface Models {
   device: Backend;
   model: BaseModel;
   data: TrainingData;
-  /** What training started from, and what it has made of that. */
+  /** Before training, and after it. */
   adapter?: Adapter | undefined;
   learned: Adapter;
   signal?: AbortSignal | undefined;
@@ -28,9 +28,9 @@ export async function addSamples(
   { device, model, data, adapter, learned, signal }: Models,
 ): Promise<void> {
   if (!results || hasAnswers(data)) return;
-  const some = data.test.beginnings(SAMPLES, TOKENS);
-  if (some.length === 0) return;
-  const prompts = some.map(({ prompt }) => prompt);
+  const beginnings = data.test.beginnings(SAMPLES, TOKENS);
+  if (beginnings.length === 0) return;
+  const prompts = beginnings.map(({ prompt }) => prompt);
   const write = async (from: Adapter | null) => {
     const dtype = baseDtype(learned.meta);
     const lm = await LanguageModel.of(model, from, { device, batchSize: SAMPLES, dtype });
@@ -39,11 +39,11 @@ export async function addSamples(
   };
   try {
     const [before, after] = [await write(adapter ?? null), await write(learned)];
-    results.test.samples = some.map(({ prompt, rest }, i) => ({
+    results.test.samples = beginnings.map(({ prompt, rest }, i) => ({
       ...{ text: prompt, truth: rest, predicted: after[i]!.text, before: before[i]!.text },
     }));
   } catch (error) {
-    // What was learned is not lost by an example of it.
+    // A failed example must not lose what was learned.
     if (!(error instanceof LowrankError) && !signal?.aborted) throw error;
   }
 }

@@ -1,4 +1,4 @@
-/** What a table to label is expected to have: the columns that a model was trained on. */
+/** The columns that a table to label is expected to have: those that a model was trained on. */
 import { exists, joinPath } from "#platform";
 import { isClassic } from "../classic/parts.ts";
 import { readClassic } from "../classic/read.ts";

@@ -81,7 +81,7 @@ function halves(graph: Graph, names: readonly [string, string], list: string, wi
 
 /** The largest index, for a slice up to the end. */
 const END = Number.MAX_SAFE_INTEGER;
-/** What is added to the score of a position that is not seen: as transformers, the smallest float. */
+/** Added to the score of a position that is not seen: as transformers, the smallest float. */
 const UNSEEN = -3.4028234663852886e38;
 
 export function addDecoder(graph: Graph, config: ModelConfig, task: TaskConfig): void {
@@ -90,7 +90,7 @@ export function addDecoder(graph: Graph, config: ModelConfig, task: TaskConfig):
 
 class Decoder {
   private readonly values = new Map<Value, string>();
-  /** What is added to the scores of attention: see findSeen. */
+  /** Added to the scores of attention: see findSeen. */
   private seen = "";
   /** Whether it has logits of next tokens, with a cache. */
   private readonly writes: boolean;
@@ -121,7 +121,8 @@ class Decoder {
     this.seen = this.findSeen();
     const sections = modelSections(config, architecture(config).block);
     // The final norm is only over the rows that are needed.
-    for (const one of sections.slice(0, -1).flatMap(({ layers }) => layers)) this.values.set(one.out, this.layer(one));
+    for (const layer of sections.slice(0, -1).flatMap(({ layers }) => layers))
+      this.values.set(layer.out, this.layer(layer));
     const x = this.values.get(sections.at(-2)!.output)!;
     if (this.writes) this.lmHead(x);
     else this.classifierHead(x);
@@ -184,7 +185,7 @@ class Decoder {
     return this.lastTokens("positions", graph.add("positions.all", "Max", [from0, graph.int(0)]), 1);
   }
 
-  /** What is added to the scores [B, 1, 1, T, S]: a token sees itself and what is before it, but no padding. */
+  /** Added to the scores [B, 1, 1, T, S]: a token sees itself and those before it, but no padding. */
   private findSeen(): string {
     const { graph } = this;
     const total = graph.add("total", "Shape", [this.mask], { start: 1n, end: 2n });

@@ -28,7 +28,7 @@ export interface Stored {
   restore(add: AddNode, rows?: { name: string; ids: string }): string;
 }
 
-/** What a weight is: a matrix [in, out], a table of rows [rows, in], or what is never quantised. */
+/** The role of a weight: a matrix [in, out], a table of rows [rows, in], or one that is never quantised. */
 export type WeightKind = "matrix" | "rows" | "other";
 
 export function storeWeight(tensor: ComputedTensor, dtype: CommonDtype, kind: WeightKind): Stored {

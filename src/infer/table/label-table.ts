@@ -17,7 +17,7 @@ import type { LabelLimits } from "./label-limits.ts";
 import type { Labeller } from "./labeller.ts";
 import type { Table, TableRow } from "./table.ts";
 
-/** What must be known of a table before its first row is labelled. */
+/** Known of a table before its first row is labelled. */
 export interface Survey {
   /** The path of the table. */
   where: string;

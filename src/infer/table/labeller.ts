@@ -6,7 +6,7 @@ import type { Labelled } from "../../tasks/predictions.ts";
 
 type Method = (texts: readonly TextOrPair[]) => Promise<Labelled[]>;
 
-/** What gives texts labels or scores, by the method of its task: a `Classifier`, or a `ClassicModel`. */
+/** Gives texts labels or scores, by the method of its task: a `Classifier`, or a `ClassicModel`. */
 export interface Labeller {
   readonly meta: {
     labels: readonly string[];

@@ -28,7 +28,9 @@ export interface TableOptions extends Pick<TableChoice, "textColumn" | "likelyTe
   chunkBytes?: number;
 }
 
-/** Opens a CSV, TSV, JSON, Excel or Parquet file and finds its columns. Throws ConfigError, DataError or FormatError. */
+/**
+ * Opens a CSV, TSV, JSON, Excel or Parquet file and finds its columns. Throws ConfigError, DataError or FormatError.
+ */
 export async function openTable(
   path: string,
   { encoding, sheet, chunkBytes = CHUNK_BYTES, ...columns }: TableOptions = {},

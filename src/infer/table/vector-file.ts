@@ -59,7 +59,7 @@ const parquet: Write = async function* (pieces) {
 
 const FORMATS = { npy, csv, parquet };
 
-/** What writes a file of this name. Throws ConfigError if its ending is that of no format. */
+/** The writer of a file of this name. Throws ConfigError if its ending is that of no format. */
 export function vectorWriter(path: string): Write {
   const ending = path.toLowerCase().replace(/.*\./s, "");
   return FORMATS[parseChoice("format of vectors", ending, Object.keys(FORMATS) as (keyof typeof FORMATS)[], path)];

@@ -78,11 +78,11 @@ export class LanguageModel extends AdapterModel<Decoder> {
   /**
    * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt
    * each. A prompt is a text, or the messages of a chat. An empty text starts a document. When the context overflows,
-   * also by a prompt, the oldest tokens are dropped: generation continues from the last half of the context, and a chunk
-   * reports it. Of a chat that is too long whole turns are left out, the oldest first, but not the system message. What a
-   * prompt has in common with one of the last call is not computed again, and changes no bit. Text is generated as it is
-   * consumed, in runs of about 100 ms; once another call waits, it is generated to its end. Throws ConfigError for
-   * invalid options.
+   * also by a prompt, the oldest tokens are dropped: generation continues from the last half of the context, and a
+   * chunk reports it. Of a chat that is too long whole turns are left out, the oldest first, but not the system
+   * message. What a prompt has in common with one of the last call is not computed again, and changes no bit. Text is
+   * generated as it is consumed, in runs of about 100 ms; once another call waits, it is generated to its end. Throws
+   * ConfigError for invalid options.
    *
    * @example
    * ```ts

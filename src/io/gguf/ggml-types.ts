@@ -141,5 +141,5 @@ const OTHERS: Readonly<Record<number, string>> = {
   ...{ 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4", 40: "NVFP4", 41: "Q1_0" },
 };
 
-/** What a type is called, of which only the number is known. */
+/** The name of a type of which only the number is known. */
 export const ggmlTypeName = (id: number): string => GGML_TYPES.get(id)?.name ?? OTHERS[id] ?? `type ${id}`;

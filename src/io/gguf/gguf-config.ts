@@ -15,7 +15,7 @@ export const ROPE_FREQS = "rope_freqs.weight";
 
 type Json = Record<string, unknown>;
 
-/** What a config is made from. */
+/** The sources of a config. */
 interface Described {
   name: string;
   architecture: Architecture;
@@ -40,13 +40,13 @@ export async function makeConfig(described: Described): Promise<Json> {
       found: `split.count = ${JSON.stringify(files).slice(0, 100)}`,
       hint: "join them, from the first one: llama-gguf-split --merge FIRST.gguf JOINED.gguf",
     });
-  const own = new OwnKeys(header.metadata, name, where);
+  const keys = new OwnKeys(header.metadata, name, where);
   const config: Json = { model_type: name };
   for (const [key, theirs] of Object.entries(architecture.keys))
-    config[theirs] = shortest(own.number(key, architecture.defaults[key]));
+    config[theirs] = shortest(keys.number(key, architecture.defaults[key]));
   const table = header.tensors.get(TOKEN_TABLE);
   if (!table) throw new FormatError("wrong-tensors", `the model file lacks ${TOKEN_TABLE}`, { where });
-  const vocab_size = own.number("vocab_size", table.shape[0]);
+  const vocab_size = keys.number("vocab_size", table.shape[0]);
   if (vocab_size !== table.shape[0])
     throw new FormatError("invalid-gguf", `${name}.vocab_size and ${TOKEN_TABLE} differ`, {
       where,
@@ -58,10 +58,10 @@ export async function makeConfig(described: Described): Promise<Json> {
     // Anything else is reported with the vocabulary.
     if (typeof id === "number") config[`${token}_token_id`] = id;
   }
-  if (architecture.isLlama) Object.assign(config, await llamaKeys(own, config, described));
+  if (architecture.isLlama) Object.assign(config, await llamaKeys(keys, config, described));
   const types = header.tensors.get(TYPE_TABLE);
   if (types) config.type_vocab_size = types.shape[0];
-  own.refuseOthers(architecture.unread);
+  keys.refuseOthers(architecture.unread);
   return { ...config, vocab_size, tie_word_embeddings: await isTied(described) };
 }
 
@@ -113,8 +113,8 @@ class OwnKeys {
     private readonly name: string,
     private readonly where: string,
   ) {
-    const own = [...metadata].filter(([key]) => key.startsWith(`${name}.`));
-    this.values = new Map(own.map(([key, value]) => [key.slice(name.length + 1), value]));
+    const ofFamily = [...metadata].filter(([key]) => key.startsWith(`${name}.`));
+    this.values = new Map(ofFamily.map(([key, value]) => [key.slice(name.length + 1), value]));
   }
 
   /** A number above 0. Throws FormatError for anything else, and where there is no default if it is missing. */

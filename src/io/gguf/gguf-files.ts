@@ -1,4 +1,4 @@
-/** What a model in a GGUF file has of the small files of a directory, as transformers would have written them. */
+/** The small files of a directory that a model in a GGUF file stands for, as transformers would have written them. */
 
 import { openFile } from "#platform";
 import { parseJson } from "../limits.ts";

@@ -1,4 +1,4 @@
-/** What a GGUF file says of a model, except its tokens: gguf-config.ts reads it. */
+/** The metadata of a model's GGUF file, without its tokens: gguf-config.ts reads it. */
 import { innerWidth, type ModelConfig } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CommonDtype } from "../../tensor.ts";
@@ -44,7 +44,9 @@ export function architectureMetadata(
   ]);
 }
 
-/** Throws ConfigError if llama.cpp computes something else for this architecture: of a GPT-NeoX the tanh form of GELU. */
+/**
+ * Throws ConfigError if llama.cpp computes something else for this architecture: of a GPT-NeoX the tanh form of GELU.
+ */
 export function checkArchitecture(config: ModelConfig): void {
   const { activation_function = "gelu_new", scale_attn_weights = true, rope, model_type } = config;
   const { scale_attn_by_inverse_layer_idx = false } = config;

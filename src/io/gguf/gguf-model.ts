@@ -13,7 +13,7 @@ import { type Architecture, findArchitecture } from "./gguf-architectures.ts";
 import { makeConfig, ROPE_FREQS } from "./gguf-config.ts";
 import { interleavedRow } from "./gguf-rope.ts";
 
-/** What a file's header says of a model: its metadata, and its config.json. Throws as `openGguf`. */
+/** The header of a file: its metadata, and the model's config.json. Throws as `openGguf`. */
 export async function describeGguf(reader: FileReader, path: string) {
   const header = await readGgufHeader(reader);
   const [name, architecture] = findArchitecture(header, path);

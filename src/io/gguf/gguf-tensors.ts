@@ -29,10 +29,10 @@ interface GgufModule {
 function ggufPlace(module: string, config: ModelConfig): GgufModule {
   const { outside, blocks, inBlock, turned = [], isInterleaved } = ARCHITECTURES[ggufArchitecture(config)]!;
   const { n_head, n_kv_head = n_head } = config;
-  const own = module.replace(/^transformer\./, "");
-  const [, block, inside] = own.startsWith(`${blocks}.`) ? /(\d+)\.(.+)$/.exec(own)! : [];
+  const ofModel = module.replace(/^transformer\./, "");
+  const [, block, inside] = ofModel.startsWith(`${blocks}.`) ? /(\d+)\.(.+)$/.exec(ofModel)! : [];
   const names = Object.entries(block === undefined ? outside : inBlock);
-  const [layer] = names.find(([, theirs]) => theirs === (inside ?? own))!;
+  const [layer] = names.find(([, theirs]) => theirs === (inside ?? ofModel))!;
   const heads = { attn_q: n_head, attn_k: n_kv_head }[layer];
   return {
     name: block === undefined ? layer : `blk.${block}.${layer}`,

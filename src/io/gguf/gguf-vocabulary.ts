@@ -16,7 +16,7 @@ const NORMAL = 1;
 
 interface Written {
   metadata: Map<string, Uint8Array>;
-  /** What llama.cpp does otherwise. */
+  /** Differences to llama.cpp, which does otherwise. */
   notes: string[];
 }
 
@@ -26,8 +26,8 @@ export async function vocabularyMetadata(model: BaseModel): Promise<Written> {
   if (isGguf(directory))
     return { metadata: await copyMetadata(directory, (key) => key.startsWith("tokenizer.")), notes: [] };
   const config = (await readModelJson(directory, "config.json")) as unknown as TokenConfig;
-  const own = await listTokens(directory, config);
-  const found = own ?? (await listShipped(model, config));
+  const inDirectory = await listTokens(directory, config);
+  const found = inDirectory ?? (await listShipped(model, config));
   if (!found)
     throw new ConfigError("missing-tokenizer-files", "the base model has no files of a tokenizer", {
       where: directory,

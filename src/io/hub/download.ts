@@ -130,7 +130,7 @@ async function receive(
   try {
     report("download", loaded);
     for await (const piece of pieces) {
-      // What another process has appended meanwhile is there already.
+      // Another process may have appended this part meanwhile.
       const rest = piece.subarray(Math.max(0, writer.size - loaded));
       loaded += piece.length;
       if (loaded > size) break;
@@ -146,8 +146,8 @@ async function receive(
 /** Deletes the file and throws DownloadError unless its digest is the expected one. */
 async function check(path: string, wanted: Wanted): Promise<void> {
   const { kind, hex } = wanted.digest;
-  const found = await hash(path, kind);
-  if (found !== hex) await refuse(path, wanted, `${kind} ${hex}`, `${kind} ${found}`);
+  const actual = await hash(path, kind);
+  if (actual !== hex) await refuse(path, wanted, `${kind} ${hex}`, `${kind} ${actual}`);
 }
 
 async function refuse(path: string, { url }: Wanted, expected: string, found: string): Promise<never> {
@@ -180,10 +180,10 @@ function refusal(status: number, url: string): DownloadError {
     404: "no such file",
     429: "too many requests: try again later",
   };
-  const found = meaning[status] ?? (status >= 500 ? "server error: try again later" : "an unexpected response");
+  const answered = meaning[status] ?? (status >= 500 ? "server error: try again later" : "an unexpected response");
   return new DownloadError("request-refused", "the server refused the file", {
     where: url,
-    found: `${status}: ${found}`,
+    found: `${status}: ${answered}`,
   });
 }
 

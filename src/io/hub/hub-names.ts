@@ -23,9 +23,9 @@ const KNOWN = { model: Object.values(HUB_MODELS), dataset: HUB_DATASETS };
 
 /** The known repository that is probably meant: one with a similar name, or the same name under another owner. */
 export function nearestRepository({ type, name }: Repository): string | undefined {
-  const own = (full: string) => full.slice(full.indexOf("/") + 1);
-  const known = KNOWN[type].filter((one) => one !== name);
-  return known.find((one) => own(one) === own(name)) ?? nearest(name, known);
+  const withoutOwner = (full: string) => full.slice(full.indexOf("/") + 1);
+  const known = KNOWN[type].filter((other) => other !== name);
+  return known.find((one) => withoutOwner(one) === withoutOwner(name)) ?? nearest(name, known);
 }
 
 /** Whether a text has the form of "owner/name". */

@@ -134,9 +134,9 @@ function parseAnswer(bytes: Uint8Array, where: string): { sha?: unknown; sibling
   try {
     return parseJson(bytes, where) ?? {};
   } catch (cause) {
-    const found = (cause as Error).message.split("\n")[0]!;
+    const reason = (cause as Error).message.split("\n")[0]!;
     const hint = "check HF_ENDPOINT";
-    throw new DownloadError("not-a-hub", "the server is not a Hugging Face hub", { where, found, hint, cause });
+    throw new DownloadError("not-a-hub", "the server is not a Hugging Face hub", { where, found: reason, hint, cause });
   }
 }
 
@@ -209,17 +209,17 @@ function refusal(repository: Repository, status: number, isGated: boolean, heade
   const hasToken = "authorization" in headers;
   const login = isPage ? "download its files and choose them" : "set HF_TOKEN to a token with read access";
   const where = pageOf(repository);
-  const found = `status ${status}`;
+  const answered = `status ${status}`;
   if (isGated || status === 403)
     return new DownloadError("gated-repository", `the ${WORDS[type]} is gated`, {
       where,
-      found,
+      found: answered,
       hint: `accept its terms on that page, then ${login}${hasToken ? ": the present one has no access" : ""}`,
     });
   if (status !== 401 && status !== 404)
     return new DownloadError("request-refused", "the request to the hub failed", {
       where,
-      found,
+      found: answered,
       hint: "try again later",
     });
   // Without a token the hub also answers 401 for a repository that does not exist.
@@ -227,7 +227,7 @@ function refusal(repository: Repository, status: number, isGated: boolean, heade
   const isFolder = type === "dataset" || isPage ? "" : " (there is no directory of that name either)";
   return new DownloadError("no-such-repository", `there is no such ${WORDS[type]} on the hub, or no access to it`, {
     where,
-    found,
+    found: answered,
     hint:
       `${near === undefined ? "check" : `did you mean ${near}? Otherwise check`} the name${isFolder}; ` +
       (hasToken ? "check the account of HF_TOKEN" : `for a private one ${login}`),

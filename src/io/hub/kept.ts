@@ -7,7 +7,7 @@ import { joinPath, writeFileAtomic } from "#platform";
 import { readJson } from "../common.ts";
 import { cacheDirectory } from "./cache.ts";
 
-/** What is kept under a key. In a damaged file it is anything. */
+/** The value under a key. In a damaged file it is anything. */
 type Kept = Readonly<Record<string, unknown>>;
 
 /** How many of the newest entries are kept, and the most bytes read from a file. */

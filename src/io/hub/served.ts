@@ -1,7 +1,7 @@
 /**
- * Models and adapters on servers, and adapters in a zip file. What is needed of a folder on a server is asked for at the
- * same time: nothing is asked for twice, nor only to learn whether it exists. A base model that an adapter names by its
- * fingerprint is kept in the cache directory, for the next adapter and the next visit.
+ * Models and adapters on servers, and adapters in a zip file. What is needed of a folder on a server is asked for at
+ * the same time: nothing is asked for twice, nor only to learn whether it exists. A base model that an adapter names by
+ * its fingerprint is kept in the cache directory, for the next adapter and the next visit.
  */
 import { exists, isServed, joinPath, remove, writeDirectory } from "#platform";
 import { asyncDispose } from "../../dispose.ts";
@@ -50,7 +50,7 @@ export async function atServedAdapter<T>(
     const described = await openAll(place, [META]);
     if (described.size > 0) return asDirectory(place, await openOurs(place, described, others), work);
   }
-  for (const place of [path, ...places.filter((one) => one !== path)]) {
+  for (const place of [path, ...places.filter((sibling) => sibling !== path)]) {
     const config = await openAll(place, [PEFT_CONFIG]);
     if (config.size === 0) continue;
     const rest = await openAll(place, [PEFT_TENSORS, ...TOKENIZERS, ...others]);
@@ -71,14 +71,14 @@ async function openOurs(place: string, described: Files, others: readonly string
     ? [PEFT_CONFIG, PEFT_TENSORS, ...(ownTensors(meta).length > 0 ? [EXACT] : [])]
     : [WEIGHTS, ...(isFitted ? [COUNTS] : [])];
   const rest = await openAll(place, [...names, ...others]);
-  // What PEFT cannot express is in our own file alone.
-  const own = inPeft && !rest.has(PEFT_TENSORS) && !rest.has(EXACT) ? await openAll(place, [EXACT]) : [];
-  return new Map([...described, ...rest, ...own]);
+  // Our own file alone has tensors that PEFT cannot express.
+  const exact = inPeft && !rest.has(PEFT_TENSORS) && !rest.has(EXACT) ? await openAll(place, [EXACT]) : [];
+  return new Map([...described, ...rest, ...exact]);
 }
 
 /**
- * Throws ConfigError for a base model that an adapter has by its address, unless that is on the hub or where the adapter
- * is: what a stranger's file names is not asked for, least of all inside the network of who opens it.
+ * Throws ConfigError for a base model that an adapter has by its address, unless that is on the hub or where the
+ * adapter is: what a stranger's file names is not asked for, least of all inside the network of who opens it.
  */
 export async function refuseElsewhere(address: string, adapter: string): Promise<void> {
   const places = [hubUrl(), ...(isServed(adapter) ? [new URL(adapter).origin] : [])];
@@ -91,7 +91,7 @@ export async function refuseElsewhere(address: string, adapter: string): Promise
   });
 }
 
-/** What is read of a model beside its weights. */
+/** The files that are read of a model beside its weights. */
 const DESCRIBING = ["config.json", ...SENTENCE_FILES, ...TOKENIZERS];
 
 /** Runs `work` on the config and the tokenizer of a model on a server. */
@@ -105,7 +105,7 @@ const GGUF = "model.gguf";
 /** The files of models that are open, by the address: those that are opened meanwhile share them. */
 const shared = new Map<string, WeakRef<Promise<Files>>>();
 
-/** What is known of a model on a server. */
+/** A model on a server, as its small files describe it. */
 interface Served {
   /** Whether it has GPT-2's vocabulary, which is built in. */
   isGpt2: boolean;
@@ -123,11 +123,11 @@ export async function openServed<T extends { close(): Promise<void> }>(
   open: (place: string) => Promise<T>,
 ): Promise<T> {
   // It is part of a path.
-  const kept = /^[0-9a-f]{64}$/.test(fingerprint ?? "")
+  const cacheKey = /^[0-9a-f]{64}$/.test(fingerprint ?? "")
     ? joinPath(cacheDirectory(), "models", fingerprint!)
     : undefined;
-  const found = kept && (await findModel(kept));
-  const model = found && (await open(found).catch(() => undefined));
+  const cached = cacheKey && (await findModel(cacheKey));
+  const model = cached && (await open(cached).catch(() => undefined));
   if (model) return { ...model, fingerprint };
   const files = shared.get(directory)?.deref() ?? openModel(directory, isGpt2);
   shared.set(directory, new WeakRef(files));
@@ -138,7 +138,7 @@ export async function openServed<T extends { close(): Promise<void> }>(
     shared.delete(directory);
     return opened.close();
   };
-  const keep = kept === undefined ? undefined : async () => keepModel(kept, await files);
+  const keep = cacheKey === undefined ? undefined : async () => keepModel(cacheKey, await files);
   return { ...opened, keep, close, [asyncDispose]: close };
 }
 

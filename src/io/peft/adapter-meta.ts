@@ -30,7 +30,7 @@ export interface AdapterMeta extends Omit<MethodConfig, "lr_ratio"> {
   settings: Record<string, unknown>;
 }
 
-/** What lowrank.json has. */
+/** The contents of lowrank.json. */
 interface SavedMeta extends AdapterMeta {
   /** Of the tensors that were saved with it: `digestTensors`. */
   sha256: string;

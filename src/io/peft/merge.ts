@@ -40,7 +40,7 @@ interface LowRankProduct {
   column: number;
 }
 
-/** What is done to a matrix. */
+/** A change of a matrix. */
 interface Changes {
   products: LowRankProduct[];
   /** The length of each column afterwards; NaN, or undefined: as it comes. */
@@ -121,7 +121,7 @@ export function wholeTensor(name: string, { shape, data }: NamedTensor): Compute
   };
 }
 
-/** What is done to each matrix, by its name in the base model (`head` for the head of a language model). */
+/** The change of each matrix, by its name in the base model (`head` for the head of a language model). */
 function adapterChanges({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Changes> {
   const { model, lora, task } = meta;
   const changes = new Map<string, Changes>();

@@ -39,10 +39,10 @@ export async function runOf(directory: string): Promise<string> {
 }
 
 /**
- * Opens a run directory, its adapter/ directory, an adapter written by PEFT, or a zip file of one of these, and the base
- * model that it names (`model` overrides it), which is downloaded if needed: from the hub, or from where the adapter is.
- * Throws ConfigError if the adapter or the model does not exist, or they do not belong together, FormatError if a file is
- * damaged.
+ * Opens a run directory, its adapter/ directory, an adapter written by PEFT, or a zip file of one of these, and the
+ * base model that it names (`model` overrides it), which is downloaded if needed: from the hub, or from where the
+ * adapter is. Throws ConfigError if the adapter or the model does not exist, or they do not belong together,
+ * FormatError if a file is damaged.
  */
 export function openAdapter(directory: string, model?: string, options: DownloadOptions = {}): Promise<OpenedAdapter> {
   return atAdapter(directory, async (place) => {

@@ -109,7 +109,8 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
   const ownsHead = tasksOf(task).some((objective) => hasHead({ objective }));
   // PEFT always saves a head of its own.
   const toSave = [...moduleNames(config, "modules_to_save", where), ...(ownsHead ? HEADS : [])];
-  // A module is saved with its submodules. PEFT saves "input_layernorm" for "norm", but adapts it as one that is not saved.
+  // A module is saved with its submodules. PEFT saves "input_layernorm" for "norm", but adapts it as one that is not
+  // saved.
   const saves = (module: string) => outer(module).some((name) => toSave.some((end) => name.endsWith(end)));
   const isNamed = matcher(toSave);
   const { r, lora_alpha, lora_dropout = 0, bias, use_rslora = false, use_dora: dora = false } = config as Settings;

@@ -82,13 +82,16 @@ export interface PeftForm {
   decisive: readonly string[];
   /** Names and shapes of the tensors in adapter_model.safetensors, without the head. */
   shapes: Map<string, Shape>;
-  /** What the names of its own head's tensors begin with. */
+  /** The prefix of the names of its own head's tensors. */
   wrapper: string;
   /** The modules with LoRA's matrices; null: it has none. */
   modules: readonly Module[] | null;
-  /** What the other tensors are to us, by their names. */
+  /** Our names of the other tensors, by theirs. */
   whole: ReadonlyMap<string, ImportEntry>;
-  /** Our tensors from those of `shapes`, bit for bit. Throws FormatError, naming `where`, for tensors that another program trained further. */
+  /**
+   * Our tensors from those of `shapes`, bit for bit. Throws FormatError, naming `where`, for tensors that another
+   * program trained further.
+   */
   from: (peft: Tensors, where: string) => Tensors;
 }
 
@@ -125,7 +128,7 @@ export function commonConfig(
   };
 }
 
-/** What a tensor of PEFT's file is to us. */
+/** A tensor of PEFT's file, by our names. */
 export interface ImportEntry {
   /** Ours, which it is or belongs to. */
   name: string;
@@ -147,8 +150,8 @@ export function fromEntries(
 ): Tensors {
   const out: Tensors = new Map();
   for (const [key, { name, isTurned, first, order }] of entries) {
-    const found = peft.get(key)!;
-    const rows = order ? order.ours(found) : found;
+    const stored = peft.get(key)!;
+    const rows = order ? order.ours(stored) : stored;
     const part = isTurned ? transposed(rows) : rows;
     if (first === undefined) out.set(name, part);
     else {

@@ -96,25 +96,25 @@ function chooseTask(type: TaskType, { problemType }: PeftBase, outputs: number, 
   const [first] = tasks as [Objective];
   if (TASKS[first].problemType === undefined) return first;
   const usual = tasks.find((one) => TASKS[one].outputs.least <= outputs && outputs <= most(one)) ?? first;
-  const found = problemType ?? TASKS[usual].problemType;
-  const known = tasks.find((one) => TASKS[one].problemType === found);
+  const taken = problemType ?? TASKS[usual].problemType;
+  const known = tasks.find((one) => TASKS[one].problemType === taken);
   if (known && outputs <= most(known)) return known;
-  throw new ConfigError("unsupported-model-config", `problem_type = ${show(found)} is not supported`, {
+  throw new ConfigError("unsupported-model-config", `problem_type = ${show(taken)} is not supported`, {
     where,
     expected: `one of ${tasks.map((one) => TASKS[one].problemType).join(", ")}; a regression with one output`,
-    found: `${outputs} outputs, and the base model's problem_type ${show(found)}`,
+    found: `${outputs} outputs, and the base model's problem_type ${show(taken)}`,
   });
 }
 
 /** The mode of a PEFT method. Throws ConfigError if there is none. */
 function peftMode(settings: PeftConfig, where: string): Mode {
-  const found = MODES.find((mode) => METHODS[mode].peft && METHODS[mode].peft.type === settings.peft_type);
-  if (found) return found;
+  const method = MODES.find((mode) => METHODS[mode].peft && METHODS[mode].peft.type === settings.peft_type);
+  if (method) return method;
   const known = MODES.flatMap((mode) => METHODS[mode].peft?.type ?? []);
   throw unsupported(settings, "peft_type", known.map(show).join(" or "), where);
 }
 
-/** What a method's settings say of its tensors. */
+/** A method's settings, as far as they tell of its tensors. */
 interface MethodSettings extends Pick<AdapterMeta, "lora" | "num_virtual_tokens"> {
   type: TaskType;
 }
@@ -198,8 +198,8 @@ function keysOf(
   const hint = `save it with save_pretrained, and compare ${decisive} and the number of blocks with the names`;
   checkNames(peft.keys(), keys.keys(), summary, where, hint);
   const wrong = [...keys].flatMap(([key, name]) => {
-    const [found, shape] = [peft.get(key)!, shapes.get(name)!];
-    return sameShape(found, shape) ? [] : [`${key} ${formatShape(found)} instead of ${formatShape(shape)}`];
+    const [stored, shape] = [peft.get(key)!, shapes.get(name)!];
+    return sameShape(stored, shape) ? [] : [`${key} ${formatShape(stored)} instead of ${formatShape(shape)}`];
   });
   if (wrong.length === 0) return keys;
   throw new FormatError(

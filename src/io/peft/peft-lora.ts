@@ -65,13 +65,13 @@ export function baseInFiles(config: ModelConfig): Pick<InFiles, "name" | "parts"
   });
 }
 
-/** What a part of a base model's tensor is to us. */
+/** A part of a base model's tensor, by our names. */
 function baseEntry({ name, parts, isTurned }: ReturnType<typeof baseInFiles>[number], i = 0): ImportEntry {
   const { shape, first, order } = parts[i]!;
   return { name, shape, order, ...(isTurned && { isTurned }), ...(parts.length > 1 && { first }) };
 }
 
-/** What the names of a module in all blocks end in: `attn.c_attn`, `q_proj`. */
+/** The ends of a module's names in all blocks: `attn.c_attn`, `q_proj`. */
 const moduleKind = (name: string) => name.replace(/^transformer\.h\.\d+\.|^\w+\.layers\.\d+\.\w+\./, "");
 
 /** The name of a module's A or B in PEFT's file. */
@@ -187,7 +187,9 @@ function trainedInBase(
   return { entries, saved: [...new Set(keys.map((key) => key.replace(/\.(weight|bias)$/, "")))], hasBiases };
 }
 
-/** The magnitudes of a module with so many outputs, by ours: those of the adapted modules of a matrix are one tensor. */
+/**
+ * The magnitudes of a module with so many outputs, by ours: those of the adapted modules of a matrix are one tensor.
+ */
 function magnitudeEntry(
   { target, block }: Site,
   adapted: readonly Site[],
@@ -245,8 +247,8 @@ function targetModules({ model, lora }: LoraModel, modules: Module[]): string[] 
   const kinds = [...new Set(modules.map(({ kind }) => kind))];
   if (lora.layers_to_transform) return kinds;
   const everywhere = kinds.every((kind) => {
-    const some = modules.filter((module) => module.kind === kind);
-    return !some[0]!.isInBlock || some.length === model.n_layer;
+    const ofKind = modules.filter((module) => module.kind === kind);
+    return !ofKind[0]!.isInBlock || ofKind.length === model.n_layer;
   });
   return everywhere ? kinds : modules.map(({ name }) => name);
 }
@@ -255,9 +257,9 @@ function targetModules({ model, lora }: LoraModel, modules: Module[]): string[] 
 function modulePattern(modules: Module[], value: (module: Module) => number, usual: number): Record<string, number> {
   const pattern: Record<string, number> = {};
   for (const kind of new Set(modules.map((module) => module.kind))) {
-    const some = modules.filter((module) => module.kind === kind);
-    const values = new Set(some.map(value));
-    for (const module of some)
+    const ofKind = modules.filter((module) => module.kind === kind);
+    const values = new Set(ofKind.map(value));
+    for (const module of ofKind)
       if (value(module) !== usual) pattern[values.size === 1 ? kind : module.name] = value(module);
   }
   return pattern;
@@ -282,8 +284,8 @@ function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, wh
             hint: "restore the original file: an adapter that PEFT trained further cannot be split into q, k and v",
           });
       }
-    const own = { shape: [rank, width], data: A.data.slice(at * width, (at + rank) * width) };
-    into.set(loraName(part, "A"), part.target === "wte" ? transposed(own) : own);
+    const slice = { shape: [rank, width], data: A.data.slice(at * width, (at + rank) * width) };
+    into.set(loraName(part, "A"), part.target === "wte" ? transposed(slice) : slice);
     into.set(loraName(part, "B"), { shape: [rows, rank], data });
     at += rank;
   }

@@ -9,7 +9,7 @@ import { commonConfig, type PeftForm } from "./peft-form.ts";
 
 /** The tensor of the virtual tokens in PEFT's file. */
 const EMBEDDINGS = "prompt_embeddings";
-/** What the name of a head begins with. The base model is not wrapped, as it is for LoRA. */
+/** The prefix of a head's names. The base model is not wrapped, as it is for LoRA. */
 export const WRAPPER = "base_model.";
 
 /** The tensor of the virtual tokens in our files. */

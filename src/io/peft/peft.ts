@@ -71,9 +71,9 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const shapes = adapterShapes(meta);
   const asSaved = async (tensors: Tensors, counts?: Uint8Array) => {
     const adapter: Adapter = { ...inOrder(meta, tensors), ...(counts && { counts }) };
-    const found = await digestTensors(adapter);
-    if (found === saved) return adapter;
-    const details = { where: directory, expected: `SHA-256 ${saved}`, found, hint: REMEDY };
+    const digest = await digestTensors(adapter);
+    if (digest === saved) return adapter;
+    const details = { where: directory, expected: `SHA-256 ${saved}`, found: digest, hint: REMEDY };
     throw new FormatError("damaged-adapter", "the tensors are not those that were saved", details);
   };
   if (form === undefined) {
@@ -90,11 +90,11 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   for (const [key, { shape }] of headEntries(objective, num_labels, meta.model)) theirs.set(form.wrapper + key, shape!);
   const peft = form.from(await readTensors(path, theirs, (name) => form.shapes.has(name)), path);
   const ours = new Map(ownTensors(meta).map(({ name, shape }) => [name, shape]));
-  const own = ours.size > 0 ? await readTensors(exact, ours) : [];
-  return asSaved(new Map([...peft, ...own]));
+  const exactTensors = ours.size > 0 ? await readTensors(exact, ours) : [];
+  return asSaved(new Map([...peft, ...exactTensors]));
 }
 
-/** What an adapter and its base model need not have in common. */
+/** Properties in which an adapter and its base model may differ. */
 const FREE = ["n_positions", "layer_norm_epsilon"];
 
 /** Throws ConfigError if the base model has other dimensions than the adapter's. */

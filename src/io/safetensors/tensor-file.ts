@@ -215,7 +215,7 @@ export function checkShape(name: string, found: Shape, expected: Shape, where: s
   });
 }
 
-/** What a model's tensor is read from. */
+/** Where a model's tensor is read from. */
 export type TensorSource = Pick<TensorFile, "readF32">;
 
 /** A tensor of a model: where it is. */

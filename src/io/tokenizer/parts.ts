@@ -5,7 +5,7 @@ export const KINDS = ["bpe", "wordpiece", "unigram"] as const;
 
 export type Kind = (typeof KINDS)[number];
 
-/** What a part is: a step of the normalizer, or what a kind needs. */
+/** A step of the normalizer, or a part that a kind needs. */
 export const PARTS = ["host", "charsmap", "spaces", "classes", "scores", "wordpiece", "metaspace"] as const;
 
 /**

@@ -8,7 +8,7 @@ import { BYTE, CONTROL, type Json, refuse } from "./steps.ts";
 import type { Content } from "./tokenizer-json.ts";
 import type { NamedToken } from "./vocabulary.ts";
 
-/** What begins a word. */
+/** The mark at the beginning of a word. */
 const SPACE = "▁";
 
 interface Pieces {

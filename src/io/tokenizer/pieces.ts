@@ -1,4 +1,7 @@
-/** Reads WordPiece and Unigram models of a tokenizer.json: what data.wasm needs of them, in parts. Loaded for such a model. */
+/**
+ * Reads WordPiece and Unigram models of a tokenizer.json: what data.wasm needs of them, in parts. Loaded for such a
+ * model.
+ */
 
 import { checkKinds, isListOf, isNumber, isText, lookUp, show } from "../../checks.ts";
 import { FormatError } from "../../errors.ts";
@@ -14,7 +17,9 @@ export interface Part {
   content: Uint8Array;
 }
 
-/** A step of the normalizer: what data.wasm does, or the host, with the most bytes for each of a text's and beside them. */
+/**
+ * A step of the normalizer: what data.wasm does, or the host, with the most bytes for each of a text's and beside them.
+ */
 export type Step = Part | HostStep;
 export interface HostStep {
   run: (text: string) => string;
@@ -151,7 +156,7 @@ function classes(): Uint8Array {
   return table;
 }
 
-/** What finds the characters of a class. */
+/** Finds the characters of a class. */
 function pattern(flag: number): RegExp {
   const runs = listRuns().filter(({ value }) => value & flag);
   const ranges = runs.map(({ start, end }) => `\\u{${start.toString(16)}}-\\u{${(end - 1).toString(16)}}`);

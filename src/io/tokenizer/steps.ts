@@ -1,4 +1,6 @@
-/** What readers of tokenizers share: steps of a tokenizer.json, and the refusal of what data.wasm does not have. */
+/**
+ * Shared by readers of tokenizers: steps of a tokenizer.json, and the refusal of steps that data.wasm does not have.
+ */
 import { isObject, withoutNulls } from "../../checks.ts";
 import { ConfigError } from "../../errors.ts";
 

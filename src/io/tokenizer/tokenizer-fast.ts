@@ -6,11 +6,11 @@ import type { NamedToken } from "./vocabulary.ts";
 
 /** The tokenizer.json of a directory that has a vocab.json and a merges.txt; undefined if it has none of these. */
 export async function makeFastTokenizer(directory: string, config: TokenConfig): Promise<object | undefined> {
-  const found = await listTokens(directory, config);
-  return found ? fastTokenizer({ ...found.listed, added: found.added }) : undefined;
+  const tokens = await listTokens(directory, config);
+  return tokens ? fastTokenizer({ ...tokens.listed, added: tokens.added }) : undefined;
 }
 
-/** What adds special tokens: `begin` before every text, and `separator` between those of a pair. */
+/** How special tokens are added: `begin` before every text, and `separator` between those of a pair. */
 export function template(begin: NamedToken | null, separator?: NamedToken): object {
   const special = (token: NamedToken | null | undefined, type_id: number) =>
     token ? [{ SpecialToken: { id: token.text, type_id } }] : [];

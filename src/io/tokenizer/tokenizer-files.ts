@@ -9,7 +9,7 @@ import { CHAT_TEMPLATE, OTHER_TOKENIZERS, TOKENIZER_FILES } from "./tokenizer-na
 import { type ChatTemplate, checkFingerprint, checkSize, GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 import { type AddedToken, makeVocabulary } from "./vocabulary-tables.ts";
 
-/** What a model's config.json says of its tokens. */
+/** A model's config.json, as far as it is about tokens. */
 export interface TokenConfig {
   vocab_size: number;
   eos_token_id?: unknown;
@@ -34,7 +34,7 @@ export async function readVocabulary(directory: string, config: TokenConfig | nu
   return chat === null ? vocabulary : { ...vocabulary, chat };
 }
 
-/** What a directory's files say of tokens; `listed` is null where there are none of a vocabulary. Throws as above. */
+/** The tokens of a directory's files; `listed` is null where there are none of a vocabulary. Throws as above. */
 async function readTokens(
   directory: string,
 ): Promise<{ listed: Listed | null; settings: Json | undefined; named: Json }> {
@@ -75,13 +75,13 @@ export function listedVocabulary(
 /** The chat template: of a file of its own, or of the tokenizer's settings, which may have several with names. */
 async function readChat(directory: string, settings: Json | undefined, named: Json): Promise<ChatTemplate | null> {
   const path = joinPath(directory, CHAT_TEMPLATE);
-  const own = (await exists(path)) ? new TextDecoder().decode(await readBytes(path, LIMITS.json)) : undefined;
+  const templateFile = (await exists(path)) ? new TextDecoder().decode(await readBytes(path, LIMITS.json)) : undefined;
   const { chat_template: given = [] } = settings ?? {};
   const templates = isText(given) ? [{ name: "default", template: given }] : (given as Record<string, string>[]);
   const where = joinPath(directory, "tokenizer_config.json");
   checkKinds({ chat_template: templates }, { chat_template: "objects" }, where);
-  for (const one of templates) checkKinds(one, { name: "text", template: "text" }, where);
-  const template = own ?? templates.find(({ name }) => name === "default")?.template;
+  for (const template of templates) checkKinds(template, { name: "text", template: "text" }, where);
+  const template = templateFile ?? templates.find(({ name }) => name === "default")?.template;
   return template === undefined ? null : { template, tokens: namedTexts(named) };
 }
 
@@ -205,9 +205,10 @@ const NAMES = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map((name) => `
 /** Throws FormatError unless what names special tokens is a text, or an object with one. Returns it. */
 function checkNamed(json: Json, where: string): Json {
   const { additional_special_tokens: others = [] } = json;
-  const check = (name: string, one: unknown) => checkKinds({ [name]: namedTokenText(one) }, { [name]: "text" }, where);
+  const check = (name: string, token: unknown) =>
+    checkKinds({ [name]: namedTokenText(token) }, { [name]: "text" }, where);
   for (const name of NAMES) check(name, json[name] ?? "");
-  for (const one of Array.isArray(others) ? others : [null]) check("additional_special_tokens", one);
+  for (const token of Array.isArray(others) ? others : [null]) check("additional_special_tokens", token);
   return json;
 }
 
@@ -236,8 +237,8 @@ function listAdded(
   config: TokenConfig | null,
 ): AddedToken[] {
   const all = new Map<string, AddedToken>();
-  const others = (named.additional_special_tokens ?? []) as unknown[];
-  const special = [...NAMES.map((name) => named[name]), ...others, GPT2_VOCABULARY.end.text].map(namedTokenText);
+  const additional = (named.additional_special_tokens ?? []) as unknown[];
+  const special = [...NAMES.map((name) => named[name]), ...additional, GPT2_VOCABULARY.end.text].map(namedTokenText);
   const add = (token: Content & { id: number }) => {
     if (token.content === "" || all.has(token.content)) return;
     const isSpecial = token.special ?? special.includes(token.content);
@@ -258,9 +259,9 @@ function listAdded(
 }
 
 /**
- * The token that ends a text: the one behind every text, the tokenizer's `eos_token`, the model's `eos_token_id`, <|endoftext|>, or the token that
- * begins a text. Some configs are copies of GPT-2's, whose 50256 is a word here: an id counts only if no merge makes
- * its token. Throws ConfigError if there is none.
+ * The token that ends a text: the one behind every text, the tokenizer's `eos_token`, the model's `eos_token_id`,
+ * <|endoftext|>, or the token that begins a text. Some configs are copies of GPT-2's, whose 50256 is a word here: an id
+ * counts only if no merge makes its token. Throws ConfigError if there is none.
  */
 function findEndToken(
   named: Json,

@@ -42,8 +42,8 @@ export async function readGgufVocabulary(metadata: Metadata, where: string): Pro
 }
 
 /**
- * What the metadata say of the tokens, and the texts of those that are named: `eos_token`, ...; of a WordPiece or Unigram
- * model also its tokenizer.json. Throws as above.
+ * What the metadata say of the tokens, and the texts of those that are named: `eos_token`, ...; of a WordPiece or
+ * Unigram model also its tokenizer.json. Throws as above.
  */
 export async function listGgufTokens(
   metadata: Metadata,

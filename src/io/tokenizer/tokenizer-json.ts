@@ -104,20 +104,20 @@ const DEFAULTS: Json = { use_regex: true };
 
 type Frame = Pick<Listed, "begin" | "close" | "separators">;
 
-/** What the post-processor puts before and behind every text, and between those of a pair. */
+/** The tokens that the post-processor puts before and behind every text, and between those of a pair. */
 function findFrame(given: unknown, where: string): Frame {
   let frame: Frame = { begin: null };
   for (const step of steps(given, "processors")) {
     const { type } = step;
     if (type === "ByteLevel") continue;
-    const found = frame.begin || frame.close ? undefined : readFrame(step, where);
-    if (!found)
+    const framed = frame.begin || frame.close ? undefined : readFrame(step, where);
+    if (!framed)
       refuse(
         where,
         "a post_processor that adds no tokens, one before a text, or one before and one behind it, as BERT's and RoBERTa's",
         `post_processor ${show(given)}`,
       );
-    frame = found;
+    frame = framed;
   }
   return frame;
 }

@@ -20,7 +20,7 @@ export interface AddedToken {
   normalized: boolean;
 }
 
-/** What a text goes through before its bytes are merged. */
+/** A change of a text before its bytes are merged. */
 export interface Preparation {
   pretokenizer: Pretokenizer;
   /** Whether the text is brought into NFC first. */
@@ -34,7 +34,7 @@ export interface Preparation {
   separators?: number;
 }
 
-/** What a model's files say. */
+/** The contents of a model's files. */
 interface VocabularyParts extends Preparation {
   tokens: TokenIds;
   merges: readonly unknown[];
@@ -127,7 +127,7 @@ function asPart(step: Step, i: number): Part {
 
 /** A token's text as the steps leave it; SentencePiece's map is about NFKC. */
 function normalize(text: string, steps: readonly Step[]): string {
-  const run = (step: Step) => ("run" in step ? step.run : (one: string) => one.normalize("NFKC"));
+  const run = (step: Step) => ("run" in step ? step.run : (text: string) => text.normalize("NFKC"));
   return steps.reduce((left, step) => run(step)(left), text);
 }
 

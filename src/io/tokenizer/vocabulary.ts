@@ -29,9 +29,9 @@ export interface Vocabulary {
   /** Whether `end` is behind every text, as BERT's [SEP]; how often it is between the texts of a pair. */
   readonly closes: boolean;
   readonly separators: number;
-  /** What is before every text that a model of texts reads, "query: "; "": nothing. */
+  /** Put before every text that a model of texts reads, "query: "; "": nothing. */
   readonly prompt: string;
-  /** What makes one text of the messages of a chat; null: the model has no template. */
+  /** Makes one text of the messages of a chat; null: the model has no template. */
   readonly chat: ChatTemplate | null;
   /** The tables for data.wasm; null: GPT-2's, which are built in. */
   readonly tables: Uint8Array | null;
