@@ -119,7 +119,7 @@ async function openData(given: RunSettings, complete: Complete, open: (settings:
 
 /** Settings that the user's own data needs besides the given ones. */
 export async function neededSettings(given: RunSettings, complete: Complete): Promise<RunSettings> {
-  if (given.data === undefined && given.train === undefined) return {};
+  if (given.data === undefined) return {};
   try {
     const { needed, model } = await openData(given, complete, describeOnly);
     await model.close();
@@ -193,7 +193,7 @@ export async function newFolds(flags: TrainFlags, count: number): Promise<Opened
 
 /** Flags and settings that say how a model is tested, or what only a single run can do. */
 const OF_ONE_RUN = [
-  ...["dataset", "train", "fractions", "split", "trainRows", "balance", "calibrate", "threshold", "positive"],
+  ...["dataset", "val", "test", "fractions", "split", "trainRows", "balance", "calibrate", "threshold", "positive"],
   ...["adapter", "force", "plan"],
 ] as const;
 
@@ -253,7 +253,8 @@ function refuseWithStudy(flags: TrainFlags, { dtype, seed = DEFAULTS.seed }: Run
     [study === "--folds" && flags.plan === true, "--plan", "omit --folds: --plan says what one run takes"],
     [study === "--folds" && flags.seeds > 1, "--seeds", "choose one of them"],
     [study === "--folds" && flags.fractions !== undefined, "--fractions", "omit it: folds divide all rows"],
-    [study === "--folds" && flags.train !== undefined, "--train", "give one file with --data: folds divide all rows"],
+    [study === "--folds" && flags.val !== undefined, "--val", "give all rows in one file: folds divide them"],
+    [study === "--folds" && flags.test !== undefined, "--test", "give all rows in one file: folds divide them"],
   ];
   for (const [isGiven, what, hint] of refused)
     if (isGiven)

@@ -63,7 +63,7 @@ const program = command(
     `Every flag for data, model and training that train has is accepted, such as --data my.csv or --epochs 10, and applies to all trials: --help settings lists them.`,
   [
     "my.csv --minutes 10",
-    "--preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv",
+    "--preset paper --model gpt2-micro --lr 1e-3 --data train.csv --val val.csv --test test.csv",
     "messages.csv --grid rank=4,8 --grid mode=lora,last_layer --seeds 3 --plan",
     "--file sweep.json --shard 1/4 --out shared",
     "--preset paper ... --collect shard1 shard2 --out all",

@@ -21,8 +21,11 @@ import type { DataModule } from "./wasm.ts";
 export type DatasetSpec =
   | { file: DataSource }
   | { rows: readonly LabelledRow[] }
-  | { train: DataSource; val: DataSource; test: DataSource }
+  | GivenFiles<DataSource>
   | { name: string };
+
+/** Files of sets: where one is missing, a part of the training set is the validation set. */
+export type GivenFiles<T> = { train: T } & ({ val: T; test?: T } | { val?: T; test: T });
 
 /** How data is read, whatever is learned of it. */
 export interface ReadingOptions {
@@ -144,8 +147,8 @@ export const SOURCES: Kind = [
 ];
 
 /** The keys of each form of a spec. */
-const SPECS = [["file"], ["rows"], ["train", "val", "test"], ["name"]];
-const FORMS = "{ file }, { rows }, { train, val, test } or { name }";
+const SPECS = [["file"], ["rows"], ["train", "val", "test"], ["train", "test"], ["train", "val"], ["name"]];
+const FORMS = "{ file }, { rows }, { train, val, test }, without val or test too, or { name }";
 const ROWS_KIND: Kind = ["an array of rows", Array.isArray];
 
 /**

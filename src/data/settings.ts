@@ -16,7 +16,6 @@ export type Files = string | readonly string[];
 export interface DataSettings {
   data: Files;
   dataset: string;
-  train: Files;
   val: Files;
   test: Files;
   split: Split;
@@ -50,9 +49,8 @@ export const FRACTIONS: Kind = [
 const ONE_OR_MORE = { min: 1, whole: true } as const;
 
 export const DATA_SETTINGS: { readonly [K in keyof DataSettings]: OpenSetting<DataSettings[K]> } = {
-  data: { kind: "files", field: "Own file" },
+  data: { kind: "files", field: "Own file", others: ["train_file", "train"] },
   dataset: { kind: "text", others: ["dataset_name"], field: "Data set" },
-  train: { kind: "files", others: ["train_file"] },
   val: { kind: "files", others: ["validation_file"] },
   test: { kind: "files", others: ["test_file"] },
   split: inPage(
@@ -90,9 +88,8 @@ export const DATA_FLAGS: Flags<Omit<DataSettings, "balance" | "padding">> = {
   data: "CSV, Excel (.xlsx), JSON lines, a JSON array, Parquet, or a folder with one for each class; CSV has commas, semicolons or tabs, the folder may have train and test; rows are split 70/10/20",
   dataset:
     "spam or languages (bundled), or owner/name of the Hugging Face Hub; spam is mails and short messages; sms is the published experiment's data (downloaded once); with --objective lm human-rights (bundled); of the hub owner/name[:configuration], such as stanfordnlp/imdb, fancyzhx/ag_news or ucirvine/sms_spam",
-  train: "training set; requires --val and --test",
-  val: "validation set",
-  test: "test set",
+  val: "validation set; --data is the training set (without --test it is the test set, too)",
+  test: "test set; --data is the training set, of which a part is the validation set unless --val gives one",
   split:
     "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set (default: that of the published experiment for sms, ordered for languages, else stratified: each class separately; random without one class a message)",
   fractions:

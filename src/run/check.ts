@@ -203,7 +203,7 @@ const SENTENCE = { least: 2, most: 100 };
 
 /** Reads what is no table of texts and labels as sentences with tags, or as texts. */
 async function readAnotherWay(given: RunSettings, { code }: Problem, read: ReadOther): Promise<Problem | null> {
-  if (code === "exceeds-limit" || isOnlyTable([given.data ?? given.train ?? ""].flat()[0] ?? "")) return null;
+  if (code === "exceeds-limit" || isOnlyTable([given.data ?? ""].flat()[0] ?? "")) return null;
   for (const labels of ["tags", null] as const) {
     const objective = objectiveWith(labels);
     try {

@@ -46,6 +46,9 @@ export const PRESETS = {
   paper: { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" },
 } as const satisfies Record<string, RunSettings>;
 
+/** Files of the user's own: with one of the others `data` is the training set. */
+const FILES = ["data", "val", "test"] as const;
+
 /** Merges flags with a preset. A data source among the flags replaces the preset's. */
 export function mergePreset(given: RunSettings, preset: RunSettings): RunSettings {
   const settings: RunSettings = { ...ofMode(preset, given.mode ?? preset.mode ?? DEFAULTS.mode), ...given };
@@ -53,8 +56,9 @@ export function mergePreset(given: RunSettings, preset: RunSettings): RunSetting
   if (!hasHead({ objective }) && settings.model === DEFAULT_BASE && given.model === undefined)
     settings.model = BUNDLED_GPT2;
   // The published program draws its rows before it splits them.
-  if (given.train !== undefined && given.balance === undefined) delete settings.balance;
-  const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);
+  if (FILES.some((name) => name !== "data" && given[name] !== undefined) && given.balance === undefined)
+    delete settings.balance;
+  const hasFiles = FILES.some((name) => given[name] !== undefined);
   // A preset's data set is one of its own task.
   const isOther = objective !== (preset.objective ?? DEFAULT_OBJECTIVE);
   if ((hasFiles || isOther) && given.dataset === undefined) delete settings.dataset;
@@ -64,25 +68,16 @@ export function mergePreset(given: RunSettings, preset: RunSettings): RunSetting
   return settings;
 }
 
-/** The combinations of settings that make up one source of data. */
-const SOURCES = ["data", "dataset", "train,val,test"];
-
 /** The source of a run's data. Throws ConfigError unless there is one, and for settings of data that are invalid. */
 export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
-  const { objective = DEFAULT_OBJECTIVE, dataset, patience } = settings;
+  const { objective = DEFAULT_OBJECTIVE, dataset } = settings;
   checkDataSettings(settings, objective);
   const hasLabels = TRAINING[objective].labels !== null;
-  const files = pick(settings, ["data", "train", "val", "test"]);
+  const files = pick(settings, FILES);
   const given = [...Object.keys(files), ...(dataset === undefined ? [] : ["dataset"])];
-  const sets = `${setting("train")}, ${setting("val")} and ${setting("test")}`;
-  if (patience && given.join() === "train,test")
-    throw new ConfigError("no-validation-set", `${setting("patience")} needs a validation set`, {
-      expected: sets,
-      found: `${setting("train")} and ${setting("test")}`,
-    });
-  if (!SOURCES.includes(given.join()))
+  if ((files.data === undefined) === (dataset === undefined) || (dataset !== undefined && given.length > 1))
     throw new ConfigError("no-data-source", "exactly one data source is required", {
-      expected: `one of ${setting("data")} and ${setting("dataset")}, or all of ${sets}`,
+      expected: `one of ${setting("data")} and ${setting("dataset")}, and ${setting("val")} and ${setting("test")} with the former alone`,
       found: given.map((name) => setting(name)).join(", ") || "none of them",
     });
   if (dataset !== undefined) return { name: dataset };
@@ -92,13 +87,13 @@ export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
       throw new ConfigError("too-many-files", `${setting(name)} accepts a single file`, {
         found: all.join(", "),
       });
-    return [name === "data" ? "file" : name, hasLabels ? all[0] : all];
+    return [name !== "data" ? name : given.length > 1 ? "train" : "file", hasLabels ? all[0] : all];
   });
   return Object.fromEntries(named);
 }
 
 /** The settings of data that say how it is read. */
-const READING = DATA_NAMES.filter((name) => !["data", "dataset", "train", "val", "test", "maxLength"].includes(name));
+const READING = DATA_NAMES.filter((name) => !["data", "dataset", "val", "test", "maxLength"].includes(name));
 
 export function dataOptions(settings: RunSettings, seed: number, context: number): DatasetOptions | TextsOptions {
   const { objective = DEFAULT_OBJECTIVE, padding } = settings;

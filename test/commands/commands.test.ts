@@ -118,7 +118,7 @@ test("train --json prints only JSON lines", async () => {
 });
 
 test("a file for each set", async () => {
-  const files = ["--train", "train.csv", "--val", "val.csv", "--test", "test.csv"];
+  const files = ["--data", "train.csv", "--val", "val.csv", "--test", "test.csv"];
   const finished = await train([...QUICK, ...files, "--out", "splits"]);
   assertCode(finished, 0);
   assert.match(finished.stdout, /^sets: training 24, validation 8, test 12 rows$/m);

@@ -114,8 +114,8 @@ test("doctor: an interruption leaves what was measured so far", async () => {
 const RUN = [...CPU, "--json", "--batch-size", "4", "--epochs", "1"];
 /** A large rank makes an evaluation slow without a large model. */
 const SLOW = [...RUN, "--model", "gpt2-micro", "--rank", "1024"];
-const setFlags = (train: string, val: string, test: string) =>
-  Object.entries({ train, val, test }).flatMap(([set, size]) => [`--${set}`, `${size}.csv`]);
+const setFlags = (data: string, val: string, test: string) =>
+  Object.entries({ data, val, test }).flatMap(([set, size]) => [`--${set}`, `${size}.csv`]);
 
 /** Runs train and sends a signal once its output has these words. */
 const interrupt = (

@@ -149,6 +149,9 @@ test("train rows: training and validation set shrink, each class in proportion; 
     [{ file: mails(20, 20) }, { trainRows: 1000 }, [28, 4, 8]],
     [{ file: scores }, { objective: "regression", trainRows: 7 }, [7, 1, 10]],
     [given, { trainRows: 10 }, [10, 6, 10]],
+    // A set that is missing is a part of the training set; what is held out is the test set.
+    [{ train: mails(20, 20), test: mails(5, 5) }, {}, [36, 4, 10]],
+    [{ train: mails(20, 20), val: mails(5, 5) }, {}, [36, 4, 10]],
   ] as const)
     assert.equal(sizesOf(await load(spec, options)), expected);
 });
@@ -428,7 +431,7 @@ test("data that cannot be loaded is reported", async () => {
     [{ name: "spma" }, {}, "no-such-dataset", 'did you mean "spam"'],
     [{ file: "no/such/file.csv" }, {}, "no-such-file", "no/such/file.csv"],
     [{ train: "a.csv", source: "b" }, {}, "unknown-option", "unknown option source & file, rows, train, val"],
-    [{ train: "a.csv", val: "b.csv" }, {}, "no-data-source", "{ train, val, test } & train, val"],
+    [{ train: "a.csv" }, {}, "no-data-source", "{ train, val, test }, without val or test too & train"],
     ["a.csv", {}, "invalid-argument", 'the string "a.csv" & did you mean { file: "a.csv" }?'],
     ["spam", {}, "invalid-argument", 'did you mean { name: "spam" }?'],
     [stray, {}, "invalid-argument", "textColumn is an option & { file }, { textColumn }"],

@@ -69,7 +69,7 @@ test("the values of all choices are read as they are, and all settings are found
 test("a source among the flags replaces the preset's", () => {
   const preset = { model: "gpt2", dataset: "sms", balance: true } as const;
   assert.equal(mergePreset({ data: "a.csv" }, preset), { model: "gpt2", balance: true, data: "a.csv" });
-  assert.equal(mergePreset({ train: "a.csv" }, preset), { model: "gpt2", train: "a.csv" });
+  assert.equal(mergePreset({ data: "a.csv", test: "b.csv" }, preset), { model: "gpt2", data: "a.csv", test: "b.csv" });
   assert.equal(mergePreset({ objective: "lm" }, preset), { model: "gpt2", balance: true, objective: "lm" });
   // Few rows of the preset's data set alone, when no data are given.
   const few = { dataset: "spam", trainRows: 100 };
@@ -96,7 +96,7 @@ test("messages begin with the default base, a language model with one that write
     {},
     { data: "a.csv" },
     { data: "a.csv", objective: "regression" },
-    { train: "a.csv", val: "b.csv", test: "c.csv", objective: "multi-label" },
+    { data: "a.csv", val: "b.csv", test: "c.csv", objective: "multi-label" },
     { dataset: "languages" },
     { dataset: "stanfordnlp/imdb" },
   ];
@@ -167,6 +167,7 @@ test("a setting that a task lacks is refused with the reason and those that it h
   const none: RunSettings = { ...lm, classWeights: "none", pooling: "last-token", dedupe: false, padding: "none" };
   assert.is(trainOptions(none).pooling, "last-token");
   assert.equal(dataSpec(none), { file: ["a.txt"] });
+  assert.equal(dataSpec({ data: "a.csv", test: "b.csv" }), { train: "a.csv", test: "b.csv" });
 });
 
 test("settings of data are checked before data is read", async () => {

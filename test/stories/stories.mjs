@@ -160,7 +160,7 @@ export const FURTHER = [
   ],
   [
     "the published experiment",
-    "train --preset paper --model gpt2-micro --train mails.csv --val val.csv --test val.csv --epochs 1 --out runs/paper",
+    "train --preset paper --model gpt2-micro --data mails.csv --val val.csv --test val.csv --epochs 1 --out runs/paper",
   ],
   [
     "several labels a message",
@@ -277,8 +277,8 @@ export const FURTHER = [
   ["a JSON array", `train array.json ${SMALL} --out runs/array`],
   [
     "sets of my own",
-    `train --train mails.csv --val val.csv --test val.csv ${SMALL} --out runs/sets`,
-    `train --train book.txt --val book-2.txt --test book-2.txt --objective lm ${SMALL} --out runs/texts`,
+    `train --data mails.csv --val val.csv --test val.csv ${SMALL} --out runs/sets`,
+    `train --data book.txt --val book-2.txt --test book-2.txt --objective lm ${SMALL} --out runs/texts`,
   ],
   [
     "tags in JSON lines",

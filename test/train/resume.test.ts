@@ -6,7 +6,6 @@ import * as assert from "uvu/assert";
 import { openWasm, type WasmBackend } from "../../src/backend/wasm.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { dataSpec } from "../../src/run/settings.ts";
 import { bestEvaluation } from "../../src/train/best.ts";
 import type { TrainArguments } from "../../src/train/job.ts";
 import { ofMode } from "../../src/train/options.ts";
@@ -164,9 +163,6 @@ test("the best parameters must be in the checkpoint; patience needs a validation
   );
   const empty = { ...data, val: data.val.select([]) };
   await assertFails("no-validation-set", () => run({ data: empty, patience: 1 }));
-  await assertFails("no-validation-set", ["patience needs"], () =>
-    dataSpec({ train: "a.csv", test: "b.csv", patience: 2 }),
-  );
 });
 
 /** The tiny data with its rows in these shares. */

@@ -44,10 +44,7 @@ const BRANCH = "refs/convert/parquet";
 /** A file's path; neither name may leave its folder, on any system. */
 const FILE = /^((?!\.+\/)[^\\/:\p{Cc}]+)\/((?!\.+\/)[^\\/:\p{Cc}]+)\/\d{4,}\.parquet$/u;
 const PARTIAL = /^partial-/;
-const YOURS = either(
-  `give its files, or their addresses (https://...), with ${setting("data")}`,
-  `with ${setting("train")}, ${setting("val")} and ${setting("test")}`,
-);
+const YOURS = `give its files, or their addresses (https://...), with ${setting("data")}, ${setting("val")} and ${setting("test")}`;
 
 /** A configuration: the paths of each split's files. */
 interface Configuration {
@@ -104,7 +101,7 @@ async function parseName(whole: string): Promise<{ name: string; config: string 
         expected: "owner/name on the hub, such as stanfordnlp/imdb, and where needed owner/name:configuration",
         hint: either(
           `give a file with ${setting("data")}`,
-          `three files with ${setting("train")}, ${setting("val")} and ${setting("test")}`,
+          `files of sets with ${setting("data")}, ${setting("val")} and ${setting("test")}`,
         ),
       },
     );
@@ -127,10 +124,7 @@ function checkSizes(title: string, paths: readonly string[], files: Listing["fil
     where: title,
     expected: `at most ${gigabytes(LIMITS.dataset)}`,
     found: `${gigabytes(bytes)} in ${paths.length} files`,
-    hint: either(
-      "download the files that you need, and give them as your own",
-      `with ${setting("train")}, ${setting("val")} and ${setting("test")}`,
-    ),
+    hint: `download the files that you need, and give them with ${setting("data")}, ${setting("val")} and ${setting("test")}`,
   });
 }
 

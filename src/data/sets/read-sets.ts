@@ -70,11 +70,12 @@ interface GivenSets {
   unused?: string;
 }
 
-/** Three files, a folder with one of each set, or a data set of the hub; null for what is one set. */
+/** Files of sets, a folder with one of each set, or a data set of the hub; null for what is one set. */
 async function findGiven(spec: DatasetSpec, read: ReadOptions, options: DownloadOptions): Promise<GivenSets | null> {
   if ("train" in spec) {
     const set = (source: DataSource) => ({ name: sourceName(source), files: [source] });
-    return { train: set(spec.train), val: set(spec.val), test: set(spec.test) };
+    const { train, val, test } = spec;
+    return { train: set(train), ...(val && { val: set(val) }), ...(test && { test: set(test) }) };
   }
   if ("name" in spec) return isOnHub(spec.name) ? findOnHub(spec.name, read, options) : null;
   if (!("file" in spec) || typeof spec.file !== "string" || knownFormat(spec.file)) return null;

@@ -5,7 +5,8 @@ import { ConfigError, DataError, FormatError } from "../../errors.ts";
 import { GPT2_VOCABULARY } from "../../io/tokenizer/vocabulary.ts";
 import { setting } from "../../setting.ts";
 import type { Splits } from "../../tasks/evaluation.ts";
-import { parseOrigin, type ReadingOptions, SOURCE } from "../dataset-options.ts";
+import { HELD_OUT } from "../dataset.ts";
+import { type GivenFiles, parseOrigin, type ReadingOptions, SOURCE } from "../dataset-options.ts";
 import type { LoadedSets } from "../datasets.ts";
 import { type CopyStats, countCopies, firstCopies } from "../duplicates.ts";
 import { placeOf, ROWS } from "../places.ts";
@@ -35,10 +36,7 @@ interface Sentence extends TaggedRow {
 }
 
 /** A file or rows in memory to split, or files that are split already. */
-export type TaggedSpec =
-  | { file: DataSource }
-  | { rows: readonly TaggedRow[] }
-  | Record<"train" | "val" | "test", DataSource>;
+export type TaggedSpec = { file: DataSource } | { rows: readonly TaggedRow[] } | GivenFiles<DataSource>;
 
 /** Options of `loadTagged`. */
 export interface TaggedOptions extends ReadingOptions {
@@ -161,7 +159,8 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
   const split = parseChoice("split", options.split ?? "random", SPLITS);
   checkNumber("maxLength", maxLength, { min: 1, whole: true });
   if (options.encoding !== undefined) checkEncoding(options.encoding);
-  const sources = "train" in spec ? [spec.train, spec.val, spec.test] : ["rows" in spec ? ROWS : spec.file];
+  const sources =
+    "train" in spec ? [spec.train, spec.val ?? [], spec.test ?? []].flat() : ["rows" in spec ? ROWS : spec.file];
   const read: Sentence[][] = "rows" in spec ? [readMemory(spec.rows, options)] : [];
   if (!("rows" in spec)) for (const source of sources) read.push(await readSentences(source, options));
   const empty = read.flat().filter(({ words }) => words.length === 0).length;
@@ -185,7 +184,11 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
     const encoded = sentences.map(({ words }) => encoder.encode(words, maxLength));
     return new Tagged(sentences, encoded, labels);
   });
-  const parts = sets.length > 1 ? sets : splitDataset(sets[0]!, split, fractions, seed, groups);
+  const [first, held] = sets as [Tagged, Tagged?];
+  const parts =
+    sets.length === 3
+      ? sets
+      : [...splitDataset(first, split, held ? HELD_OUT : fractions, seed, groups), ...(held ? [held] : [])];
   const [train, val, test] = parts as [Tagged, Tagged, Tagged];
   return {
     objective: "tokens",

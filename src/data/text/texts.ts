@@ -11,7 +11,7 @@ import { Rng } from "../../rng.ts";
 import { either, setting } from "../../setting.ts";
 import type { Splits } from "../../tasks/evaluation.ts";
 import { cutParts, HELD_OUT, partSizes } from "../dataset.ts";
-import { parseOrigin, type ReadingOptions, SOURCES } from "../dataset-options.ts";
+import { type GivenFiles, parseOrigin, type ReadingOptions, SOURCES } from "../dataset-options.ts";
 import type { LoadedSets } from "../datasets.ts";
 import { placeOf, ROWS } from "../places.ts";
 import { isOnHub } from "../sets/named.ts";
@@ -54,7 +54,7 @@ export type TextRow =
 export type TextsSpec =
   | { file: DataSource | readonly DataSource[] }
   | { rows: readonly TextRow[] }
-  | Record<"train" | "val" | "test", DataSource | readonly DataSource[]>
+  | GivenFiles<DataSource | readonly DataSource[]>
   | { name: string };
 
 /** Options of `loadTexts`. */
@@ -137,10 +137,7 @@ interface Sets {
 
 async function listSets(spec: Exclude<TextsSpec, { rows: unknown }>, options: TextsOptions): Promise<Sets> {
   if ("name" in spec) return isOnHub(spec.name) ? hubSets(spec.name, options) : bundledSets(spec.name);
-  const sets: FileSet[] =
-    "train" in spec
-      ? [spec.train, spec.val, spec.test].map((some, i) => [sourceList(some), [i]])
-      : [[sourceList(spec.file), [0, 1, 2]]];
+  const sets: readonly FileSet[] = "train" in spec ? joinSets(spec) : [[sourceList(spec.file), [0, 1, 2]]];
   const names = sets.flatMap(([files]) => files.map((file) => (typeof file === "string" ? file : file.name)));
   return { sets, source: names.join(", ") };
 }
@@ -161,17 +158,22 @@ async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
   const { train, val, test } = found;
   const title = `${found.title} of the Hugging Face hub: ${train.name}`;
   const held = test ?? val;
-  if (val && test) {
-    const sets: FileSet[] = [train, val, test].map(({ files }, i) => [files, [i]]);
-    return { sets, source: `${title}, ${val.name}, ${test.name}`, name: found.name };
-  }
   if (!held) return { sets: [[train.files, [0, 1, 2]]], source: title, name: found.name };
-  const sets: FileSet[] = [
-    [train.files, [0, 1]],
-    [held.files, [2]],
-  ];
+  const sets = joinSets({ train: train.files, val: val?.files, test: test?.files } as GivenFiles<
+    readonly DataSource[]
+  >);
+  if (val && test) return { sets, source: `${title}, ${val.name}, ${test.name}`, name: found.name };
   const source = `${title}, of which a tenth, drawn by the seed, is the validation set, and ${held.name}`;
   return { sets, source: held === test ? source : `${source} as the test set`, name: found.name };
+}
+
+/** Without a test set the validation set is one, and a missing one is taken from the training set. */
+function joinSets({ train, val, test }: GivenFiles<DataSource | readonly DataSource[]>): readonly FileSet[] {
+  if (val && test) return [train, val, test].map((files, i) => [sourceList(files), [i]]);
+  return [
+    [sourceList(train), [0, 1]],
+    [sourceList((test ?? val)!), [2]],
+  ];
 }
 
 const sourceList = (sources: DataSource | readonly DataSource[]): readonly DataSource[] =>
@@ -189,7 +191,7 @@ function buildBlocks(
       expected: "at least one document, or some lines of a text, in each of the three sets",
       hint: either(
         "give more text",
-        `separate files: ${setting("train")}, ${setting("val")} and ${setting("test")}`,
+        `separate files: ${setting("data")}, ${setting("val")} and ${setting("test")}`,
         ...(set === "training" ? [] : [`all of it for training: ${setting("fractions", [1, 0, 0])}`]),
       ),
     });

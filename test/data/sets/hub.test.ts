@@ -190,7 +190,7 @@ async function refuses(refusals: [name: string, paths: string[] | undefined, cod
 test("configurations and revisions are named with what there is; without Parquet files what works is said", async () => {
   const two = ["small/train/0000.parquet", "large/train/0000.parquet"];
   const both = ["large (train), small (train)"];
-  const none = ["no Parquet files", "with data, or with train"];
+  const none = ["no Parquet files", "with data, val and test"];
   const unnamed = ["a\\b/train/0000.parquet", "C:/train/0000.parquet", "a/__proto__/0000.parquet"];
   const partial = ["only a part", "partial-train", "with data"];
   await refuses([
@@ -239,7 +239,7 @@ test("what the hub refuses is said of a data set: a near name, its page, and tha
     json(response, 200, { sha: parquetCommit(NAME), siblings: [entry] });
     return true;
   };
-  const words = ["too large", "at most 2.1 GB", "9.0 GB in 1 files", "train, val and test"];
+  const words = ["too large", "at most 2.1 GB", "9.0 GB in 1 files", "data, val and test"];
   await assertFails("exceeds-limit", words, () => load(NAME));
 });
 

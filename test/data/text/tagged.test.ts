@@ -27,6 +27,12 @@ const load = (name: string, text: string, options: TaggedOptions = {}) => {
   return loadTagged({ train: file, val: file, test: file }, options);
 };
 
+test("without a file for validation a part of the training set is the validation set", async () => {
+  const [many, few] = [fileOf("many.conll", CONLL.repeat(10)), fileOf("few.conll", CONLL)];
+  const { train, val, test } = await loadTagged({ train: many, test: few });
+  assert.equal([train.size, val.size, test.size], [18, 2, 2]);
+});
+
 test("a CoNLL file: words, tags and the targets of first tokens", async () => {
   const { train, labels, stats } = await load("a.conll", CONLL);
   assert.equal(labels, ["B-LOC", "B-PER", "I-PER", "O"]);
