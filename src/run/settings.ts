@@ -71,7 +71,7 @@ const SOURCES = ["data", "dataset", "train,val,test"];
 export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
   const { objective = DEFAULT_OBJECTIVE, dataset, patience } = settings;
   checkDataSettings(settings, objective);
-  const hasLabels = TRAINING[objective].labels !== null;
+  const hasLabels = TRAINING[objective].labels.of !== "nothing";
   const files = pick(settings, ["data", "train", "val", "test"]);
   const given = [...Object.keys(files), ...(dataset === undefined ? [] : ["dataset"])];
   const sets = `${setting("train")}, ${setting("val")} and ${setting("test")}`;
@@ -102,7 +102,7 @@ const READING = DATA_NAMES.filter((name) => !["data", "dataset", "train", "val",
 
 export function dataOptions(settings: RunSettings, seed: number, context: number): DatasetOptions | TextsOptions {
   const { objective = DEFAULT_OBJECTIVE, padding } = settings;
-  const hasLabels = TRAINING[objective].labels !== null;
+  const hasLabels = TRAINING[objective].labels.of !== "nothing";
   const width = typeof padding === "number" ? padding : 0;
   const { maxLength = Math.max(width, usualLength({ n_positions: context })) } = settings;
   const longest = Math.max(maxLength, width);
