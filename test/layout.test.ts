@@ -136,7 +136,7 @@ const within = ({ path, imports }: Source) =>
 
 /** The rooms from the ground up: each imports from itself and from those before it. */
 const ROOMS = [
-  ["", "platform", "ops", "plan", "document", "methods", "tasks", "model", "backend", "io", "data"],
+  ["", "platform", "ops", "plan", "document", "methods", "labels", "tasks", "model", "backend", "io", "data"],
   // What needs no device; what runs a model on one; what writes and classifies; what trains; a run's record, and what is
   // shown of it; what a run leaves, what takes it elsewhere, what repeats runs.
   ["classic", "engine", "infer", "train", "record", "views", "run", "export", "study", "learner"],
@@ -149,7 +149,8 @@ const ONLY: Record<string, string[]> = {
   plan: ["", "ops"],
   document: [""],
   methods: [""],
-  tasks: ["", "document"],
+  labels: [""],
+  tasks: ["", "document", "labels"],
   model: ["", "ops", "plan", "methods", "tasks"],
   backend: ["", "ops", "plan"],
   // The tensors of an adapter are those that its mode trains.
@@ -186,9 +187,9 @@ test("no file imports itself by way of others", () => {
   for (const path of imports.keys()) visit(path, []);
 });
 
-test("ops, plan, methods, tasks and model are pure: no Node, no platform, no GPU, no WebAssembly", () => {
+test("ops, plan, methods, labels, tasks and model are pure: no Node, no platform, no GPU, no WebAssembly", () => {
   for (const { path, code, imports } of SOURCES) {
-    if (!["ops", "plan", "methods", "tasks", "model"].includes(fileRoom(path))) continue;
+    if (!["ops", "plan", "methods", "labels", "tasks", "model"].includes(fileRoom(path))) continue;
     const outside = imports.filter((name) => !name.startsWith("."));
     assert.equal(outside, [], `${path} imports ${outside}`);
     const found = /\b(GPU[A-Z]\w*|navigator|WebAssembly|process|document|window|fetch)\b/.exec(

@@ -8,6 +8,7 @@ import { Corpus } from "../data/corpus.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { DataModule } from "../data/wasm.ts";
 import { digits } from "../format.ts";
+import { CLASS } from "../labels/class.ts";
 import { joinPair } from "../pair.ts";
 import { bytesReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
@@ -155,7 +156,7 @@ async function rowTexts(files: readonly { name: string; bytes: Uint8Array }[]): 
   const corpus = new Corpus(await DataModule.load());
   const texts: string[] = [];
   for (const { name, bytes } of files) {
-    const options = { labelsAre: "class" as const, maxLength: 1024, chunkBytes: 1 << 18 };
+    const options = { labelsAre: CLASS, maxLength: 1024, chunkBytes: 1 << 18 };
     for (const row of await corpus.read(bytesReader(name, bytes), options)) texts.push(joinPair(corpus.text(row)));
   }
   return texts;

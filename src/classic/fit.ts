@@ -4,9 +4,9 @@
  */
 
 import type { LoadedDataset } from "../data/datasets.ts";
+import type { LabelKind } from "../labels/kind.ts";
+import { meanScore, trueScores } from "../labels/score.ts";
 import { METHODS } from "../methods/index.ts";
-import { meanScore, trueScores } from "../tasks/regression/regression-training.ts";
-import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { countOutputs } from "./file.ts";
 import {
@@ -59,12 +59,12 @@ interface Fitted {
 }
 
 const FITS: Record<
-  Exclude<LabelKind, "tags">,
+  NonNullable<LabelKind["fit"]>,
   (sets: Sets, limits: Limits, strength?: number) => Promise<Fitted | null>
 > = {
-  class: fitClasses,
-  set: fitLabels,
-  score: fitScores,
+  classes: fitClasses,
+  labels: fitLabels,
+  scores: fitScores,
 };
 
 /** By data: all runs on it have the same. */
@@ -83,7 +83,7 @@ export async function fitClassic(sets: Sets, signal?: AbortSignal): Promise<Clas
 /** The same, within limits of memory and time. `strength`: without a validation set. */
 export async function fitWithin(sets: Sets, limits: Limits = {}, strength?: number): Promise<ClassicModel | null> {
   const { objective, pairs } = sets;
-  const fitted = await FITS[TRAINING[objective].labels as keyof typeof FITS](sets, limits, strength);
+  const fitted = await FITS[TRAINING[objective].labels.fit!](sets, limits, strength);
   if (fitted === null) return null;
   const { fit, weights: exact, ...rest } = fitted;
   // What is measured is what its file has.
@@ -105,7 +105,7 @@ const NEVER = -1e4;
 /** Fits a probe to the features of a training set; null: all rows have the same class. */
 export async function fitProbe(sets: Sets & { features: Features }, limits: Limits = {}): Promise<FittedProbe | null> {
   const { objective, pairs, labels } = sets;
-  const fitted = await FITS[TRAINING[objective].labels as keyof typeof FITS](sets, limits);
+  const fitted = await FITS[TRAINING[objective].labels.fit!](sets, limits);
   if (fitted === null) return null;
   const { fit, weights, labels: present, name: fits } = fitted;
   const { tfidf } = fit;

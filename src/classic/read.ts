@@ -105,4 +105,4 @@ export function parseClassic(json: unknown, where: string): ClassicParts {
 }
 
 /** Whether texts as a whole have labels. */
-const isMessages = (objective: MessagesObjective) => !["tags", null].includes(TRAINING[objective].labels);
+const isMessages = (objective: MessagesObjective) => TRAINING[objective].labels.fit !== undefined;

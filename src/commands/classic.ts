@@ -69,8 +69,7 @@ export async function runClassic(program: Command, flags: TrainFlags, mode: Mode
 /** Throws ConfigError for what only a run on a base model has, and for what has no label for a whole text. */
 function refuseFlags(program: Command, flags: TrainFlags, mode: Mode): void {
   const { objective = DEFAULT_OBJECTIVE }: RunSettings = flags;
-  const { labels } = TRAINING[objective];
-  if (labels === null || labels === "tags")
+  if (!TRAINING[objective].labels.fit)
     throw new ConfigError("unsupported-mode", `${setting("mode", mode)} is for labels and scores of whole texts`, {
       expected: "classes, several labels or scores",
       found: TASKS[objective].title,

@@ -101,7 +101,7 @@ const FEW_TEST_ROWS = 200;
 /** Whether it was measured on a small part of a file's rows, all of which folds would measure on. */
 const wouldGainByFolds = ({ results, counts, data, objective, options, adapter }: RunRecord): boolean =>
   results !== null &&
-  TRAINING[objective].labels !== null &&
+  TRAINING[objective].answers !== undefined &&
   adapter === undefined &&
   !METHODS[options.mode].withoutModel &&
   typeof data.file === "string" &&

@@ -1,9 +1,10 @@
 /** The rows of files, in a module: read, labelled, packed into batches. */
 import { DataError, type LowrankError } from "../errors.ts";
+import type { LabelKind } from "../labels/kind.ts";
 import type { Pair, TextOrPair } from "../pair.ts";
+import type { LeftOut } from "../places.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
-import type { LabelKind } from "../tasks/task.ts";
 import { firstCopies } from "./duplicates.ts";
 import { type FeedOptions, joinFields, Pipeline, readError } from "./pipeline.ts";
 import { type CellRows, cellNames, writeCells } from "./table/cell-writer.ts";
@@ -35,16 +36,6 @@ export interface ReadOptions extends ColumnChoice, FeedOptions {
   more?: boolean;
   /** The first classes, in this order, whether rows have them or not. */
   labels?: readonly string[] | undefined;
-}
-
-/** Errors of skipped rows that are listed, as by data.wasm. */
-export const MOST_LISTED = 100;
-
-/** Invalid rows that were skipped. */
-export interface LeftOut {
-  rows: number;
-  /** The errors of the first of them; `where` is FILE:LINE. */
-  rowErrors: LowrankError[];
 }
 
 /** N packed tokens of B sequences. */
@@ -104,9 +95,9 @@ export class Corpus {
     const first = wasm.row_count();
     this.firsts = undefined;
     const { labelsAre, labels = [] } = options;
-    const learn = this.labels.length === 0 || labelsAre !== "class";
+    const learn = this.labels.length === 0 || !labelsAre.classOf;
     const isText = "size" in file;
-    const accepted = labelsAre === "set" ? LEARN.sets : Number(learn);
+    const accepted = labelsAre.isList ? LEARN.sets : Number(learn);
     const { maxLength, skipFaulty = false } = options;
     const table = isText ? await openText(this.pipeline, file, options, options) : null;
     table?.begin(maxLength, accepted, skipFaulty);

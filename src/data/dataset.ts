@@ -1,7 +1,7 @@
 /** A list of rows of a corpus: a training, validation or test set. */
 import { DataError } from "../errors.ts";
+import type { Outputs } from "../labels/kind.ts";
 import type { TextOrPair } from "../pair.ts";
-import type { LabelKind } from "../tasks/task.ts";
 import { type Corpus, type PackedBatch, shuffled } from "./corpus.ts";
 
 /** How rows are padded: not at all, to the training set's longest row (as in the paper), or to a number of tokens. */
@@ -29,16 +29,6 @@ export interface DatasetBatch extends PackedBatch {
   positions: Uint32Array;
   /** [B, outputs] what each output should be, where labels are not classes. */
   values?: Float32Array<ArrayBuffer>;
-}
-
-/** The outputs of a model, and what each should be. */
-export interface Outputs {
-  labelsAre: Exclude<LabelKind, "class">;
-  names: readonly string[];
-  /**
-   * By label id, the value of each output: the score, or 1 for the labels that the message has and 0 for the others.
-   */
-  values: readonly Float32Array[];
 }
 
 /** Rows of a corpus in a certain order. Immutable: `balance`, `shuffle` and `select` return new sets. */
@@ -180,10 +170,9 @@ export class Dataset {
   /** Rows of each class, or with each of several labels, by its name; a regression has none. */
   classes(): Record<string, number> {
     const { outputs } = this;
-    if (outputs?.labelsAre === "score") return {};
     if (outputs) {
       const rows = Array.from(this.table.labels, (label) => outputs.values[label]!);
-      return Object.fromEntries(outputs.names.map((name, i) => [name, rows.reduce((sum, row) => sum + row[i]!, 0)]));
+      return Object.fromEntries(outputs.counted.map((name, i) => [name, rows.reduce((sum, row) => sum + row[i]!, 0)]));
     }
     const counts = new Array<number>(this.labels.length).fill(0);
     for (const label of this.table.labels) counts[label]!++;

@@ -3,13 +3,16 @@ import { parseChoice } from "../checks.ts";
 import { usualLength } from "../config.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import type { Vocabulary } from "../io/tokenizer/vocabulary.ts";
+import { type Combined, findCombined } from "../labels/cells.ts";
+import type { LabelKind } from "../labels/kind.ts";
 import { isBlank, joinPair, type PairSettings } from "../pair.ts";
+import type { LeftOut } from "../places.ts";
+import { LIST_SEPARATOR } from "../places.ts";
 import { setting } from "../setting.ts";
 import type { Splits } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES, readsTokens } from "../tasks/index.ts";
-import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
+import { CHUNK_BYTES, Corpus, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import {
   DATASET_OPTIONS,
@@ -21,16 +24,12 @@ import {
   SOURCE,
 } from "./dataset-options.ts";
 import { type CopyStats, countCopies, type Groups } from "./duplicates.ts";
-import { makeOutputs } from "./outputs.ts";
-import { LIST_SEPARATOR } from "./places.ts";
 import { isOnHub } from "./sets/named.ts";
 import { readSets } from "./sets/read-sets.ts";
 import type { Corrected } from "./sets/source.ts";
 import { drawRows, type Parts, refuseExperiment, type Split } from "./sets/split.ts";
 import { checkDataSettings } from "./settings.ts";
 import { checkEncoding } from "./table/encoding.ts";
-import { checkNames, findCombined } from "./table/label-faults.ts";
-import type { Combined } from "./table/labels.ts";
 import { DataModule } from "./wasm.ts";
 
 /** Sets that are split and encoded, whatever is learned of them. */
@@ -99,7 +98,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     labels: options.labels,
     onTable: options.onTable,
   };
-  if (options.labels) checkNames(options.labels, labelsAre);
+  if (options.labels) labelsAre.checkNames!(options.labels);
   if (options.split === "experiment" && !("name" in spec && !isOnHub(spec.name))) refuseExperiment();
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
@@ -117,14 +116,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       found: `${size} rows`,
     });
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
-  const outputs =
-    labelsAre === "class"
-      ? null
-      : makeOutputs(corpus, labelsAre, parts[0], {
-          where: source,
-          separator: "rows" in spec ? LIST_SEPARATOR : labelSeparator,
-          first: options.labels,
-        });
+  const separator = "rows" in spec ? LIST_SEPARATOR : labelSeparator;
+  const outputs = labelsAre.outputs?.(corpus, parts[0], { where: source, separator, first: options.labels }) ?? null;
   const [train, val, test] = parts.map((part) => part.padded(padTo).withOutputs(outputs)) as Parts;
   const { pairColumns: columns } = corpus;
   const classesRead = outputs ? addClasses([train, val, test]) : loaded.classesRead;
@@ -183,7 +176,7 @@ function parseMessagesObjective(options: DatasetOptions): [objective: MessagesOb
     throw new ConfigError("invalid-value", `${setting("labelSeparator")} is empty`, {
       expected: 'a sign such as "," or ";"',
     });
-  return [objective, TRAINING[objective].labels!];
+  return [objective, TRAINING[objective].labels];
 }
 
 /** The length to which rows are padded; 0: no padding. Throws ConfigError for a number above `maxLength`. */

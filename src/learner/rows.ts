@@ -177,14 +177,7 @@ export function rowsOf(data: TrainingData, source: RowSource): RowSets | null {
     return { train: tagged(data.train), val: tagged(data.val), test: tagged(data.test) };
   }
   const { labels } = TRAINING[data.objective];
-  const labelled = (set: typeof data.train) => {
-    const label = {
-      class: (i: number) => data.labels[set.label(i)]!,
-      score: (i: number) => set.values(i)[0]!,
-      set: (i: number) => data.labels.filter((_, at) => set.values(i)[at] === 1),
-      tags: () => "",
-    }[labels!];
-    return list(set, (i) => ({ text: set.text(i), label: label(i) }));
-  };
+  const labelled = (set: typeof data.train) =>
+    list(set, (i) => ({ text: set.text(i), label: labels.answerOf!(set, i, data.labels) }));
   return { train: labelled(data.train), val: labelled(data.val), test: labelled(data.test) };
 }

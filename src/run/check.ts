@@ -10,12 +10,15 @@ import { type CheckedColumn, checkColumns, likeliestColumns } from "../data/tabl
 import type { TableSample } from "../data/table/column-facts.ts";
 import { WRITTEN } from "../data/table/column-names.ts";
 import { isOnlyTable } from "../data/table/dialect.ts";
-import { recognizeLabels, settingsOfSeveral } from "../data/table/labels.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
 import { isLabelled, type TrainingData } from "../data/training-data.ts";
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
 import { formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
+import { LABELS } from "../labels/index.ts";
+import { NONE } from "../labels/none.ts";
+import { SCORE } from "../labels/score.ts";
+import { TAGS } from "../labels/tags.ts";
 import { methodConfig } from "../methods/training.ts";
 import { joinPair } from "../pair.ts";
 import { settingsIn } from "../surface.ts";
@@ -146,21 +149,21 @@ function withColumns(found: Problem, table: TableSample | null, settings: RunSet
   // Whether it is texts is tried: see `readAnotherWay`.
   if (found.code === "too-few-columns") return { ...found, settings: {} };
   // The others may be labels, unless scores are.
-  const isOpen = OPEN_COLUMNS.includes(found.code) && found.settings.objective !== objectiveWith("score");
+  const isOpen = OPEN_COLUMNS.includes(found.code) && found.settings.objective !== objectiveWith(SCORE);
   const likely = table && isOpen ? likeliestColumns(table, settings) : null;
   return likely ? { ...found, ...likely } : found;
 }
 
 /** What is to be learned of messages whose labels are no classes: scores, several labels, tags of words. */
 function otherTask(data: TrainingData): Problem | null {
-  if (!isLabelled(data) || TRAINING[data.objective].labels !== "class") return null;
-  const { classesRead, combined } = data.stats;
-  const found = recognizeLabels(classesRead, combined);
-  if (!found) return null;
-  const { labelsAre, code, why } = found;
-  const settings =
-    labelsAre === "set" ? settingsIn(settingsOfSeveral(combined!)) : { objective: objectiveWith(labelsAre) };
-  return problem(code, `the labels are ${why}`, { settings, isNeeded: true });
+  if (!isLabelled(data) || !TRAINING[data.objective].labels.classOf) return null;
+  for (const kind of LABELS) {
+    const found = kind.recognize?.(data.stats.classesRead);
+    if (!found) continue;
+    const settings = { objective: objectiveWith(kind), ...settingsIn(found.settings) };
+    return problem(found.code, `the labels are ${found.why}`, { settings, isNeeded: true });
+  }
+  return null;
 }
 
 /** Labels that are learned as classes, though their rows have the keys of texts that are written. */
@@ -171,14 +174,14 @@ function couldBeWritten(columns: readonly CheckedColumn[]): Problem[] {
   const text =
     `the rows look like instructions: "${keys[1]}", which has ${formatCount(label.distinct)} different values, is learned as ` +
     `a class of "${keys[0]}"; a language model learns to write it`;
-  return [problem("instructions", text, { settings: { objective: objectiveWith(null) } })];
+  return [problem("instructions", text, { settings: { objective: objectiveWith(NONE) } })];
 }
 
 type ReadOther = (settings: RunSettings) => Promise<{ data: TrainingData }>;
 
 /** Single words with tags that are not marked as such, in a table whose sentences have blank lines between them. */
 async function readAsSentences(given: RunSettings, data: TrainingData, read: ReadOther): Promise<Problem | null> {
-  if (!isLabelled(data) || TRAINING[data.objective].labels !== "class") return null;
+  if (!isLabelled(data) || !TRAINING[data.objective].labels.classOf) return null;
   const { train } = data;
   if (!Array.from(train.positions(), (i) => joinPair(train.text(i))).every((text) => /^\S*$/.test(text))) return null;
   const found = await readTagged(given, read).catch(() => null);
@@ -190,7 +193,7 @@ async function readAsSentences(given: RunSettings, data: TrainingData, read: Rea
 
 /** The data as sentences with tags; null: it has too few words for each of them. */
 async function readTagged(given: RunSettings, read: ReadOther): Promise<LoadedTagged | null> {
-  const data = (await read({ ...given, objective: objectiveWith("tags") })).data as LoadedTagged;
+  const data = (await read({ ...given, objective: objectiveWith(TAGS) })).data as LoadedTagged;
   return data.stats.train.words < WORDS_A_TAG * data.labels.length ? null : data;
 }
 
@@ -204,21 +207,21 @@ const SENTENCE = { least: 2, most: 100 };
 /** Reads what is no table of texts and labels as sentences with tags, or as texts. */
 async function readAnotherWay(given: RunSettings, { code }: Problem, read: ReadOther): Promise<Problem | null> {
   if (code === "exceeds-limit" || isOnlyTable([given.data ?? ""].flat()[0] ?? "")) return null;
-  for (const labels of ["tags", null] as const) {
+  for (const labels of [TAGS, NONE]) {
     const objective = objectiveWith(labels);
     try {
-      if (labels === null) await read({ ...given, objective });
+      if (labels === NONE) await read({ ...given, objective });
       else if (!(await readTagged(given, read))) continue;
-      const what = labels === null ? "texts for a language model" : "sentences with a tag for each word";
+      const what = labels === NONE ? "texts for a language model" : "sentences with a tag for each word";
       const text = `there is no column of texts with one of labels: these are ${what}`;
       // With other columns they may be examples of something else.
-      const isGuess = labels === null && code !== "too-few-columns";
+      const isGuess = labels === NONE && code !== "too-few-columns";
       return { ...problem(code, text, { settings: { objective }, isNeeded: true }), isGuess };
     } catch (error) {
       if (!(error instanceof LowrankError)) throw error;
       // Of chats, a model that can learn them.
       const other = asProblem(error);
-      if (labels === null && hasSettings(other)) return { ...other, settings: { objective, ...other.settings } };
+      if (labels === NONE && hasSettings(other)) return { ...other, settings: { objective, ...other.settings } };
     }
   }
   return null;

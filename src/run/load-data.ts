@@ -36,19 +36,17 @@ export async function loadData(
     const all = await loadData({ objective, data }, model, downloads, onTable);
     return divideFolds(all as Exclude<TrainingData, LoadedTexts>, folds)[Number(fold) - 1]!;
   }
-  const { labels } = TRAINING[objective];
   if (isInMemory(data))
     throw new ConfigError("not-stored", "the rows of this run were in memory, and are not stored", {
       found: `${data.rows} rows`,
       hint: "load them again in the program that has them",
     });
-  if (labels === null) {
-    return loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads });
-  }
-  if (labels === "tags") {
-    return loadTagged(data as TaggedSpec, { ...(data as TaggedOptions), model });
-  }
-  return loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads, onTable });
+  const load = {
+    text: () => loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads, onTable }),
+    word: () => loadTagged(data as TaggedSpec, { ...(data as TaggedOptions), model }),
+    nothing: () => loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads }),
+  };
+  return load[TRAINING[objective].labels.of]();
 }
 
 /** The data and all options of a run with a model, and with the adapter that it starts from. `load` loads the data. */

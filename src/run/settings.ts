@@ -72,7 +72,7 @@ export function mergePreset(given: RunSettings, preset: RunSettings): RunSetting
 export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
   const { objective = DEFAULT_OBJECTIVE, dataset } = settings;
   checkDataSettings(settings, objective);
-  const hasLabels = TRAINING[objective].labels !== null;
+  const hasLabels = TRAINING[objective].labels.of !== "nothing";
   const files = pick(settings, FILES);
   const given = [...Object.keys(files), ...(dataset === undefined ? [] : ["dataset"])];
   if ((files.data === undefined) === (dataset === undefined) || (dataset !== undefined && given.length > 1))
@@ -97,7 +97,7 @@ const READING = DATA_NAMES.filter((name) => !["data", "dataset", "val", "test", 
 
 export function dataOptions(settings: RunSettings, seed: number, context: number): DatasetOptions | TextsOptions {
   const { objective = DEFAULT_OBJECTIVE, padding } = settings;
-  const hasLabels = TRAINING[objective].labels !== null;
+  const hasLabels = TRAINING[objective].labels.of !== "nothing";
   const width = typeof padding === "number" ? padding : 0;
   const { maxLength = Math.max(width, usualLength({ n_positions: context })) } = settings;
   const longest = Math.max(maxLength, width);

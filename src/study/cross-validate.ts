@@ -121,7 +121,7 @@ interface TrainedFolds {
 
 /** Throws ConfigError for data that has no folds. */
 export function refuseUnlabelled({ objective }: { objective: Objective }): void {
-  if (TRAINING[objective].labels !== null) return;
+  if (TRAINING[objective].answers) return;
   throw new ConfigError("options-conflict", `${setting("folds")} is invalid for ${TASKS[objective].title}`, {
     expected: "data with labels",
     hint: `omit ${setting("folds")}`,

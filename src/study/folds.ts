@@ -19,8 +19,8 @@ import type { Evaluation } from "../tasks/evaluation.ts";
 import { predictions } from "../tasks/predictions.ts";
 import type { Answered, Baseline, ChosenDecision, Predicted, Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
-import type { FittedBaselines } from "../train/baselines.ts";
-import { fitBaselines, leakedRows, measureTest, measuringContext } from "../train/measure.ts";
+import { type FittedBaselines, fitBaselines } from "../train/baselines.ts";
+import { leakedRows, measureTest, measuringContext } from "../train/measure.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { nameTrial, type Trial } from "./grid.ts";
@@ -147,7 +147,7 @@ export async function poolFolds(
     test: meanEvaluation(records.map(({ results }) => results[when].test)),
   });
   const after = evaluated("after");
-  const shares = training.labels === "class" ? await reviewShares(folds, fitted, predicted) : null;
+  const shares = training.labels.classOf ? await reviewShares(folds, fitted, predicted) : null;
   const figures = keptFigures(training.measures, test.rows);
   return {
     data,

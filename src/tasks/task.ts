@@ -5,6 +5,7 @@
  */
 import type { Tree } from "../checks.ts";
 import type { Block, Table } from "../document/blocks.ts";
+import type { LabelKind, LabelRows } from "../labels/kind.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { Columns, Compared, Competitor, Measure, Places } from "./compare.ts";
 import type { Evaluation, Evaluations, Splits } from "./evaluation.ts";
@@ -77,11 +78,8 @@ export interface Rows {
 }
 
 /** The rows of a labelled set: a `Dataset` is one. */
-export interface LabelledRows extends Rows {
+export interface LabelledRows extends LabelRows {
   text(row: number): TextOrPair;
-  label(row: number): number;
-  /** What each output of a row should be, where labels are not classes. */
-  values(row: number): Float32Array;
 }
 
 /** A message of the test set, or the beginning of a text. */
@@ -199,9 +197,6 @@ export interface Stored {
   details: Tree;
 }
 
-/** Of messages one class, a number, or any number of labels; of sentences a tag a word. */
-export type LabelKind = "class" | "score" | "set" | "tags";
-
 /** How a task is trained, and how the answers of its models are made, measured and stored. */
 export interface Training<Set extends Rows = Rows, Details extends object = object> {
   /** Defaults of settings, where they are not a classifier's. */
@@ -210,8 +205,8 @@ export interface Training<Set extends Rows = Rows, Details extends object = obje
   pageDefaults?: Readonly<Record<string, unknown>>;
   /** Settings that it has not, or a word that one of them cannot be ("split stratified"), and why. */
   lacks: Readonly<Record<string, string>>;
-  /** What the labels are; null: there are none. Data is read, and baselines are made, by it. */
-  labels: LabelKind | null;
+  /** What the labels are: data is read, and baselines are made, by it. */
+  labels: LabelKind;
   /** The first is what a run is judged by, the second is shown next to it. */
   measures: readonly [Measure, Measure, ...Measure[]];
   /**

@@ -10,7 +10,7 @@ const UNEQUAL = 1.5;
 
 /** Rows of each class in the training set, by class id; none where messages have not one class. */
 export function rowsPerClass(data: TrainingData): number[] {
-  if (!isLabelled(data) || TRAINING[data.objective].labels !== "class") return [];
+  if (!isLabelled(data) || !TRAINING[data.objective].labels.classOf) return [];
   const { classes } = data.stats.train;
   return data.labels.map((label) => classes[label]!);
 }

@@ -10,7 +10,7 @@ import { TASKS } from "../tasks/index.ts";
 import { predictions, sigmoid } from "../tasks/predictions.ts";
 import type { Baseline, LabelledRows } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { simplestBaseline } from "./baselines.ts";
+import { simpleBaselines } from "./baselines.ts";
 import { type Measured, measureSets, measuringContext } from "./measure.ts";
 import type { TrainResult } from "./records.ts";
 import type { TrainOptions } from "./settings.ts";
@@ -38,7 +38,7 @@ export async function trainClassic(
     val: await logitsOf(classic, val, data),
     test: await logitsOf(classic, test, data),
   };
-  const measured = measureLogits(data, options, logits, [simplestBaseline(data)]);
+  const measured = measureLogits(data, options, logits, simpleBaselines(data));
   const { limits } = classic.parts;
   if (limits && measured.results) measured.results.test.compared[0].limits = limits;
   return { ...measured, classic, seconds: (performance.now() - started) / 1000 };

@@ -2,14 +2,13 @@
 import type { FittedProbe } from "../classic/fit.ts";
 import type { ClassicModel } from "../classic/model.ts";
 import { findLeaks } from "../data/duplicates.ts";
-import type { LoadedTagged } from "../data/text/tagged.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
 import { type Competitor, compareWith, keptFigures, merit, type Places } from "../tasks/compare.ts";
 import type { Evaluation, Evaluations, Splits } from "../tasks/evaluation.ts";
 import type { Baseline, MeasuringContext, Message, Outputs, Predicted, Results, TestResults } from "../tasks/task.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { type FittedBaselines, fitBaselines as fitMessages, fitTags } from "./baselines.ts";
+import { fitBaselines } from "./baselines.ts";
 import { rowsPerClass } from "./class-weights.ts";
 import type { Answers } from "./records.ts";
 
@@ -44,10 +43,6 @@ type Measure = (
   how: { signal?: AbortSignal | undefined; probe?: (() => Promise<ReadProbe | null>) | undefined },
 ) => Promise<Measured>;
 
-/** Baselines, fitted to data that has labels. */
-export const fitBaselines = async (data: TrainingData, signal?: AbortSignal): Promise<FittedBaselines> =>
-  isLabelled(data) ? fitMessages(data, signal) : fitTags(data as LoadedTagged);
-
 /** Measures a run. */
 interface Measurer {
   measure: Measure;
@@ -59,15 +54,14 @@ interface Measurer {
 }
 
 export function makeMeasurer(data: TrainingData, options: Asked): Measurer {
-  const { labels, loss, predict } = TRAINING[data.objective];
+  const { loss, predict } = TRAINING[data.objective];
   const context = measuringContext(data, options);
   return {
     even: loss ? (val) => evenly(data, val, context) : null,
     async measure(before, after, { signal, probe: readProbe }) {
       const initial = () => ({ name: "before training", ...predict(before.outputs.test, context, null) });
-      const { baselines, classic } = labels
-        ? await fitBaselines(data, signal)
-        : { baselines: [initial()], classic: null };
+      const { baselines, classic } = await fitBaselines(data, signal);
+      if (baselines.length === 0) baselines.push(initial());
       const read = (await readProbe?.()) ?? null;
       if (read) baselines.splice(-1, 0, probeBaseline(data, read));
       const { results, ...measured } = measureSets(data, after, baselines, context);

@@ -180,7 +180,7 @@ export function usualMode(
 }
 
 /** Whether there is a label, or a score, for a text as a whole. */
-export const isOfWholeTexts = (objective: Objective) => !["tags", null].includes(OF_TASKS[objective].labels);
+export const isOfWholeTexts = (objective: Objective) => OF_TASKS[objective].labels.of === "text";
 
 /** The settings without those that have no effect in their mode. */
 export function ofMode<T extends Partial<TrainOptions>>(settings: T, mode: Mode): T {

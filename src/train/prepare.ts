@@ -83,7 +83,7 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;
   const options = resolveOptions(settings, objective, { rows: data.train.size, ...knownBase(model) });
   const isBinary = data.labels.length === 2;
-  if (options.threshold !== "none" && !isBinary && TRAINING[objective].labels === "class")
+  if (options.threshold !== "none" && !isBinary && TRAINING[objective].labels.classOf)
     throw new ConfigError("options-conflict", `${setting("threshold")} needs two classes`, {
       expected: `data with two classes, or ${setting("threshold", "none")}`,
       found: `${data.labels.length} classes`,

@@ -2,7 +2,6 @@
 
 import type { LoadedDataset } from "../data/datasets.ts";
 import { describeCopies, hasLeaks, UNREAD } from "../data/problems.ts";
-import { type Combined, labelNotes, settingsOfSeveral } from "../data/table/labels.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
 import type { LoadedTexts } from "../data/text/texts.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
@@ -22,6 +21,7 @@ import { brief } from "../document/cells.ts";
 import { type LowrankError, nameList } from "../errors.ts";
 import { digits, formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
+import { type Combined, labelNotes, settingsOfSeveral } from "../labels/cells.ts";
 import { METHODS, type Mode } from "../methods/index.ts";
 import { excerpt, type PairSettings, type TextOrPair } from "../pair.ts";
 import { LISTED_CLASSES } from "../statistics.ts";

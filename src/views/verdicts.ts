@@ -70,7 +70,7 @@ export function describeAnswer(record: RunRecord): string {
 
 /** The baselines of a run on labels; texts are compared with what they were before training. */
 function comparedWith({ objective, results }: RunRecord): Compared[] {
-  return TRAINING[objective].labels === null ? [] : (results?.test.compared.slice(1) ?? []);
+  return TRAINING[objective].answers ? (results?.test.compared.slice(1) ?? []) : [];
 }
 
 const STANDINGS: Record<Standing, string> = {
@@ -105,11 +105,10 @@ function describeCompared(record: RunRecord, competitor: Compared): string {
 
 /** The name of a baseline, as people say it: the last always says the same, that of messages is the classic model. */
 export function nameCompared(record: RunRecord, competitor: Compared): string {
-  const { labels } = TRAINING[record.objective];
-  if (competitor === record.results!.test.compared[0] || labels === null) return competitor.name;
+  if (competitor === record.results!.test.compared[0]) return competitor.name;
   if (competitor === comparedWith(record).at(-1)) return competitor.name.replace(/^always/, "always guessing");
   if (competitor.name.startsWith(METHODS.probe.title)) return `a ${METHODS.probe.title}`;
-  return labels === "tags" ? competitor.name : WORD_COUNT;
+  return TRAINING[record.objective].labels.fit ? WORD_COUNT : competitor.name;
 }
 
 const WORD_COUNT = "a word-count model";
@@ -233,7 +232,7 @@ function weighAgainstBest(record: RunRecord): string | null {
   if (!best) return null;
   if (hasThreshold(record)) return thresholdCost(record, measure);
   // Of messages it is the classic model; folds have one each.
-  const isKept = record.folds === undefined && best !== others.at(-1) && TRAINING[record.objective].labels !== "tags";
+  const isKept = record.folds === undefined && best !== others.at(-1) && TRAINING[record.objective].labels.fit;
   if (record.results!.test.serves === best.name)
     return `The ${METHODS.probe.title} is as good and costs less: it answers in place of what was trained, which is in tuned/.`;
   const standing = best.against?.standing;

@@ -5,6 +5,7 @@ import { Dataset } from "../../src/data/dataset.ts";
 import { evaluationBatches, Loader, maxBatchTokens } from "../../src/data/loader.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
+import { CLASS } from "../../src/labels/class.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -20,7 +21,7 @@ async function buildDataset(
 ): Promise<Dataset> {
   const corpus = new Corpus(module);
   const file = fileOf("a.jsonl", jsonLines(rows.map(([label, text]) => ({ label, text }))));
-  const read = { labelsAre: "class" as const, maxLength: 1024, chunkBytes: 100, ...options };
+  const read = { labelsAre: CLASS, maxLength: 1024, chunkBytes: 100, ...options };
   return new Dataset(corpus, await corpus.read(file, read));
 }
 

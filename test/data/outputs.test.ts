@@ -3,9 +3,9 @@ import * as assert from "uvu/assert";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
-import { findCombined } from "../../src/data/table/label-faults.ts";
-import { recognizeLabels, settingsOfSeveral } from "../../src/data/table/labels.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
+import { findCombined, settingsOfSeveral } from "../../src/labels/cells.ts";
+import { LABELS as KINDS } from "../../src/labels/index.ts";
 import { plain } from "../../src/setting.ts";
 import { TASKS } from "../../src/tasks/index.ts";
 import { dataBlocks } from "../../src/views/data.ts";
@@ -133,21 +133,23 @@ test("several labels with a column each, in the order that is asked for, named b
 });
 
 test("kinds of labels are recognised: scores, also with decimal commas, several in a cell, tags; others are classes", () => {
-  const recognize = (...labels: string[]) =>
-    recognizeLabels(Object.fromEntries(labels.map((label) => [label, 2])), findCombined(labels));
+  const recognize = (...labels: string[]) => {
+    const classes = Object.fromEntries(labels.map((label) => [label, 2]));
+    return KINDS.flatMap(({ recognize }) => recognize?.(classes) ?? [])[0];
+  };
   for (const [labels, expected, why = ""] of [
-    ["1,5;2;3,25", "score", "comma"],
-    ["1.5;2;3.25", "score", "point"],
+    ["1,5;2;3,25", "scores", "comma"],
+    ["1.5;2;3.25", "scores", "point"],
     ["1;2;3", null],
     ["1.0;2.0;3.0", null],
-    ["a|b;a;b", "set", '"|" between several labels in 33'],
-    ["a, b;b, c;a;c;b", "set", '","'],
+    ["a|b;a;b", "several-labels", '"|" between several labels in 33'],
+    ["a, b;b, c;a;c;b", "several-labels", '","'],
     ["New York, NY;Boston;Paris", null],
     ["B-LOC;O;I-LOC", "tags"],
     ["O;yes", null],
   ] as const) {
     const found = recognize(...labels.split(";"));
-    assert.is(found?.labelsAre ?? null, expected, labels);
+    assert.is(found?.code ?? null, expected, labels);
     assert.ok((found?.why ?? "").includes(why), found?.why);
   }
 });

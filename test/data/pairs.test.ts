@@ -9,6 +9,7 @@ import { loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
+import { CLASS } from "../../src/labels/class.ts";
 import type { Pair } from "../../src/pair.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
@@ -60,7 +61,7 @@ const FILES: Record<string, string> = {
 async function readFile(name: string, options: Partial<ReadOptions> = {}): Promise<Dataset> {
   const corpus = new Corpus(module);
   const nested = name === "nested.jsonl" ? { textColumn: "pair.premise,pair.hypothesis" } : {};
-  const read = { labelsAre: "class" as const, maxLength: 1024, chunkBytes: 7, ...nested, ...options };
+  const read = { labelsAre: CLASS, maxLength: 1024, chunkBytes: 7, ...nested, ...options };
   return new Dataset(corpus, await corpus.read(fileOf(name, FILES[name]!), read));
 }
 
@@ -102,7 +103,7 @@ const load = (name: string, content: string | Uint8Array, options: DatasetOption
 /** Files of one set. */
 const readBoth = (first: string, second: string) =>
   readSource(new Corpus(module), [fileOf("first.csv", first), fileOf("second.csv", second)], {
-    ...{ labelsAre: "class", maxLength: 9, chunkBytes: 99 },
+    ...{ labelsAre: CLASS, maxLength: 9, chunkBytes: 99 },
   });
 
 test("what is no pair, or half a pair, is refused by its column and file", async () => {

@@ -2,6 +2,7 @@
 import * as assert from "uvu/assert";
 import type { Block, Figure, Table } from "../../src/document/blocks.ts";
 import type { LineChart } from "../../src/document/chart.ts";
+import { NONE } from "../../src/labels/none.ts";
 import { OBJECTIVES, TASKS } from "../../src/tasks/index.ts";
 import type { LabelledRows, Results, Shown } from "../../src/tasks/task.ts";
 import { TRAINING } from "../../src/tasks/training.ts";
@@ -32,7 +33,7 @@ test("every task says what its rows are; one with labels, what they can be, and 
   for (const objective of OBJECTIVES) {
     const { units, choice, learned, data } = WORDS[objective];
     for (const word of Object.values(units)) assert.match(word, /^[a-z]+$/, objective);
-    const hasLabels = TRAINING[objective].labels !== null;
+    const hasLabels = TRAINING[objective].labels !== NONE;
     assert.equal([choice, learned, data].map(Boolean), [hasLabels, hasLabels, hasLabels], objective);
   }
   assert.equal(

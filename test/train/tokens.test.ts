@@ -10,7 +10,7 @@ import type { Estimate } from "../../src/statistics.ts";
 import { compareWith, keptFigures } from "../../src/tasks/compare.ts";
 import type { TaggedText } from "../../src/tasks/predictions.ts";
 import { type Sentences, training } from "../../src/tasks/tokens/tokens-training.ts";
-import { fitTags } from "../../src/train/baselines.ts";
+import { fitBaselines } from "../../src/train/baselines.ts";
 import { runBlocks } from "../../src/views/run.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
@@ -154,7 +154,7 @@ test("the baseline gives each word its most frequent tag, and words that it has 
   const lines = rows.map((row) => row.trim().replace(/(\S+) (\S+) ?/g, "$1 $2\n"));
   const [train, val, testSet] = lines.map((text, i) => bytesReader(`${i}.conll`, new TextEncoder().encode(text)));
   const data = await loadTagged({ train: train!, val: val!, test: testSet! });
-  const [byWord, always] = (await fitTags(data)).baselines;
+  const [byWord, always] = (await fitBaselines(data)).baselines;
   assert.equal(
     [byWord!.values, always!.values],
     [

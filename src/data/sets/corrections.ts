@@ -1,14 +1,15 @@
 /** Corrected labels: the rows of a review of labels (review.csv) whose column "correct label" somebody has filled. */
 import { isWithin } from "../../checks.ts";
 import { DataError, nameList } from "../../errors.ts";
+import { findLabel } from "../../labels/cells.ts";
+import { SET } from "../../labels/set.ts";
 import { excerpt, joinPair } from "../../pair.ts";
+import { LIST_SEPARATOR, placeOf, ROWS } from "../../places.ts";
 import { isSameCell } from "../../quote.ts";
 import { CHUNK_BYTES, Corpus, type ReadOptions } from "../corpus.ts";
 import type { Dataset } from "../dataset.ts";
-import { LIST_SEPARATOR, placeOf, ROWS } from "../places.ts";
 import type { Files } from "../settings.ts";
 import { type Correction, unknownLabels } from "../table/label-faults.ts";
-import { findLabel } from "../table/labels.ts";
 import type { DataModule } from "../wasm.ts";
 import { type Corrected, readSource } from "./source.ts";
 
@@ -28,7 +29,7 @@ async function readCorrections(
   const textColumn = hasPairs ? REVIEW.texts.join() : REVIEW.texts[0];
   const labelColumn = `${REVIEW.row},${REVIEW.correct}`;
   const corpus = new Corpus(await loadModule());
-  const read = { labelsAre: "set", maxLength: 1, chunkBytes: CHUNK_BYTES, textColumn, labelColumn } as const;
+  const read = { labelsAre: SET, maxLength: 1, chunkBytes: CHUNK_BYTES, textColumn, labelColumn } as const;
   const set = await readSource(corpus, file, read);
   return Array.from(set.positions(), (i) => {
     const [row, label = ""] = set.labels[set.label(i)]!.split(LIST_SEPARATOR);
@@ -76,7 +77,7 @@ export async function correctRows(
   /** Null: the row is left out; undefined: there is no such label. Scores, and sets of labels, may be new. */
   const meant = (cell: string) =>
     findLabel(given.includes(cell) ? cell : cell.replace(NEW, ""), [...given, ...added]) ??
-    (isSameCell(cell, DROP) ? null : read.labelsAre === "class" ? undefined : cell);
+    (isSameCell(cell, DROP) ? null : read.labelsAre.classOf ? undefined : cell);
   const unknown = corrections.filter(({ label }) => meant(label) === undefined);
   if (unknown.length > 0) throw unknownLabels(unknown, given);
   const labels = new Map(corrections.map(({ place, label }) => [place, meant(label)]));

@@ -75,11 +75,9 @@ interface Rows {
 function rowsOf(data: Labelled, areTogether: boolean): Rows {
   const { train, groups } = data;
   const { labels } = TRAINING[data.objective];
-  const set = train as LoadedDataset["train"];
-  const several = (row: number) => [...set.values(row)].flatMap((value, label) => (value === 1 ? [label] : []));
-  const classOf = labels === "class" ? (row: number) => set.label(row) : undefined;
+  const classOf = labels.classOf && ((row: number) => labels.classOf!(train, row));
   return {
-    classesOf: classOf ? (row) => [classOf(row)] : labels === "set" ? several : () => [],
+    classesOf: (row) => labels.labelsOf(train, row),
     groups: areTogether ? groupRows(train, groups, classOf) : train.positions(),
   };
 }
@@ -129,7 +127,7 @@ function checkEnough(data: Labelled, { groups }: Rows, count: number): void {
   const found = describeGroups(groups.length, units);
   if (units < count)
     throw tooFew(data, `There are fewer ${what} than folds`, `at least ${count} ${what}`, found, units);
-  if (TRAINING[data.objective].labels !== "class") return;
+  if (!TRAINING[data.objective].labels.classOf) return;
   const { classes } = train.stats();
   const rare = labels.filter((label) => classes[label]! > 0 && classes[label]! < count);
   if (rare.length === 0) return;

@@ -1,17 +1,16 @@
 /** Rows in memory as a file of JSON lines, which is read as any other. */
 import { isListOf, isText } from "../../checks.ts";
 import { ConfigError, DataError, LowrankError } from "../../errors.ts";
+import { LABEL_SEPARATOR } from "../../labels/cells.ts";
+import type { LabelKind } from "../../labels/kind.ts";
 import type { TextOrPair } from "../../pair.ts";
+import { type LeftOut, MOST_LISTED, placeOf, ROWS } from "../../places.ts";
 import { setting } from "../../setting.ts";
-import type { LabelKind } from "../../tasks/task.ts";
-import { type LeftOut, MOST_LISTED } from "../corpus.ts";
 import type { Groups } from "../duplicates.ts";
-import { LIST_SEPARATOR, placeOf, ROWS } from "../places.ts";
 import type { CellRows } from "../table/cell-writer.ts";
 import type { CellRow } from "../table/cells.ts";
 import { PAIR_NAMES } from "../table/column-names.ts";
 import type { ColumnChoice } from "../table/columns.ts";
-import { LABEL_SEPARATOR, partsOf } from "../table/labels.ts";
 import { checkRow, nameKind } from "../text/text-rows.ts";
 
 /** A row of `loadDataset`. */
@@ -94,21 +93,12 @@ function readRow(value: unknown, where: string, isPair: boolean | undefined, opt
   return { text: text as TextOrPair, label: readLabel(label, where, options) };
 }
 
-const EXPECTED: Readonly<Record<Exclude<LabelKind, "tags">, string>> = {
-  class: "label: a class, as a string or a number",
-  score: "label: a number",
-  set: "label: a list of labels, which may be empty",
-};
-
 function readLabel(label: unknown, where: string, { labelsAre, labelSeparator = LABEL_SEPARATOR }: RowsOptions) {
-  const isOne = Number.isFinite(label) || isText(label);
-  if (labelsAre === "set") {
-    if (isOne) return partsOf(String(label), labelSeparator).join(LIST_SEPARATOR);
-    if (isListOf(label, isText)) return label.join(LIST_SEPARATOR);
-  } else if (isOne && String(label).trim() !== "") return label as string | number;
+  const cell = labelsAre.readValue!(label, labelSeparator);
+  if (cell !== undefined) return cell;
   throw new DataError("row-without-label", "The row has no label", {
     where,
-    expected: EXPECTED[labelsAre as keyof typeof EXPECTED],
+    expected: labelsAre.expected!,
     found: isText(label) ? "an empty string" : nameKind(label),
     ...(Array.isArray(label) ? { hint: `for several labels a message: ${setting("objective", "multi-label")}` } : {}),
   });

@@ -7,6 +7,7 @@ import spam from "../../../data/datasets/spam.json" with { type: "json" };
 import { ConfigError } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import { HUB_DATASETS } from "../../io/hub/hub-names.ts";
+import { CLASS } from "../../labels/class.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import { setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
@@ -38,7 +39,7 @@ interface Named {
 const NAMED: readonly Named[] = [
   {
     description: spam,
-    split: defaultSplit("class"),
+    split: defaultSplit(CLASS),
     balance: false,
     open: async () => packagePath(`data/${spam.file}`),
   },

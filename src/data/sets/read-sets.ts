@@ -2,12 +2,13 @@
 
 import { ConfigError, DataError, nameList } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
+import { SET } from "../../labels/set.ts";
+import { COUNTED } from "../../places.ts";
 import { setting } from "../../setting.ts";
 import { Corpus, type ReadOptions } from "../corpus.ts";
 import { type Dataset, HELD_OUT } from "../dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../dataset-options.ts";
 import type { Groups } from "../duplicates.ts";
-import { COUNTED } from "../places.ts";
 import { findSetColumn, SETS, setNamed } from "../table/column-names.ts";
 import { knownFormat } from "../table/dialect.ts";
 import { DataModule } from "../wasm.ts";
@@ -140,7 +141,7 @@ async function readAndSplit(
   const { balance = named.balance, fractions = named.fractions ?? USUAL_FRACTIONS } = options;
   // A class may have one row where nothing is tested, or where classes and sets are those of a model that learns on.
   const isGiven = read.labels !== undefined && split === "ordered";
-  const isChecked = !isBundled && read.labelsAre === "class" && fractions[2] > 0 && !isGiven;
+  const isChecked = !isBundled && read.labelsAre.classOf && fractions[2] > 0 && !isGiven;
   const where = sourceName([file].flat()[0]! as Source) + (corrected ? COUNTED : "");
   const used = isChecked ? await checkSingles(corpus, all, where, read.skipFaulty) : all;
   const readColumn = async (labelColumn: string): Promise<Groups> => {
@@ -204,7 +205,7 @@ async function readGroups(
   { labels: _, ...read }: ReadOptions,
 ): Promise<Groups> {
   const corpus = new Corpus(module);
-  const all = await readSource(corpus, source, { ...read, labelsAre: "set" });
+  const all = await readSource(corpus, source, { ...read, labelsAre: SET });
   return Array.from(all.positions(), (i) => all.labels[all.label(i)] || undefined);
 }
 

@@ -7,11 +7,10 @@ import { setting } from "../../setting.ts";
 import type { Corpus, ReadOptions } from "../corpus.ts";
 import { addClasses, Dataset } from "../dataset.ts";
 import { dropCopies, type Groups } from "../duplicates.ts";
-import { takeScores } from "../outputs.ts";
 import type { CellRows } from "../table/cell-writer.ts";
 import { chooseCells } from "../table/columns.ts";
 import { ENDINGS, knownFormat, tableFormat } from "../table/dialect.ts";
-import { checkClasses, dropSingles } from "../table/label-faults.ts";
+import { dropSingles } from "../table/label-faults.ts";
 import { folderRows } from "./folder.ts";
 import { type Parts, type Split, splitDataset } from "./split.ts";
 
@@ -54,11 +53,8 @@ export async function readSource(corpus: Corpus, source: Source | readonly Sourc
   }
   const file = sourceName(sources[0]!);
   const all = Uint32Array.from(rows);
-  if (read.labelsAre === "score") {
-    return new Dataset(corpus, takeScores(corpus, all, { skipFaulty: read.skipFaulty ?? false, before, file }));
-  }
-  if (before.length === 0 && read.labelsAre === "class") checkClasses(corpus, rows.length, file, read.labels);
-  return new Dataset(corpus, all);
+  const how = { skipFaulty: read.skipFaulty ?? false, before, file, named: read.labels };
+  return new Dataset(corpus, read.labelsAre.takeRows?.(corpus, all, how) ?? all);
 }
 
 /** Reads rows in memory, a file, or a folder of classes. */

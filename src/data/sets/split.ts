@@ -1,8 +1,8 @@
 import { ConfigError, DataError } from "../../errors.ts";
 import { groupBy } from "../../group-by.ts";
+import type { LabelKind } from "../../labels/kind.ts";
 import { Rng } from "../../rng.ts";
 import { either, setting } from "../../setting.ts";
-import type { LabelKind } from "../../tasks/task.ts";
 import { checkFractions, type Dataset, partSizes } from "../dataset.ts";
 import { type Compared, type Groups, groupRows } from "../duplicates.ts";
 
@@ -17,7 +17,7 @@ export const SPLITS = ["stratified", "random", "ordered", "experiment"] as const
 export type Split = (typeof SPLITS)[number];
 
 /** How a file, and a data set without a split of its own, is split: by class, if there are classes. */
-export const defaultSplit = (labelsAre: LabelKind): Split => (labelsAre === "class" ? "stratified" : "random");
+export const defaultSplit = (labelsAre: LabelKind): Split => (labelsAre.classOf ? "stratified" : "random");
 
 export type Parts = [Dataset, Dataset, Dataset];
 
@@ -79,7 +79,7 @@ export const describeGroups = (rows: number, groups: number) =>
 export function drawRows([train, val, test]: Parts, rows: number, labelsAre: LabelKind, seed: number): Parts {
   const draw = (set: Dataset) => {
     const shuffled = set.shuffle(seed);
-    const classes = groupBy(shuffled.positions(), (i) => (labelsAre === "class" ? shuffled.label(i) : 0));
+    const classes = groupBy(shuffled.positions(), (i) => labelsAre.classOf?.(shuffled, i) ?? 0);
     const drawn = [...classes.values()].flatMap((own) => own.slice(0, Math.ceil((own.length * rows) / train.size)));
     return shuffled.select(drawn.sort((a, b) => a - b));
   };

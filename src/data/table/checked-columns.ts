@@ -1,4 +1,6 @@
 /** The columns of a table with what each is read as, and those that are likeliest where several may be meant. */
+import { CLASS } from "../../labels/class.ts";
+import { SET } from "../../labels/set.ts";
 import type { Objective } from "../../tasks/index.ts";
 import { objectiveWith } from "../../tasks/training.ts";
 import { type ColumnFacts, chooseColumns, describeColumns, type TableSample } from "./column-facts.ts";
@@ -27,7 +29,7 @@ export function likeliestColumns(
   const { names } = table;
   const columns = describeColumns(table);
   const place = (name: string | undefined) => (name === undefined ? -1 : columnNamed(names, name));
-  const known = { text: place(textColumn), second: -1, label: place(labelColumn), labelsAre: "class" as const };
+  const known = { text: place(textColumn), second: -1, label: place(labelColumn), labelsAre: CLASS };
   const { text, label, texts, labels } = chooseColumns(columns, known);
   const most = (some: readonly number[], of: "meanLength" | "distinct") =>
     some.toSorted((a, b) => columns[b]![of] - columns[a]![of])[0];
@@ -43,7 +45,7 @@ export function likeliestColumns(
     settings: {
       ...(text < 0 || textColumn !== undefined ? { textColumn: textsAt.map((i) => names[i]).join() } : {}),
       labelColumn: areFlags ? others.map((i) => names[i]).join() : names[labelAt]!,
-      ...(areFlags ? { objective: objectiveWith("set") } : {}),
+      ...(areFlags ? { objective: objectiveWith(SET) } : {}),
     },
   };
 }

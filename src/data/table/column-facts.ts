@@ -5,10 +5,10 @@
 import { show } from "../../checks.ts";
 import { nameList } from "../../errors.ts";
 import { formatCount, joinWords } from "../../format.ts";
+import { isNumber, LONGEST_LABEL, MANY_CLASSES, NEARLY_ALL, partsOf, SEPARATORS } from "../../labels/cells.ts";
+import type { LabelKind } from "../../labels/kind.ts";
 import { setting } from "../../setting.ts";
-import type { LabelKind } from "../../tasks/task.ts";
 import { isSetColumn, isUsual, sayChosen, usualName } from "./column-names.ts";
-import { isNumber, LONGEST_LABEL, MANY_CLASSES, NEARLY_ALL, partsOf, SEPARATORS } from "./labels.ts";
 
 /**
  * What the values of a column are: `texts`; `labels`, a few short ones that repeat; `flags`, 0 and 1 or the like;
@@ -120,8 +120,7 @@ interface Known {
   /** The second text of pairs. */
   second: number;
   label: number;
-  /** null: no label is needed. */
-  labelsAre: LabelKind | null;
+  labelsAre: LabelKind;
 }
 
 /** The columns of text and label, -1 where it is open, and the columns that may be them. */
@@ -162,7 +161,7 @@ const OPEN: Choice = [-1, null];
  * with a usual name, or else the only one.
  */
 export function chooseColumns(columns: readonly ColumnFacts[], { text, second, label, labelsAre }: Known): ByContents {
-  const kinds = labelsAre === null ? [] : LABEL_KINDS[labelsAre];
+  const { columns: kinds } = labelsAre;
   const others = columns.map((_, i) => i).filter((i) => i !== label && i !== text && i !== second);
   const texts = others.filter((i) => columns[i]!.kind === "texts");
   const [textAt, textWhy] = text >= 0 ? [text, null] : chooseText(columns, others);
@@ -170,7 +169,7 @@ export function chooseColumns(columns: readonly ColumnFacts[], { text, second, l
   const [labelAt, labelWhy] = label >= 0 ? [label, null] : chooseLabel(columns, labels, kinds);
   const nameAll = (some: readonly number[]) => some.flatMap((i) => columns[i]?.name ?? []);
   const read = nameAll([...new Set([textAt, ...texts])].sort((a, b) => a - b));
-  const isOpen = labelsAre !== null && second < 0 && read.length === 2;
+  const isOpen = labelsAre.of !== "nothing" && second < 0 && read.length === 2;
   const pairs = isOpen ? `; for pairs of texts: ${setting("textColumn", read.join())}` : "";
   const isSaid = textAt >= 0 && labelAt >= 0 && ((textWhy ?? labelWhy) !== null || isOpen);
   return {
@@ -191,14 +190,6 @@ function chooseText(columns: readonly ColumnFacts[], others: readonly number[]):
   const isClear = columns[next]!.meanLength <= CLEARLY_SHORTER * columns[first]!.meanLength;
   return isClear ? [first, "the longest texts"] : OPEN;
 }
-
-/** The kinds of columns that may be the label, the likeliest first. */
-const LABEL_KINDS: Readonly<Record<LabelKind, readonly ColumnKind[]>> = {
-  class: ["labels", "flags"],
-  set: ["labels", "flags"],
-  score: ["numbers", "labels", "flags"],
-  tags: [],
-};
 
 /** The columns of the likeliest kind. */
 function labelsOf(columns: readonly ColumnFacts[], others: readonly number[], kinds: readonly ColumnKind[]) {

@@ -1,13 +1,15 @@
 /** Finds the text and label columns of a file, by their names or by the first rows. */
 import { DataError, nameList } from "../../errors.ts";
+import { isNumber, LONGEST_LABEL } from "../../labels/cells.ts";
+import { CLASS } from "../../labels/class.ts";
+import type { LabelKind } from "../../labels/kind.ts";
+import { NONE } from "../../labels/none.ts";
 import { setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
-import type { LabelKind } from "../../tasks/task.ts";
 import { type CellFile, SAMPLE_ROWS } from "./cells.ts";
 import { type ColumnFacts, type Columns, describeColumns, findByContents, type TableSample } from "./column-facts.ts";
 import { isUsual, PAIR_NAMES, plain, sayChosen, TEXT_NAMES, USUAL, usualName } from "./column-names.ts";
 import { hasCells } from "./dialect.ts";
-import { isNumber, LONGEST_LABEL } from "./labels.ts";
 
 /** A cell of the first row with at least this many words is a text, not a column name. */
 const WORDS_OF_A_TEXT = 4;
@@ -32,7 +34,7 @@ export interface TableChoice extends Omit<ColumnChoice, "textColumn"> {
   /** Whether the texts are pairs; undefined: as requested, and where there are labels by the names. */
   isPair?: boolean | undefined;
   /** null: the table needs no labels. */
-  labelsAre?: LabelKind | null;
+  labelsAre?: LabelKind;
 }
 
 type Names = readonly string[];
@@ -50,10 +52,10 @@ export type ColumnSample = Pick<TableSample, "rows"> & Partial<TableSample>;
  * Every other file has a header. Throws DataError if a column is missing or ambiguous.
  */
 export function findColumns(sample: ColumnSample, choice: TableChoice, file: string): Columns {
-  const { labelColumn, labelsAre = "class", likelyTextColumn: likely, isPair, onTable } = choice;
+  const { labelColumn, labelsAre = CLASS, likelyTextColumn: likely, isPair, onTable } = choice;
   const [names, rows] = sample.names ? [sample.names, sample.rows] : [sample.rows[0] ?? [], sample.rows.slice(1)];
   const width = names.length;
-  const isLabelled = labelsAre !== null;
+  const isLabelled = labelsAre.of !== "nothing";
   if (isLabelled && width < 2) refuseFew(sample, names, file);
   const hasLikely = likely !== undefined && (columnNamed(names, likely) >= 0 || pairNamed(names, likely) !== null);
   const { textColumn = hasLikely ? likely : undefined } = choice;
@@ -125,7 +127,7 @@ export function chooseCells(table: CellFile, choice: TableChoice, file: string) 
   return table.choose(async (sample, usable) => {
     const rows = await sample();
     const found = findColumns(usable ? { names: usable, rows } : { rows }, choice, file);
-    if (choice.labelsAre !== null) refuseNumbers(rows, found, file);
+    if (choice.labelsAre !== NONE) refuseNumbers(rows, found, file);
     const { text, label, second, moreLabels, header } = found;
     const used = [text, label, second, ...moreLabels].filter((i) => i >= 0);
     // Columns of a sheet may have the same name.
@@ -170,8 +172,8 @@ export function findAskedTexts(names: Names, asked: string, file: string): [text
 }
 
 /** The column of the labels; of several labels a message also those whose names commas separate. */
-function findAskedLabels(names: Names, asked: string, labelsAre: LabelKind | null, file: string): number[] {
-  const isOne = labelsAre !== "set" || columnNamed(names, asked) >= 0;
+function findAskedLabels(names: Names, asked: string, { isList }: LabelKind, file: string): number[] {
+  const isOne = !isList || columnNamed(names, asked) >= 0;
   return (isOne ? [asked] : asked.split(",")).map((name) => findAsked(names, name.trim() || name, file));
 }
 

@@ -3,9 +3,9 @@ import { type AsyncBuffer, parquetMetadataAsync, parquetSchema, type SchemaEleme
 import { parquetReadColumn } from "hyparquet/src/read.js";
 import { DataError, type ErrorDetails, FormatError, nameList } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
+import { classNames } from "../../labels/cells.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import { type Cell, type CellFile, type CellRow, PIECE_ROWS, SAMPLE_ROWS, textOf } from "./cells.ts";
-import { classNames } from "./labels.ts";
 
 const invalid = (where: string, details: ErrorDetails) =>
   new FormatError("invalid-parquet", "The file is not a valid Parquet file", { where, ...details });

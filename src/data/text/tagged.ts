@@ -3,13 +3,13 @@ import { checkNumber, isObject, isText, isWithin, parseChoice } from "../../chec
 import { usualLength } from "../../config.ts";
 import { ConfigError, DataError, FormatError } from "../../errors.ts";
 import { GPT2_VOCABULARY } from "../../io/tokenizer/vocabulary.ts";
+import { placeOf, ROWS } from "../../places.ts";
 import { setting } from "../../setting.ts";
 import type { Splits } from "../../tasks/evaluation.ts";
 import { HELD_OUT } from "../dataset.ts";
 import { type GivenFiles, parseOrigin, type ReadingOptions, SOURCE } from "../dataset-options.ts";
 import type { LoadedSets } from "../datasets.ts";
 import { type CopyStats, countCopies, firstCopies } from "../duplicates.ts";
-import { placeOf, ROWS } from "../places.ts";
 import { type DataSource, sourceName, whileOpen } from "../sets/source.ts";
 import { splitDataset } from "../sets/split.ts";
 import { hasCells, knownFormat } from "../table/dialect.ts";

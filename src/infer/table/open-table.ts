@@ -3,7 +3,6 @@
 import { openFile } from "#platform";
 import { concat } from "../../concat.ts";
 import { type FeedOptions, Pipeline, type PipelineExports, readError } from "../../data/pipeline.ts";
-import { placeOf } from "../../data/places.ts";
 import { type CellFile, cellValue, textOf } from "../../data/table/cells.ts";
 import type { FoundNames } from "../../data/table/column-facts.ts";
 import { chooseCells, type TableChoice } from "../../data/table/columns.ts";
@@ -13,7 +12,9 @@ import { describeRowError } from "../../data/table/row-errors.ts";
 import { openText, type TextTable } from "../../data/table/text-table.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { csvField } from "../../io/csv.ts";
+import { NONE } from "../../labels/none.ts";
 import type { TextOrPair } from "../../pair.ts";
+import { placeOf } from "../../places.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import type { Table, TableRow } from "./table.ts";
 
@@ -35,7 +36,7 @@ export async function openTable(
   path: string,
   { encoding, sheet, chunkBytes = CHUNK_BYTES, ...columns }: TableOptions = {},
 ): Promise<Table> {
-  const choice = { ...columns, labelsAre: null };
+  const choice = { ...columns, labelsAre: NONE };
   const file = await openFile(path);
   try {
     const cells = await tableFormat(path)?.open?.(file, sheet);

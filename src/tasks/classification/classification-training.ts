@@ -1,6 +1,7 @@
 /** How a classifier with one class a message is trained and measured. */
 import type { Kind } from "../../checks.ts";
 import { percent } from "../../format.ts";
+import { CLASS } from "../../labels/class.ts";
 import {
   balancedAccuracy,
   matthews,
@@ -71,7 +72,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   },
 ])();
 
-const CLASS: Kind = ["0 or 1, or null", (value) => value === null || value === 0 || value === 1];
+const BINARY: Kind = ["0 or 1, or null", (value) => value === null || value === 0 || value === 1];
 const POINTS = { xs: "numbers", ys: "numbers" } as const;
 
 export const training: Training<LabelledRows, ClassDetails> = {
@@ -80,7 +81,7 @@ export const training: Training<LabelledRows, ClassDetails> = {
     labelSeparator: "a message has one class",
     stride: "messages are not cut into blocks",
   },
-  labels: "class",
+  labels: CLASS,
   measures,
   // The first of equal logits counts, as for a classifier; the device counts the target's.
   answer: argmaxRows,
@@ -90,7 +91,7 @@ export const training: Training<LabelledRows, ClassDetails> = {
     columns: (labels) => ({ truth: labels, predicted: labels }),
     details: {
       classes: [{ ...LABEL, "ranking?": { rocAuc: "number", prAuc: "number", roc: POINTS, pr: POINTS } }],
-      ...{ positive: CLASS, rocAuc: "number or null", prAuc: "number or null", mostProbable: "number?" },
+      ...{ positive: BINARY, rocAuc: "number or null", prAuc: "number or null", mostProbable: "number?" },
       calibration: {
         bins: [{ middle: "number", rows: "count", confidence: "number", accuracy: "number", interval: INTERVAL }],
         error: ESTIMATE,

@@ -1,6 +1,7 @@
 /** How a language model is trained and measured. */
 
 import { formatLoss, formatPerplexity } from "../../format.ts";
+import { NONE } from "../../labels/none.ts";
 import { type Columns, type Places, sampledMeasure } from "../compare.ts";
 import type { Rows, Training } from "../task.ts";
 
@@ -80,7 +81,7 @@ export const training: Training<Texts, TextDetails> = {
     threshold: "texts have no classes",
     positive: "texts have no classes",
   },
-  labels: null,
+  labels: NONE,
   measures,
   columns(set, losses) {
     const { tokens, bytes } = set.units();

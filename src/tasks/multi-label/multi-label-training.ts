@@ -1,6 +1,7 @@
 /** How a classifier with several labels a message is trained and measured. */
 
 import { percent } from "../../format.ts";
+import { SET } from "../../labels/set.ts";
 import { f1Of, type Hits } from "../../statistics.ts";
 import { type Columns, countRows, type Places, sampledMeasure, shareMeasure } from "../compare.ts";
 import { labelThreshold, sigmoid } from "../predictions.ts";
@@ -78,7 +79,7 @@ export const training: Training<LabelledRows> = {
     calibrate: "a temperature is for one class a message",
     positive: "each label has a threshold",
   },
-  labels: "set",
+  labels: SET,
   measures,
   answer: (logits) => logits.map((logit) => Number(logit > 0)),
   columns: (set, values, labels) => labelColumns(trueValues(set, values.length / labels), values, labels),

@@ -1,6 +1,7 @@
 /** How a regression is trained and measured. */
 
 import { formatScore } from "../../format.ts";
+import { meanScore, SCORE, trueScores } from "../../labels/score.ts";
 import { type Interval, summarize, Z95 } from "../../statistics.ts";
 import { type Columns, type Places, pick, sampledMeasure } from "../compare.ts";
 import { INTERVAL } from "../stored.ts";
@@ -85,10 +86,6 @@ export interface ScoreDetails {
   bins: ScoreBin[];
 }
 
-export const trueScores = (set: LabelledRows) => Array.from({ length: set.size }, (_, row) => set.values(row)[0]!);
-
-export const meanScore = (set: LabelledRows) => trueScores(set).reduce((sum, score) => sum + score, 0) / set.size;
-
 const HELP =
   "The root of the mean squared error: how far a score is from the true one, where large errors count more. Always giving the mean has the standard deviation of the scores.";
 
@@ -125,7 +122,7 @@ export const training: Training<LabelledRows, ScoreDetails> = {
     threshold: "a score has no probability",
     positive: "scores are no classes",
   },
-  labels: "score",
+  labels: SCORE,
   measures,
   answer: (scores) => scores,
   columns: (set, values) => ({ truth: trueScores(set).slice(0, values.length), predicted: Array.from(values) }),

@@ -3,12 +3,13 @@
 import { type Block, details, figure, makeTable } from "../../document/blocks.ts";
 import type { LineChart } from "../../document/chart.ts";
 import { formatCount, formatScore } from "../../format.ts";
+import { trueScores } from "../../labels/score.ts";
 import { type Summary, summarize } from "../../statistics.ts";
 import { readFigure } from "../compare.ts";
 import { countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import type { Scored } from "../predictions.ts";
 import type { DataShown, LabelledRows, TestResults, Usage, Words } from "../task.ts";
-import { type ScoreDetails, trueScores } from "./regression-training.ts";
+import type { ScoreDetails } from "./regression-training.ts";
 
 export const words: Words<ScoreDetails, LabelledRows> = {
   loss: "mean squared error",

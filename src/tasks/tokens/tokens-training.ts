@@ -1,19 +1,17 @@
 /** How a token classifier is trained and measured. */
 
 import { percent } from "../../format.ts";
+import { TAGS, type TaggedRows } from "../../labels/tags.ts";
 import { type Hits, type LabelMeasures, labelMeasures } from "../../statistics.ts";
 import { type Columns, countRows, type Places, sampledMeasure } from "../compare.ts";
 import { argmaxRows } from "../predictions.ts";
 import { LABEL } from "../stored.ts";
-import { MISTAKES, type Rows, type Training } from "../task.ts";
+import { MISTAKES, type Training } from "../task.ts";
 import { countSame, type Entity, entityFinder } from "./entities.ts";
 
 /** A set of sentences, as far as it is measured. */
-export interface Sentences extends Rows {
+export interface Sentences extends TaggedRows {
   readonly labels: readonly string[];
-  words(row: number): readonly string[];
-  /** The tag ids of these words. */
-  tags(row: number): readonly number[];
 }
 
 export interface EntityResult extends LabelMeasures {
@@ -103,7 +101,7 @@ export const training: Training<Sentences, EntityDetails> = {
     threshold: "a word has one tag",
     positive: "there are more than two tags",
   },
-  labels: "tags",
+  labels: TAGS,
   measures,
   answer: argmaxRows,
   columns(set, values) {

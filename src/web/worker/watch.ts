@@ -2,7 +2,6 @@
 import type { Dataset } from "../../data/dataset.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { isLabelled, type TrainingData } from "../../data/training-data.ts";
-import { hasValues } from "../../tasks/index.ts";
 import type { Answer } from "../../tasks/predictions.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import type { KnownMessage } from "../protocol.ts";
@@ -15,11 +14,7 @@ export const watchedMessages = (data: TrainingData): KnownMessage[] =>
 
 /** At most so many messages of a set, equally far apart. */
 function someMessages({ labels, objective }: LoadedDataset, set: Dataset, most: number): KnownMessage[] {
-  const truth = (row: number): Answer => {
-    if (!hasValues({ objective })) return labels[set.label(row)]!;
-    const values = set.values(row);
-    return TRAINING[objective].labels === "score" ? values[0]! : labels.filter((_, label) => values[label] === 1);
-  };
+  const truth = (row: number): Answer => TRAINING[objective].labels.answerOf!(set, row, labels);
   const count = Math.min(most, set.size);
   return Array.from({ length: count }, (_, i) => {
     const row = Math.floor((i * set.size) / count);

@@ -235,7 +235,7 @@ async function checkOwn({ adapter: _, ...asked }: PageSettings, model: BaseModel
   const isNew = ([name]: [string, unknown]) => given[name as keyof RunSettings] === undefined;
   const summary = readable ? dataSummary(readable.data, classWeights(asked)) : [];
   const preview = readable && columns.length === 0 ? [await dataPreview(readable.data, model)] : [];
-  const hasOne = readable && isLabelled(readable.data) && TRAINING[readable.data.objective].labels === "class";
+  const hasOne = readable && isLabelled(readable.data) && TRAINING[readable.data.objective].labels.classOf;
   return {
     trainRows: readable?.data.stats.train.rows ?? 0,
     testRows: readable?.data.stats.test.rows ?? 0,

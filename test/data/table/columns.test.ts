@@ -2,9 +2,11 @@
 import * as assert from "uvu/assert";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { findColumns, type TableChoice } from "../../../src/data/table/columns.ts";
-import { labelNotes } from "../../../src/data/table/labels.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { nameList } from "../../../src/errors.ts";
+import { labelNotes } from "../../../src/labels/cells.ts";
+import { NONE } from "../../../src/labels/none.ts";
+import { SCORE } from "../../../src/labels/score.ts";
 import { plain } from "../../../src/setting.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
@@ -58,9 +60,9 @@ const table = (...columns: string[]) => {
 const BELOW = "/ham |see you/spam|win/spam|call now";
 const TURNED = "/see you|ham /win|spam/call now|spam";
 const long = "l".repeat(64);
-const ONE = { labelsAre: null, likelyTextColumn: "Body text" } as const;
-const BOTH = { labelsAre: null, isPair: true, likelyTextColumn: "frage,antwort" } as const;
-const LABELLESS = { labelsAre: null, isPair: false } as const;
+const ONE = { labelsAre: NONE, likelyTextColumn: "Body text" } as const;
+const BOTH = { labelsAre: NONE, isPair: true, likelyTextColumn: "frage,antwort" } as const;
+const LABELLESS = { labelsAre: NONE, isPair: false } as const;
 
 /** The text and the label among columns. */
 const FOUND: (readonly [sample: Sample, expected: string, choice?: TableChoice])[] = [
@@ -129,7 +131,7 @@ const FOUND: (readonly [sample: Sample, expected: string, choice?: TableChoice])
   [table("text:short", "message:long", "label:two"), "message|label"],
   [table("a=b:long", "c:flag", "d:empty"), "a=b|c"],
   [table("what:long", "which:lists", "n:id"), "what|which"],
-  [table("id:id", "x:long", "y:two", "z:price"), "x|z", { labelsAre: "score" }],
+  [table("id:id", "x:long", "y:two", "z:price"), "x|z", { labelsAre: SCORE }],
   // Texts to classify: the training's column is a default; pairs where the model, unless it is PEFT's, says so.
   ["text|body_text", "body_text|", ONE],
   ["text|body_text", "text|", { ...ONE, textColumn: "text" }],
@@ -138,7 +140,7 @@ const FOUND: (readonly [sample: Sample, expected: string, choice?: TableChoice])
   ["question|answer", "question+answer|", BOTH],
   ["x|y", "y+x|", { ...BOTH, textColumn: "y,x" }],
   ["question|answer", "question|", LABELLESS],
-  ["x|y", "y+x|", { labelsAre: null, textColumn: "y,x" }],
+  ["x|y", "y+x|", { labelsAre: NONE, textColumn: "y,x" }],
   ["ham|see you at lunch/spam|you have won a prize/ham|see you", "1|-1", ONE],
 ];
 
@@ -170,8 +172,8 @@ test("columns that leave it open are an error that lists those that may be meant
     ],
     ["column-not-recognized", pair, table("x:long", "y:long", "z:two")],
     ["ambiguous-column", ["topic, class", '"topic" (2 values)'], table("text:long", "topic:two", "class:five")],
-    ["column-not-recognized", ["two columns", "FIRST,SECOND"], "frage|x", { labelsAre: null, isPair: true }],
-    ["column-not-recognized", ["two columns"], "x|y", { labelsAre: null, isPair: true, textColumn: "x" }],
+    ["column-not-recognized", ["two columns", "FIRST,SECOND"], "frage|x", { labelsAre: NONE, isPair: true }],
+    ["column-not-recognized", ["two columns"], "x|y", { labelsAre: NONE, isPair: true, textColumn: "x" }],
     ["wrong-text-count", ["single texts"], "x|y", { ...LABELLESS, textColumn: "x,y" }],
   ] as [ErrorCode, string[], Sample, TableChoice?][])
     await assertFails(code, words, () => found(sample, choice));

@@ -6,6 +6,7 @@ import { DataModule } from "../../../src/data/wasm.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { LowrankError } from "../../../src/errors.ts";
 import type { TableOptions } from "../../../src/infer/table/open-table.ts";
+import { CLASS } from "../../../src/labels/class.ts";
 import { joinPair } from "../../../src/pair.ts";
 import { Rng } from "../../../src/rng.ts";
 import { assertFails } from "../../helpers/border.ts";
@@ -32,7 +33,7 @@ async function read(name: string, content: Content, options: Partial<ReadOptions
   module ??= await DataModule.load();
   const corpus = new Corpus(module);
   const rows = await corpus.read(fileOf(name, content), {
-    labelsAre: "class" as const,
+    labelsAre: CLASS,
     maxLength: 1024,
     chunkBytes: 1 << 16,
     ...options,
@@ -527,7 +528,7 @@ test("reading a file of 5 GB without a line end stops after the longest row", as
       return new Uint8Array(length);
     };
     const file = { name, size: 5e9, read, close: async () => {} };
-    const options = { labelsAre: "class" as const, maxLength: 1024, chunkBytes: 1 << 18 };
+    const options = { labelsAre: CLASS, maxLength: 1024, chunkBytes: 1 << 18 };
     const error = await new Corpus(module).read(file, options).catch((thrown) => thrown);
     assert.instance(error, LowrankError);
     assert.match(error.message, /too long|not a JSON object/);

@@ -9,6 +9,7 @@ import { DataModule } from "../../../src/data/wasm.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import type { BaseModel } from "../../../src/io/hf.ts";
 import type { Vocabulary } from "../../../src/io/tokenizer/vocabulary.ts";
+import { CLASS } from "../../../src/labels/class.ts";
 import type { Pair } from "../../../src/pair.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
@@ -113,7 +114,7 @@ test("rows have the same ids at every length, also behind a prompt, and their te
     for (const [name, texts] of [["pairs", pairs] as const, ["singles", singles] as const]) {
       const corpus = new Corpus(module);
       const file = bytesReader("rows.jsonl", new TextEncoder().encode(files[name]));
-      const read = await corpus.read(file, { labelsAre: "class", maxLength: 64, chunkBytes: 7 });
+      const read = await corpus.read(file, { labelsAre: CLASS, maxLength: 64, chunkBytes: 7 });
       const set = new Dataset(corpus, read);
       assert.equal(
         texts.map((_, i) => set.text(i)),

@@ -1,11 +1,10 @@
 /** What labels are: names of classes, numbers, several in one. */
-import { isObject } from "../../checks.ts";
-import { nameList } from "../../errors.ts";
-import { joinWords, percent } from "../../format.ts";
-import { groupBy } from "../../group-by.ts";
-import { isSameCell } from "../../quote.ts";
-import { setting } from "../../setting.ts";
-import type { LabelKind } from "../../tasks/task.ts";
+import { isObject, isText } from "../checks.ts";
+import { ConfigError, nameList } from "../errors.ts";
+import { joinWords } from "../format.ts";
+import { groupBy } from "../group-by.ts";
+import { isSameCell } from "../quote.ts";
+import { setting } from "../setting.ts";
 
 export const LONGEST_LABEL = 64;
 
@@ -77,35 +76,43 @@ export function settingsOfSeveral({ separator }: Combined, hasSeveral = false): 
   ]);
 }
 
-const TAG = /^(O|[BIESLU]-\S+)$/;
-/** Labels are lists of labels if they are so in at least this share of the rows. */
-const SOME = 0.05;
-
-/** What labels are that are no classes, and why. */
-interface Recognized {
-  labelsAre: LabelKind;
-  code: string;
-  why: string;
+/**
+ * The labels that look like several in one with a sign between them. Commas are part of many names and numbers: what is
+ * between them has to be in other labels, too.
+ */
+function combinedBy(sign: string, labels: readonly string[]): string[] {
+  const times = new Map<string, number>();
+  for (const part of labels.flatMap((label) => [...new Set(partsOf(label, sign))]))
+    times.set(part, (times.get(part) ?? 0) + 1);
+  return labels.filter((label) => {
+    const parts = partsOf(label, sign);
+    return parts.length > 1 && !isNumber(label) && (sign !== "," || parts.every((part) => times.get(part)! > 1));
+  });
 }
 
-/** null: they may be classes. `classes`: rows by label. */
-export function recognizeLabels(
-  classes: Readonly<Record<string, number>>,
-  combined: Combined | null,
-): Recognized | null {
-  const labels = Object.keys(classes);
-  const count = (some: readonly string[]) => some.reduce((sum, label) => sum + classes[label]!, 0);
-  const rows = count(labels);
-  if (labels.filter((label) => TAG.test(label)).length >= NEARLY_ALL * labels.length)
-    return { labelsAre: "tags", code: "tags", why: "tags of words" };
-  const numbers = labels.filter(isNumber);
-  if (count(numbers) >= NEARLY_ALL * rows) {
-    if (!haveDecimals(labels)) return null;
-    const sign = numbers.some((label) => label.includes(".")) ? "point" : "comma";
-    return { labelsAre: "score", code: "scores", why: `scores: numbers with a decimal ${sign}` };
-  }
-  const share = combined ? count(combined.labels) / rows : 0;
-  if (share < SOME) return null;
-  const why = `several in one: "${combined!.separator}" between several labels in ${percent(share)} of the rows`;
-  return { labelsAre: "set", code: "several-labels", why };
+/** The labels that look like several in one; null: there are none. */
+export function findCombined(labels: readonly string[]): Combined | null {
+  const found = SEPARATORS.map((sign) => ({ sign, combined: combinedBy(sign, labels) }));
+  const combined = [...new Set(found.flatMap((one) => one.combined))];
+  if (combined.length === 0) return null;
+  const { sign } = found.reduce((most, one) => (one.combined.length > most.combined.length ? one : most));
+  return { labels: combined, separator: sign };
 }
+
+/** Rows with these labels. `classes`: rows by label. */
+export const countRows = (classes: Readonly<Record<string, number>>, labels: readonly string[]) =>
+  labels.reduce((sum, label) => sum + classes[label]!, 0);
+
+/** Throws ConfigError if the names of classes, or of several labels, are not ones that rows can have. */
+export function checkNames(names: readonly string[]): void {
+  const wrong = names.find((name, i) => name === "" || name !== name.trim() || names.indexOf(name) < i);
+  if (wrong !== undefined)
+    throw new ConfigError("invalid-value", "labels is invalid", {
+      expected: "different names, without white space around them",
+      found: JSON.stringify(wrong),
+    });
+}
+
+/** A label of a row in memory that is one text or number; undefined: it is not, or is empty. */
+export const readOne = (label: unknown): string | number | undefined =>
+  (Number.isFinite(label) || isText(label)) && String(label).trim() !== "" ? (label as string | number) : undefined;

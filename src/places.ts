@@ -1,4 +1,5 @@
-/** Rows in memory among files, and where a row is in the words of errors. */
+/** Rows in memory among files, where a row is in the words of errors, and the rows that were skipped. */
+import type { LowrankError } from "./errors.ts";
 
 /** Their name; no path is one of these words. */
 export const ROWS = "rows in memory";
@@ -16,3 +17,13 @@ export const placeOf = (file: string, line: number): string =>
 /** The same without the file's name. */
 export const lineOf = (file: string, line: number): string =>
   file === ROWS ? placeOf(file, line) : `${file.endsWith(COUNTED) ? "row" : "line"} ${line}`;
+
+/** Errors of skipped rows that are listed, as by data.wasm. */
+export const MOST_LISTED = 100;
+
+/** Invalid rows that were skipped. */
+export interface LeftOut {
+  rows: number;
+  /** The errors of the first of them; `where` is FILE:LINE. */
+  rowErrors: LowrankError[];
+}
