@@ -17,7 +17,6 @@ import { asDirectory, folderWith, inZip } from "../io/folder.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isZip } from "../platform/paths.ts";
 import { type MessagesObjective, TASKS } from "../tasks/index.ts";
-import { TRAINING } from "../tasks/training.ts";
 import { countOutputs, FORMAT, type StoredVocabulary, VERSION } from "./file.ts";
 import { CLASSIC, type ClassicParts, placeOf } from "./parts.ts";
 import { ANALYZERS, type Ngrams, Tfidf } from "./tfidf.ts";
@@ -105,4 +104,4 @@ export function parseClassic(json: unknown, where: string): ClassicParts {
 }
 
 /** Whether texts as a whole have labels. */
-const isMessages = (objective: MessagesObjective) => TRAINING[objective].labels.fit !== undefined;
+const isMessages = (objective: MessagesObjective) => TASKS[objective].predicts?.of !== undefined;

@@ -86,12 +86,11 @@ export async function runFolds(study: OpenedFolds, options: StudyOptions): Promi
     return 0;
   }
   printBlocks(foldsSummary(results));
-  print(`report: ${report}; the answer to each row: ${joinPath(out, "out-of-fold.csv")}`);
+  if (saved) tryIt(out, final!);
   const { suspects = [] } = pooled.review ?? {};
   const reviewed = joinPath(out, "review.csv");
-  if (suspects.length > 0)
-    print(`labels to review: ${countOf(suspects, "row")} in ${reviewed}, for --corrections ${reviewed}`);
-  if (saved) tryIt(out, final!);
+  const doubtful = `; ${countOf(suspects, "label")} to review: ${reviewed}, for --corrections ${reviewed}`;
+  print(`look at next:  ${report}${suspects.length > 0 ? doubtful : ""}`);
   return 0;
 }
 

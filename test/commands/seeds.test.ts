@@ -237,7 +237,10 @@ test("labels that folds find improbable are a table to correct, and corrections 
   ];
   const { code, stdout, stderr } = await train(args);
   assertCode({ code, stdout, stderr }, 0);
-  assert.match(stdout, /labels to review: \d+ rows? in review\/review.csv/);
+  assert.match(
+    stdout,
+    /look at next: {2}review\/report.html; \d+ labels? to review: review\/review.csv, for --corrections review\/review.csv/,
+  );
   const [columns, first] = readFileSync(join(folder, "review", "review.csv"), "utf8").split("\r\n");
   const [before, after] = wrong[4]!.startsWith("ham") ? ["ham", "spam"] : ["spam", "ham"];
   const text = lines[4]!.slice(lines[4]!.indexOf(",") + 1).replace('"=', `"'=`);

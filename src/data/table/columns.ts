@@ -1,7 +1,6 @@
 /** Finds the text and label columns of a file, by their names or by the first rows. */
 import { DataError, nameList } from "../../errors.ts";
 import { isNumber, LONGEST_LABEL } from "../../labels/cells.ts";
-import { CLASS } from "../../labels/class.ts";
 import type { LabelKind } from "../../labels/kind.ts";
 import { NONE } from "../../labels/none.ts";
 import { setting } from "../../setting.ts";
@@ -34,7 +33,7 @@ export interface TableChoice extends Omit<ColumnChoice, "textColumn"> {
   /** Whether the texts are pairs; undefined: as requested, and where there are labels by the names. */
   isPair?: boolean | undefined;
   /** null: the table needs no labels. */
-  labelsAre?: LabelKind;
+  labelsAre: LabelKind;
 }
 
 type Names = readonly string[];
@@ -52,7 +51,7 @@ export type ColumnSample = Pick<TableSample, "rows"> & Partial<TableSample>;
  * Every other file has a header. Throws DataError if a column is missing or ambiguous.
  */
 export function findColumns(sample: ColumnSample, choice: TableChoice, file: string): Columns {
-  const { labelColumn, labelsAre = CLASS, likelyTextColumn: likely, isPair, onTable } = choice;
+  const { labelColumn, labelsAre, likelyTextColumn: likely, isPair, onTable } = choice;
   const [names, rows] = sample.names ? [sample.names, sample.rows] : [sample.rows[0] ?? [], sample.rows.slice(1)];
   const width = names.length;
   const isLabelled = labelsAre.of !== "nothing";

@@ -137,8 +137,8 @@ export function foldsSummary(results: FoldResults): Block[] {
   return [
     text(describeEstimate(results)),
     ...baselinesTable(record, record.results!),
-    text([describeAnswer(record), advice ?? []].flat().join(" ")),
     text(describeFinal(results)),
+    text([describeAnswer(record), advice ?? []].flat().join(" ")),
   ];
 }
 

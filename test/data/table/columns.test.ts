@@ -5,6 +5,7 @@ import { findColumns, type TableChoice } from "../../../src/data/table/columns.t
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { nameList } from "../../../src/errors.ts";
 import { labelNotes } from "../../../src/labels/cells.ts";
+import { CLASS } from "../../../src/labels/class.ts";
 import { NONE } from "../../../src/labels/none.ts";
 import { SCORE } from "../../../src/labels/score.ts";
 import { plain } from "../../../src/setting.ts";
@@ -20,10 +21,17 @@ function sampleOf(sample: Sample): string[][] {
   return rows.length > 1 ? rows : [...rows, rows[0]!.map((_, i) => `${i}`)];
 }
 
+/** The table's labels are classes unless a choice says other ones. */
+type Choice = Partial<TableChoice>;
+
 /** Text (of a pair both, with + between them) and label, by their names; without a header by their numbers. */
-function found(sample: Sample, choice: TableChoice = {}): string {
+function found(sample: Sample, choice: Choice = {}): string {
   const rows = sampleOf(sample);
-  const { text, label, textName, secondName, labelName, header, width } = findColumns({ rows }, choice, "a.csv");
+  const { text, label, textName, secondName, labelName, header, width } = findColumns(
+    { rows },
+    { labelsAre: CLASS, ...choice },
+    "a.csv",
+  );
   assert.is(width, rows[0]!.length);
   if (!header) assert.equal([textName, label < 0 ? "label" : labelName], ["text", "label"]);
   else assert.equal([rows[0]![text], rows[0]![label] ?? ""], [textName, labelName]);
@@ -65,7 +73,7 @@ const BOTH = { labelsAre: NONE, isPair: true, likelyTextColumn: "frage,antwort" 
 const LABELLESS = { labelsAre: NONE, isPair: false } as const;
 
 /** The text and the label among columns. */
-const FOUND: (readonly [sample: Sample, expected: string, choice?: TableChoice])[] = [
+const FOUND: (readonly [sample: Sample, expected: string, choice?: Choice])[] = [
   // An exact match is preferred to a match in another case.
   ...["Text", "text"].flatMap((textColumn) =>
     ["Label", "label"].map(
@@ -175,13 +183,13 @@ test("columns that leave it open are an error that lists those that may be meant
     ["column-not-recognized", ["two columns", "FIRST,SECOND"], "frage|x", { labelsAre: NONE, isPair: true }],
     ["column-not-recognized", ["two columns"], "x|y", { labelsAre: NONE, isPair: true, textColumn: "x" }],
     ["wrong-text-count", ["single texts"], "x|y", { ...LABELLESS, textColumn: "x,y" }],
-  ] as [ErrorCode, string[], Sample, TableChoice?][])
+  ] as [ErrorCode, string[], Sample, Choice?][])
     await assertFails(code, words, () => found(sample, choice));
 });
 
 test("columns by their contents, whatever their names, and why they are those", async () => {
   const chosen = async (columns: string) =>
-    plain(findColumns({ rows: table(...columns.split("|")) }, {}, "a.csv").chosen ?? "");
+    plain(findColumns({ rows: table(...columns.split("|")) }, { labelsAre: CLASS }, "a.csv").chosen ?? "");
   for (const [columns, expected] of [
     [
       "id:id|Libelle:short|Rubrique:five",

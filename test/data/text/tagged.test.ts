@@ -28,7 +28,9 @@ const load = (name: string, text: string, options: TaggedOptions = {}) => {
 };
 
 test("without a file for validation a part of the training set is the validation set", async () => {
-  const [many, few] = [fileOf("many.conll", CONLL.repeat(10)), fileOf("few.conll", CONLL)];
+  // Sentences unlike each other: copies of one would be in one set.
+  const sentences = Array.from({ length: 20 }, (_, i) => `${String.fromCharCode(97 + i).repeat(9)} O\n`);
+  const [many, few] = [fileOf("many.conll", sentences.join("\n")), fileOf("few.conll", CONLL)];
   const { train, val, test } = await loadTagged({ train: many, test: few });
   assert.equal([train.size, val.size, test.size], [18, 2, 2]);
 });

@@ -253,7 +253,7 @@ test("errors name their place", async () => {
     ["value-not-text", ['"completion"', "null"], '{"prompt": "x", "completion": null}', "a.jsonl"],
     ["value-not-text", ["rows[1]", "no such key"], { rows: ["a", { test: "b" }] }],
     ["no-chat-template", [], { rows: chats }],
-    ["too-little-text", ["training set", "train, val and test"], '{"text": "x"}', "a.jsonl"],
+    ["too-little-text", ["training set", "data, val and test"], '{"text": "x"}', "a.jsonl"],
     ["too-little-text", [], "", "a.txt"],
     ["invalid-value", ["stride", "1 to 8"], { file: file("a.txt", "x") }, { stride: 9 }],
     ["invalid-value", ["maxLength is invalid"], { file: file("a.txt", "x") }, { maxLength: 0 }],
