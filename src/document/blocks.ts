@@ -12,9 +12,14 @@ interface Heading {
   text: string;
 }
 
+/** What a result is worth: clearly better than all it is compared with, not so, or no better than a guess. */
+export type Tone = "good" | "unclear" | "poor";
+
 interface Text {
   kind: "text";
   text: string;
+  /** Of a verdict: pages and files show it in its own weight. */
+  tone?: Tone;
 }
 
 export interface Column {
@@ -39,7 +44,9 @@ export type Cell =
   /** A count of a confusion matrix, with its share of the row's class. */
   | { value: number; share: number | null; tone: "right" | "mistaken" | "none" }
   /** A file next to the report. */
-  | { href: string; text: string };
+  | { href: string; text: string }
+  /** One of several, which a page lets its reader change. */
+  | { value: string; choices: readonly string[] };
 
 /** A table. The first column names the row. */
 export interface Table {
@@ -85,6 +92,7 @@ export type Block = Heading | Text | Note | Code | Table | Figure | Details;
 
 export const heading = (text: string, level: Heading["level"] = 2): Block => ({ kind: "heading", level, text });
 export const text = (text: string): Block => ({ kind: "text", text });
+export const verdict = (text: string, tone: Tone): Block => ({ kind: "text", text, tone });
 export const note = (text: string): Block => ({ kind: "note", text });
 export const code = (text: string): Block => ({ kind: "code", text });
 export const details = (title: string, blocks: readonly Block[]): Details => ({ kind: "details", title, blocks });

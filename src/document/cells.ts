@@ -33,6 +33,7 @@ export function cellParts(cell: Cell, { format = String }: Column): { text: stri
   if (typeof cell === "string") return { text: brief(cell) };
   if (typeof cell === "number") return { text: format(cell) };
   if ("href" in cell) return { text: brief(cell.text) };
+  if ("choices" in cell) return { text: brief(cell.value) };
   if ("tone" in cell) return { text: formatCount(cell.value), more: cell.share === null ? NONE : percent(cell.share) };
   // A dash would be read as a minus.
   const between = cell.low < 0 ? " to " : "–";
@@ -53,6 +54,9 @@ export function isNumeric({ rows }: Table, i: number): boolean {
   const measured = rows.map((row) => row[i]).filter((cell) => cell !== null && cell !== undefined);
   return (
     measured.length > 0 &&
-    measured.every((cell) => typeof cell === "number" || (typeof cell === "object" && "value" in cell))
+    measured.every(
+      (cell) =>
+        typeof cell === "number" || (typeof cell === "object" && "value" in cell && typeof cell.value === "number"),
+    )
   );
 }

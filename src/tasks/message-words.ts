@@ -1,14 +1,5 @@
 /** Words and tables of messages, and of their classes or labels, that several tasks have. */
-import {
-  type Block,
-  type Cell,
-  type Details,
-  details,
-  makeTable,
-  messageColumns,
-  type RowColumn,
-  type Table,
-} from "../document/blocks.ts";
+import { type Block, type Cell, makeTable, messageColumns, type RowColumn, type Table } from "../document/blocks.ts";
 import { formatCount, formatScore, percent } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import { type LabelMeasures, LISTED_CLASSES } from "../statistics.ts";
@@ -59,7 +50,7 @@ export function mistakesTable(
 type Labelled<T> = T & { label: string };
 
 /** Precision, recall and F1, with Wilson's intervals. `name`: "Class"; `rows`: what is counted of it. */
-function classesTable<T extends LabelMeasures>(
+function measuredClasses<T extends LabelMeasures>(
   classes: readonly Labelled<T>[],
   name: string,
   more: readonly RowColumn<Labelled<T>>[],
@@ -84,23 +75,19 @@ function classesTable<T extends LabelMeasures>(
   );
 }
 
-export function classesBlock<T extends LabelMeasures>(
+/** What is measured of each class, or of many classes those with the lowest F1. */
+export function classesTable<T extends LabelMeasures>(
   classes: readonly Labelled<T>[],
   [one, many]: readonly [one: string, many: string],
   more: readonly RowColumn<Labelled<T>>[],
   rows?: string,
-): Details {
-  const table = (some: readonly Labelled<T>[], caption: string) => classesTable(some, one, more, caption, rows);
-  if (classes.length <= LISTED_CLASSES) {
-    const whole = table(classes, `${many} of the test set, with 95 % intervals`);
-    return details(`Precision, recall and F1 of each ${one.toLowerCase()}`, [whole]);
-  }
+): Table {
+  const table = (some: readonly Labelled<T>[], caption: string) => measuredClasses(some, one, more, caption, rows);
+  if (classes.length <= LISTED_CLASSES) return table(classes, `${many} of the test set, with 95 % intervals`);
   const present = classes.filter(({ f1 }) => f1).sort((a, b) => a.f1!.share - b.f1!.share);
   const absent = classes.filter(({ f1 }) => !f1);
-  const title = `The ${many.toLowerCase()} with the lowest F1`;
-  const caption = `${title}, of ${formatCount(present.length)} in the test set, with 95 % intervals`;
-  const shown = Math.min(LISTED_CLASSES, present.length);
-  return details(title, [{ ...table([...present, ...absent], caption), shown }]);
+  const caption = `The ${many.toLowerCase()} with the lowest F1, of ${formatCount(present.length)} in the test set, with 95 % intervals`;
+  return { ...table([...present, ...absent], caption), shown: Math.min(LISTED_CLASSES, present.length) };
 }
 
 /** The number of rows per class or label, or of the largest classes if there are many. */

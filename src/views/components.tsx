@@ -26,7 +26,7 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
     case "heading":
       return block.level === 1 ? <h1>{printableLine(block.text)}</h1> : <h2>{printableLine(block.text)}</h2>;
     case "text":
-      return <p>{line(block.text, medium)}</p>;
+      return <p class={block.tone && `verdict ${block.tone}`}>{line(block.text, medium)}</p>;
     case "note":
       return (
         <p class="note">
@@ -119,9 +119,22 @@ export function TableView({ table }: { table: Table }) {
   );
 }
 
+const Choice = ({ name, value, choices }: { name: string; value: string; choices: readonly string[] }) => (
+  <select aria-label={name}>
+    {choices.map((choice) => (
+      <option key={choice} value={choice} selected={choice === value}>
+        {brief(choice)}
+      </option>
+    ))}
+  </select>
+);
+
 function CellView({ cell, column }: { cell: Cell; column: Column }) {
   const { text, more } = cellParts(cell, column);
-  if (typeof cell === "object" && cell !== null && "href" in cell) return <a href={linkTarget(cell.href)}>{text}</a>;
+  if (typeof cell === "object" && cell !== null) {
+    if ("href" in cell) return <a href={linkTarget(cell.href)}>{text}</a>;
+    if ("choices" in cell) return <Choice {...cell} name={column.title!} />;
+  }
   if (more === undefined) return <>{text}</>;
   const tone = typeof cell === "object" && cell !== null && "tone" in cell ? cell.tone : undefined;
   return (

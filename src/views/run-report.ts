@@ -21,24 +21,38 @@ import { runCharts } from "./run-charts.ts";
 import { baselinesTable, beforeAndAfter, evaluationsTable, predictionsFile } from "./run-tables.ts";
 
 /** report.html */
-export function runReport(record: RunRecord, result: Kept, data: TrainingData): string {
-  return toHtml(`Lowrank: ${describeTask(record)}`, reportBlocks(record, result, data));
-}
+export const runReport = (record: RunRecord, result: Kept, data: TrainingData): string =>
+  toHtml(reportTitle(record), reportBlocks(record, result, data));
+
+export const reportTitle = (record: RunRecord) => `Lowrank: ${describeTask(record)}`;
 
 /** Other usable files of a run's directory. */
 type Kept = Pick<TrainResult, "classic">;
 
-export function reportBlocks(record: RunRecord, { classic }: Kept, data: TrainingData): Block[] {
+/** What a report of folds has in addition: behind its use, and of how it was made. */
+interface Additions {
+  review?: readonly Block[];
+  made?: readonly Block[];
+}
+
+export function reportBlocks(
+  record: RunRecord,
+  { classic }: Kept,
+  data: TrainingData,
+  { review = [], made = [] }: Additions = {},
+): Block[] {
   const { results } = record;
   return [
     heading(`A model that ${describeTask(record)}`, 1),
     ...answerBlocks(record),
     ...notes(record).map(note),
-    ...(results ? resultSections(record, results) : []),
-    heading("How it was made"),
-    ...making(record, data),
     heading("How it is used"),
     ...using(record, classic !== null),
+    ...review,
+    ...(results ? resultSections(record, results) : []),
+    heading("How it was made"),
+    ...made,
+    ...making(record, data),
   ];
 }
 
@@ -60,8 +74,8 @@ function resultSections(record: RunRecord, results: Results): Block[] {
     ...(samples.length > 0 ? [heading("What it writes"), ...samples] : []),
     heading("How good it is"),
     ...baselinesTable(record, results),
-    beforeAndAfter(record, results),
     ...blocks.filter((block) => !samples.includes(block) && !errors.includes(block)),
+    details("Before and after training", [beforeAndAfter(record, results)]),
     ...(table ? [details("Each text of the test set", [table])] : []),
     ...(errors.length > 0 ? [heading("What it gets wrong"), ...errors.flatMap(showMistakes)] : []),
   ];

@@ -1,6 +1,6 @@
 /** A run as blocks: what it has reached, from its record alone. */
 
-import { type Block, figure, note, type Table, text } from "../document/blocks.ts";
+import { type Block, figure, note, type Table, text, verdict } from "../document/blocks.ts";
 import { takesSteps } from "../methods/index.ts";
 import { exampleText, type RunRecord } from "../record/record.ts";
 import { hasHead } from "../tasks/index.ts";
@@ -8,7 +8,7 @@ import type { Results } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";
 import { comparedChart } from "./run-charts.ts";
 import { baselinesTable, beforeAndAfter } from "./run-tables.ts";
-import { describeAdvice, describeAnswer, describeEffort, describeNotes } from "./verdicts.ts";
+import { describeAdvice, describeAnswer, describeEffort, describeNotes, toneOf } from "./verdicts.ts";
 
 /** The tables that a terminal shows of a run. */
 const IN_SUMMARY = ["baselines", "samples"];
@@ -75,7 +75,11 @@ export function runBlocks(record: RunRecord): Block[] {
 /** How good a run is: one sentence and one picture, and what to make of it. */
 export function answerBlocks(record: RunRecord): Block[] {
   const advice = describeAdvice(record);
-  return [text(describeAnswer(record)), ...answerFigure(record), ...(advice === null ? [] : [note(advice)])];
+  return [
+    verdict(describeAnswer(record), toneOf(record)),
+    ...answerFigure(record),
+    ...(advice === null ? [] : [note(advice)]),
+  ];
 }
 
 function answerFigure(record: RunRecord): Block[] {

@@ -1,5 +1,6 @@
 /** A run's results in sentences: against its baselines, what was chosen, what to try next. */
 
+import type { Tone } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
 import { capital, formatCount, formatDuration, formatLoss } from "../format.ts";
 import { METHODS, takesSteps } from "../methods/index.ts";
@@ -65,7 +66,42 @@ export function describeAnswer(record: RunRecord): string {
   const compared = comparedWith(record)
     .reverse()
     .map((competitor) => describeCompared(record, competitor));
-  return [headline(record) ?? describeStopped(record), ...compared].map((sentence) => `${sentence}.`).join(" ");
+  const answer = (headline(record) ?? describeStopped(record)) + describeUnseen(record);
+  return [answer, ...compared].map((sentence) => `${sentence}.`).join(" ");
+}
+
+/** What the answer is worth. */
+export function toneOf(record: RunRecord): Tone {
+  const others = comparedWith(record);
+  const guess = others.at(-1);
+  if (!guess || hasThreshold(record)) return "unclear";
+  const measure = judgedBy(record);
+  if (merit(measure, record.results!.test.compared[0]) <= merit(measure, guess)) return "poor";
+  const isBest = others.every(({ against }) => against?.standing === "better");
+  return isBest && !areMostlyCopies(record) ? "good" : "unclear";
+}
+
+/** From this share of the test rows on, those without a near-copy among the training rows are said apart. */
+const SOME_COPIES = 0.1;
+/** From this one on, the test rows say too little of new texts. */
+const MOST_COPIES = 0.5;
+
+/** The share of the test rows that have a near-copy in the training or validation set. */
+const shareOfCopies = (record: RunRecord) => {
+  if (comparedWith(record).length === 0) return 0;
+  const { rows, unseen } = record.results!.test.compared[0];
+  return unseen ? 1 - unseen.rows / rows : 0;
+};
+
+const areMostlyCopies = (record: RunRecord) => shareOfCopies(record) >= MOST_COPIES;
+
+/** "; of the 22 that resemble no training row, 21", where others do. */
+function describeUnseen(record: RunRecord): string {
+  if (shareOfCopies(record) < SOME_COPIES) return "";
+  const { unseen } = record.results!.test.compared[0];
+  const { ofRows, format } = judgedBy(record);
+  const figure = ofRows ? formatCount(Math.round(unseen!.value * unseen!.rows)) : format(unseen!.value);
+  return `; of the ${formatCount(unseen!.rows)} that resemble no training row, ${figure}`;
 }
 
 /** The baselines of a run on labels; texts are compared with what they were before training. */
@@ -242,12 +278,16 @@ function weighAgainstBest(record: RunRecord): string | null {
   const ideas = isDone ? [] : whatHelps(record);
   const name = nameCompared(record, best);
   const why = isKept && name === WORD_COUNT ? "comes with this run" : "takes seconds";
+  if (areMostlyCopies(record)) {
+    const copies = formatCount(best.rows - record.results!.test.compared[0].unseen!.rows);
+    return `${copies} of ${formatCount(best.rows)} test rows have a near-copy among the training rows: how good it is on new texts cannot be told from them. A test set of new texts (${setting("test")}) would tell, or what you type yourself.`;
+  }
   const verdict = {
     better: isKept ? `Take this model, not ${name}.` : "",
     worse: `${capital(name)} is better, and ${why}: take it.`,
     "not distinguishable": isAsGood(measure, best)
       ? `${capital(name)} is as good, within ${measure.most === 1 ? "2 points" : "2 %"}, and ${why}: it is enough.`
-      : `Whether it is better than ${name}, which ${why}, cannot be told from ${formatCount(best.rows)} rows${describeRange(measure, best)}.`,
+      : `Whether it is better than ${name}, which ${why}, cannot be told from ${formatCount(best.rows)} rows${describeRange(measure, best)}.${wouldTell(measure, best)}`,
   };
   const take = best === others.at(-1) || !standing ? "" : verdict[standing];
   return [take, ideas.length > 0 ? `Try ${ideas.join(", or ")}.` : ""].filter(Boolean).join(" ") || null;
@@ -261,6 +301,21 @@ function describeRange(measure: Measure, { against }: Compared): string {
   return measure.isError
     ? `: it may be ${more} worse or ${less} better`
     : `: it may be ${less} worse or ${more} better`;
+}
+
+/** More rows than these are not asked for. */
+const MOST_ASKED = 100_000;
+
+/**
+ * How many test rows would tell: those with which the interval, whose width falls with their root, would be beyond 0,
+ * or within the margin of what is as good. Nothing where these are too many.
+ */
+function wouldTell(measure: Measure, { against, rows }: Compared): string {
+  const { value, low, high } = against!.difference;
+  if (measure.most !== 1 || Number.isNaN(low)) return "";
+  const distance = Math.max(Math.abs(value), MARGIN - Math.abs(value));
+  const needed = Number((rows * ((high - low) / 2 / distance) ** 2).toPrecision(1));
+  return needed > rows && needed <= MOST_ASKED ? ` Some ${formatCount(needed)} test rows would tell.` : "";
 }
 
 /** Rows from which LoRA on an encoder can be better than its probe (src/bench/README.md, "The linear probe"). */

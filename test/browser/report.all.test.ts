@@ -1,11 +1,13 @@
 /** The page of a run as a file in Chromium. */
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
+import { heading, makeTable } from "../../src/document/blocks.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { blockFiles } from "../../src/views/files.ts";
+import { toHtml } from "../../src/views/html.tsx";
 import { reportBlocks } from "../../src/views/run-report.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -66,4 +68,38 @@ test("a run's report is one file, which fits narrow and wide screens, is accessi
   const plain = await context.browser()!.newContext({ javaScriptEnabled: false });
   const without = await openPage(plain, pathToFileURL(join(save, "report.html")).href);
   assert.is(await without.page.getByRole("button").count(), 0);
+});
+
+test("in a report labels are corrected: the rows that were changed are saved", async () => {
+  const folder = temporaryFolder();
+  const choices = ["ham", 'spam, "bulk"', "drop"];
+  const rows = ["hello", "win, now", "see you"].entries();
+  const table = makeTable(
+    "suspects",
+    "To review",
+    [
+      { title: "Row", key: "row", value: ([row]) => row + 1 },
+      { title: "Label", key: "correct label", value: () => ({ value: "ham", choices }) },
+      { title: "Message", key: "text", value: ([, text]) => text },
+    ],
+    [...rows],
+  );
+  const file = join(folder, "report.html");
+  writeFileSync(file, toHtml("Report", [heading("Report", 1), table]));
+  const { page, faults } = await openPage(await openBrowser(), pathToFileURL(file).href);
+  const button = page.getByRole("button", { name: "Save corrections.csv" });
+  assert.ok(await button.isDisabled());
+  await page.getByLabel("Label").nth(1).selectOption('spam, "bulk"');
+  await page.getByLabel("Label").nth(2).selectOption("drop");
+  const downloading = page.waitForEvent("download");
+  await button.click();
+  const saved = readFileSync(await (await downloading).path(), "utf8");
+  assert.equal(saved.split("\r\n"), [
+    "correct label,row,text",
+    '"spam, ""bulk""",2,"win, now"',
+    '"drop",3,see you',
+    "",
+  ]);
+  await assertAccessible(page);
+  assert.equal(faults, []);
 });

@@ -17,7 +17,7 @@ export function assertWellFormed(markup: string): void {
 export const savedTables = (html: string) =>
   new Map(
     [...html.matchAll(/ value="([^"]+\.csv)".*?<script type="application\/json">(.*?)<\/script>/gs)].map(
-      ([, name, csv]) => [name!, JSON.parse(csv!) as string],
+      ([, name, lines]) => [name!, (JSON.parse(lines!) as string[]).join("")],
     ),
   );
 

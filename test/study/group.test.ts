@@ -61,7 +61,7 @@ function filesOf(out: string, trial: Trial): Map<string, string> {
   const files = snapshot(directory);
   const edit = (name: string, change: (text: string) => string) =>
     files.set(name, change(readFileSync(join(directory, name), "utf8")));
-  edit("run.json", (text) => text.replace(/^ "(seconds|created)":.*$/gm, ""));
+  edit("run.json", (text) => text.replace(/^ "(seconds|created)":.*$|"report.html":"\w+"/gm, ""));
   edit("report.html", (text) => text.replace(/(Time|Made)(<\/th><td>[^<]*|,(\\"[^"]*"|[^\\]*))/g, ""));
   return files;
 }

@@ -15,7 +15,7 @@ import { blockFiles } from "../../src/views/files.ts";
 import { inSummary, runBlocks, summaryBlocks } from "../../src/views/run.ts";
 import { reportBlocks } from "../../src/views/run-report.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
-import { describeAnswer, describeEffort, headline } from "../../src/views/verdicts.ts";
+import { describeAnswer, describeEffort, headline, toneOf } from "../../src/views/verdicts.ts";
 import { measureClasses } from "../helpers/answers.ts";
 import { test } from "../helpers/harness.ts";
 import { tinyData } from "../helpers/tiny.ts";
@@ -152,7 +152,7 @@ test("a terminal has the baselines, the notes, and the verdict last; the report 
   assert.not.match(text, /Misclassified|Confusion|Before and after/);
   const blocks = reportBlocks(record, { classic: null }, data);
   const titles = blocks.flatMap((block) => (block.kind === "heading" ? block.text : []));
-  const sections = ["How good it is", "What it gets wrong", "How it was made", "How it is used"];
+  const sections = ["How it is used", "How good it is", "What it gets wrong", "How it was made"];
   assert.equal(titles, ["A model that classifies messages as ham, news or spam", ...sections]);
   const [, first, picture, advice] = blocks;
   assert.ok(first?.kind === "text" && picture?.kind === "figure" && picture.chart.kind === "bars");
@@ -258,6 +258,16 @@ test("the run beside the baselines: where they win, the summary says so and what
     ),
     /model: 300, as good\.\nnote: A word-count model is as good, within 2 points, and comes with this run: it is enough\./,
   );
+  // Where most test rows have a near-copy among the training rows they say little of new texts.
+  const copied = structuredClone(equal);
+  const unseen = { value: 0.75, low: 0.3, high: 0.95, rows: 4 };
+  copied.results!.test.compared[0].unseen = unseen;
+  assert.is(toneOf(copied), "unclear");
+  assert.match(showResult(copied, 400), /10 of 20 test messages right; of the 4 that resemble no training row, 3\. /);
+  assert.match(
+    showResult(copied, 400),
+    /note: 16 of 20 test rows have a near-copy among the training rows: how good it is on new texts cannot be told from them\. A test set of new texts \(--test\) would tell/,
+  );
   // What helped a small GPT-2 is not advised for another base.
   const other = showResult({ ...equal, vocabulary: "another" }, 300);
   assert.match(other, enough);
@@ -268,7 +278,10 @@ test("the run beside the baselines: where they win, the summary says so and what
   assert.match(showResult(limited, 200), `note: "TF-IDF" was fitted in part: ${limits}.\n`);
   // TF-IDF is right as well: there is nothing to try.
   const won = showResult(recordOf(data, right), 300);
-  assert.match(won, /note: Whether .* cannot be told from 20 rows: it may be .* better\.\n[\s\S]*\nnote: One seed: /);
+  assert.match(
+    won,
+    /note: Whether .* cannot be told from 20 rows: it may be .* better\. Some [0-9,]+ test rows would tell\.\n[\s\S]*\nnote: One seed: /,
+  );
   // Every probability is 0.5, and every row is right.
   assert.match(
     won,

@@ -17,7 +17,7 @@ import { type Corrected, readSource } from "./source.ts";
 export const REVIEW = { row: "row", texts: ["text", "text_pair"], correct: "correct label" } as const;
 
 /** Instead of a label: the row is left out. */
-const DROP = "drop";
+export const DROP = "drop";
 /** Before a label that the data does not have, once in the column. */
 const NEW = /^new:\s*(?=\S)/i;
 

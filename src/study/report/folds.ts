@@ -1,6 +1,6 @@
 /** The report of a study of folds: an estimate from all rows, and what the run on all rows is. */
 import { joinPath, writeFileAtomic } from "#platform";
-import { REVIEW } from "../../data/sets/corrections.ts";
+import { DROP, REVIEW } from "../../data/sets/corrections.ts";
 import {
   type Block,
   type Cell,
@@ -23,7 +23,7 @@ import { blockFiles } from "../../views/files.ts";
 import { toHtml } from "../../views/html.tsx";
 import { toMarkdown } from "../../views/markdown.ts";
 import { judgedBy, nameMeasure, showDifference, showEstimate } from "../../views/measures.ts";
-import { resultBlocks } from "../../views/run.ts";
+import { reportBlocks, reportTitle } from "../../views/run-report.ts";
 import {
   answerCells,
   answerKeys,
@@ -40,60 +40,61 @@ import type { Review, Suspect } from "../review.ts";
 import type { TrialRecord } from "../store.ts";
 import type { StudyReport } from "./report.ts";
 
-const TITLE = "Lowrank: report of folds";
-
 /** The report. With `out` it is written into the study's directory, with the answers to all rows. */
 export async function reportFolds(results: FoldResults, out: string | undefined): Promise<StudyReport> {
   const links = out !== undefined;
-  const { review } = results.pooled;
-  const blocks = [
-    heading(TITLE, 1),
-    text(describeEstimate(results)),
-    foldsTable(results),
-    text(describeFinal(results)),
-    ...reviewBlocks(results.pooled, review),
-    heading("Results of all rows"),
-    ...resultBlocks(shownRecord(results)),
-  ];
+  const { pooled, all } = results;
+  const record = shownRecord(results);
+  const blocks = reportBlocks(record, { classic: null }, all, {
+    review: reviewBlocks(pooled),
+    made: [text(describeEstimate(results)), foldsTable(results), text(describeFinal(results))],
+  });
   const report = {
     blocks,
     toMarkdown: () => toMarkdown(blocks, { links }),
-    toHtml: () => toHtml(TITLE, blocks),
+    toHtml: () => toHtml(reportTitle(record), blocks),
   };
   const files = [
     ...blockFiles(blocks),
     ["report.md", report.toMarkdown()],
     ["report.html", report.toHtml()],
     ["out-of-fold.csv", encode(csvLines(outOfFold(results), sheetLine))],
-    ...(review ? [["review.csv", encode(csvLines(reviewTable(results.pooled, review), sheetLine))] as const] : []),
+    ...(pooled.review
+      ? [["review.csv", encode(csvLines(reviewTable(pooled, pooled.review), sheetLine))] as const]
+      : []),
   ] as const;
   if (links) for (const [path, content] of files) await writeFileAtomic(joinPath(out, path), content);
   return report;
 }
 
 /** Suspects that the report shows. */
-const SHOWN = 10;
+const SHOWN = 100;
 
 /** The first rows whose label is improbable, and what to do about them. */
-function reviewBlocks({ data, answers }: Pooled, review: Review | null): Block[] {
+function reviewBlocks({ data, answers, review }: Pooled): Block[] {
   if (!review) return [];
   const { suspects } = review;
   if (suspects.length === 0)
     return [heading("Labels to review"), text("No row is labelled as a class that it is improbably of.")];
   const shareOf = sharesOf(review, data.labels.length);
   const columns: RowColumn<Suspect>[] = [
-    { title: "Row", key: "row", format: formatCount, value: ({ row }) => data.test.place(row) + 1 },
-    { title: "Given", key: "given label", value: ({ row }) => String(answers.truth[row]) },
+    { title: "Row", key: REVIEW.row, format: String, value: ({ row }) => data.test.place(row) + 1 },
+    {
+      title: "Label",
+      key: REVIEW.correct,
+      value: ({ row }) => ({ value: String(answers.truth[row]), choices: [...data.labels, DROP] }),
+    },
     { title: "Suggested", key: "suggested label", value: ({ suggested }) => data.labels[suggested] },
     {
-      title: "Probability of the given",
-      key: "probability of the given",
+      title: "Probability of the label",
+      key: "probability of the label",
       format: percent,
       value: ({ row }) => shareOf(row, data.labels.indexOf(String(answers.truth[row]))),
     },
     ...messageColumns("pairs" in data ? data.pairs : undefined).map(
-      (column): RowColumn<Suspect> => ({
+      (column, i): RowColumn<Suspect> => ({
         ...column,
+        key: REVIEW.texts[i]!,
         value: ({ row }) => column.value({ text: data.test.text(row) }),
       }),
     ),
@@ -103,8 +104,8 @@ function reviewBlocks({ data, answers }: Pooled, review: Review | null): Block[]
     heading("Labels to review"),
     text(
       `${formatCount(suspects.length)} of ${formatCount(data.test.size)} rows have a label that is improbable by models which had not learned from ` +
-        `them, the fold's run and TF-IDF together (confident learning, Northcutt et al. 2021). Some are wrong, others are difficult. review.csv has all of them, the worst ` +
-        `first, with the suggested label in the column "${REVIEW.correct}": leave it where you agree, and otherwise write the right one, or delete the row ("drop" leaves the text out, "new: LABEL" is a label that the data does not have); then train again with ${asFlag("corrections", "review.csv")}.`,
+        `them, the fold's run and TF-IDF together (confident learning, Northcutt et al. 2021). Some are wrong, others are difficult. Choose the right label where it is wrong ("${DROP}" leaves the text out), ` +
+        `save corrections.csv, and train again with ${asFlag("corrections", "corrections.csv")}. review.csv, a table for a spreadsheet, has them too, with the suggested label in the column "${REVIEW.correct}": leave it where you agree, and otherwise write the right one ("new: LABEL" is a label that the data does not have), or delete the row.`,
     ),
     makeTable("suspects", `${which} whose label is the least probable`, columns, suspects.slice(0, SHOWN)),
   ];
@@ -135,9 +136,8 @@ export function foldsSummary(results: FoldResults): Block[] {
   const record = shownRecord(results);
   const advice = describeAdvice(record);
   return [
-    text(describeEstimate(results)),
     ...baselinesTable(record, record.results!),
-    text(describeFinal(results)),
+    text(describeEstimate(results)),
     text([describeAnswer(record), advice ?? []].flat().join(" ")),
   ];
 }

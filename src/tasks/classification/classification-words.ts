@@ -16,7 +16,7 @@ import { formatCount, formatLoss, percent } from "../../format.ts";
 import type { Ranking, Reliability } from "../../measures.ts";
 import { type Confusion, confusionLookup, countConfusions, LISTED_CLASSES, sortMistakes } from "../../statistics.ts";
 import { readFigure } from "../compare.ts";
-import { classesBlock, classRows, countMessages, FEW_ROWS, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
+import { classesTable, classRows, countMessages, FEW_ROWS, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import type { Classification } from "../predictions.ts";
 import { LISTED, type Results, type Shown, type TestResults, type Usage, type Words } from "../task.ts";
 import { type ClassDetails, type ClassResults, training } from "./classification-training.ts";
@@ -42,10 +42,10 @@ export const words: Words<ClassDetails> = {
     return right;
   },
   blocks: (run, { test }) => [
-    measuresTable(run, test),
+    classesTable(nameClasses(run, test), CLASSES, rankingColumns(test)),
     confusions(run, test),
-    classesBlock(nameClasses(run, test), CLASSES, rankingColumns(test)),
     mistakes(run, test),
+    details("Further measures", [measuresTable(run, test)]),
     calibration(test),
     ...curves(run, test),
   ],

@@ -4,7 +4,7 @@ import { type Block, details, type RowColumn } from "../../document/blocks.ts";
 import { formatCount, formatLoss, percent } from "../../format.ts";
 import { type LabelMeasures, labelMeasures } from "../../statistics.ts";
 import { countRows, readFigure } from "../compare.ts";
-import { classesBlock, classRows, countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
+import { classesTable, classRows, countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import { type Classification, labelThreshold } from "../predictions.ts";
 import { LISTED, type Results, type Shown, type Usage, type Words } from "../task.ts";
 import { hitsOf, isExact } from "./multi-label-training.ts";
@@ -23,7 +23,7 @@ export const words: Words = {
     const [f1, share] = [micro_f1, exact].map((one) => percent(readFigure(one)!));
     return `Micro F1 ${f1}, and exactly its labels for ${share} of ${countMessages(rows)}${tooFew(rows)}`;
   },
-  blocks: (run, results) => [classesBlock(nameLabels(run, results), LABELS, [THRESHOLD]), ...mistakes(run, results)],
+  blocks: (run, results) => [classesTable(nameLabels(run, results), LABELS, [THRESHOLD]), ...mistakes(run, results)],
   notes({ options: { threshold } }, { decision }) {
     const rule = decision?.ofFolds ?? threshold;
     if (rule === "none") return [];

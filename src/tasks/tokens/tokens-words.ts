@@ -4,7 +4,7 @@ import { type Block, details } from "../../document/blocks.ts";
 import { nameList } from "../../errors.ts";
 import { formatCount, percent } from "../../format.ts";
 import { countRows, readFigure } from "../compare.ts";
-import { classesBlock, classRows, countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
+import { classesTable, classRows, countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import type { TaggedText } from "../predictions.ts";
 import type { Results, Usage, Words } from "../task.ts";
 import { readTags, unlikeSeqeval } from "./entities.ts";
@@ -25,7 +25,7 @@ export const words: Words<EntityDetails> = {
     const [f1, accuracy] = [measured.entity_f1, measured.acc].map((one) => percent(readFigure(one)!));
     return `Entity F1 ${f1} on ${countMessages(rows, "sentence")}, ${accuracy} of their words with the right tag${tooFew(rows)}`;
   },
-  blocks: (_, results) => [classesBlock(nameTypes(results), TYPES, [], "Entities"), ...mistakes(results)],
+  blocks: (_, results) => [classesTable(nameTypes(results), TYPES, [], "Entities"), ...mistakes(results)],
   drawn: () => ({ rows: "sentences" }),
 };
 
