@@ -25,7 +25,7 @@ import {
 import { type Candidate, candidateCells, halve, listCandidates } from "../study/halving.ts";
 import { finishedTrials, recommendedTrial } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
-import { writeReport } from "../study/report/report.ts";
+import { reportStudy } from "../study/report/report.ts";
 import { Ended, runTrials, type TrialsArguments } from "../study/runner.ts";
 import { costsIn } from "../study/shards.ts";
 import { keepError, type ReadTrials, readFinished, readFinishedCells } from "../study/store.ts";
@@ -214,7 +214,7 @@ export async function runStudy(study: OpenedStudy, options: StudyOptions): Promi
   // Shards with the same output directory write the same report: of what others finish meanwhile it is written again.
   for (let done = 0; done < finishedTrials(finished).length; finished = await readCells()) {
     done = finishedTrials(finished).length;
-    await writeReport(out, finished, data, asked);
+    await reportStudy(finished, data, out, asked);
   }
   const best = recommendedTrial(finished, data);
   await keepBest(out, best?.trial);

@@ -11,7 +11,7 @@ import type { TrainOptions } from "../train/settings.ts";
 import { OTHER_NAMES } from "../train/settings.ts";
 import { type Cell, gatherSeeds, nameTrial, refuseAuto, runnableTrials } from "./grid.ts";
 import { recommendedTrial } from "./outcome.ts";
-import { reportOnDemand, type StudyReport } from "./report/report.ts";
+import { reportStudy, type StudyReport } from "./report/report.ts";
 import { Ended, runTrials, type StudyEvent } from "./runner.ts";
 import { type FinishedCell, isFinished } from "./store.ts";
 import { beginStudy, keepBest, recordStudy } from "./study-record.ts";
@@ -105,7 +105,7 @@ export async function study(args: StudyArguments): Promise<StudyResult> {
       return value ? { status: "fulfilled", value } : { status: "rejected", reason: ended.reason(trial, signal) };
     }),
     best: best && byKey.get(best.key),
-    report: byKey.size > 0 ? await reportOnDemand(finished, data, out) : undefined,
+    report: byKey.size > 0 ? await reportStudy(finished, data, out) : undefined,
   };
 }
 

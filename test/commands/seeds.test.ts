@@ -169,7 +169,7 @@ test("folds test every row, and the run that is saved has learned from all of th
   const resumed = await train(["--resume", "folds", ...CPU]);
   assertCode(resumed, 0);
   assert.match(resumed.stdout, "already finished: fold 1 of 3: ");
-  assert.match(resumed.stdout, /all 40 rows were tested, each by the one of 3 models that had not learned from it/);
+  assert.match(resumed.stdout, /All 40 rows were tested, each by the one of 3 models that had not learned from it/);
 
   const [final, ...folds] = trialsOf("folds");
   const record = recordOf("folds", final!);

@@ -6,7 +6,7 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { MODES } from "../../src/methods/index.ts";
 import { listCells, runnableTrials } from "../../src/study/grid.ts";
-import { reportBlocks, writeReport } from "../../src/study/report/report.ts";
+import { reportBlocks, reportStudy } from "../../src/study/report/report.ts";
 import { runTrials } from "../../src/study/runner.ts";
 import { type FinishedCell, readFinishedCells, type TrialRecord, trialDirectory } from "../../src/study/store.ts";
 import { countRows } from "../../src/tasks/compare.ts";
@@ -70,7 +70,7 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
   assert.is(finished.chosen, low < high ? 0 : 1);
   const { rows, details } = finished.trials[0]!.results.test;
   assert.equal([details, countRows(rows)], [{ of: "documents" }, 20]);
-  const markdown = await writeReport(out, [finished], data);
+  const markdown = (await reportStudy([finished], data, out)).toMarkdown();
   for (const words of [
     "40 / 10 / 20 documents",
     "percentiles of the bootstrap: 1000 seeded samples of the 20 test documents",

@@ -10,7 +10,7 @@ import { MODES, type Mode, takesSteps } from "../../src/methods/index.ts";
 import { trainableCount } from "../../src/model/trainable.ts";
 import { type Arm, listCells, runnableTrials, type Trial } from "../../src/study/grid.ts";
 import { SWEEPS } from "../../src/study/presets.ts";
-import { reportBlocks, writeReport } from "../../src/study/report/report.ts";
+import { reportBlocks, reportStudy } from "../../src/study/report/report.ts";
 import { runTrials } from "../../src/study/runner.ts";
 import { costsIn, divide } from "../../src/study/shards.ts";
 import {
@@ -216,7 +216,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   await run([later!]);
   const cells: FinishedCell[] = await readFinishedCells(out, [cell]);
   assert.equal(cells[0]!.trials.map(trialRate), [RATES[0], RATES[0]]);
-  const markdown = await writeReport(out, cells, data, { about: "About the arms." });
+  const markdown = (await reportStudy(cells, data, out, { about: "About the arms." })).toMarkdown();
   for (const words of [
     "each of 1 setting was trained with seed 1 at each of 3 rates",
     "| head only | 1.0000 | 2.0000 |",

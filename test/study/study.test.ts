@@ -262,7 +262,7 @@ test("folds answer each row in memory as in a directory, which is resumed; the l
     [1, 2].map((fold) => [fold, 20]),
   );
   assert.equal([final!.record.counts.rows, final!.record.results], [[40, 0, 0], results]);
-  assert.match(report.toMarkdown(), "all 40 rows were tested");
+  assert.match(report.toMarkdown(), "All 40 rows were tested");
   // What the run on all rows cannot choose is the mean of what the folds have chosen.
   const [one, other] = runs.map(({ record }) => record.results!.decision!) as [ChosenDecision, ChosenDecision];
   const { decision } = final!.record.results!;

@@ -49,8 +49,8 @@ function toCells(trials: readonly TrialRecord[]): FinishedCell[] {
 
 const reportBlocks = (trials: readonly TrialRecord[], data: LoadedDataset) =>
   report.reportBlocks(toCells(trials), data);
-const writeReport = (out: string, trials: readonly TrialRecord[], data: LoadedDataset) =>
-  report.writeReport(out, toCells(trials), data);
+const writeReport = async (out: string, trials: readonly TrialRecord[], data: LoadedDataset) =>
+  (await report.reportStudy(toCells(trials), data, out)).toMarkdown();
 
 const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
 

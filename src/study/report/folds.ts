@@ -1,5 +1,3 @@
-/** The report of a study of folds: an estimate from all rows, and what the run on all rows is. */
-import { joinPath, writeFileAtomic } from "#platform";
 import { DROP, REVIEW } from "../../data/sets/corrections.ts";
 import {
   type Block,
@@ -11,18 +9,15 @@ import {
   type Table,
   text,
 } from "../../document/blocks.ts";
-import { capital, digits, formatCount, formatLoss, percent } from "../../format.ts";
+import { digits, formatCount, formatLoss, percent } from "../../format.ts";
 import { sheetLine } from "../../io/csv.ts";
 import { takesSteps } from "../../methods/index.ts";
 import type { RunRecord } from "../../record/record.ts";
-import { type Estimate, summarize } from "../../statistics.ts";
+import type { Estimate } from "../../statistics.ts";
 import { countRows, estimate, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { csvLines } from "../../views/csv.ts";
-import { blockFiles } from "../../views/files.ts";
-import { toHtml } from "../../views/html.tsx";
-import { toMarkdown } from "../../views/markdown.ts";
-import { judgedBy, nameMeasure, showDifference, showEstimate } from "../../views/measures.ts";
+import { judgedBy, nameMeasure } from "../../views/measures.ts";
 import { reportBlocks, reportTitle } from "../../views/run-report.ts";
 import {
   answerCells,
@@ -38,33 +33,21 @@ import { describeAdvice, describeAnswer } from "../../views/verdicts.ts";
 import { type FoldResults, keptEpoch, type Pooled } from "../folds.ts";
 import type { Review, Suspect } from "../review.ts";
 import type { TrialRecord } from "../store.ts";
-import type { StudyReport } from "./report.ts";
+import { type StudyReport, storeReport } from "./report.ts";
 
 /** The report. With `out` it is written into the study's directory, with the answers to all rows. */
 export async function reportFolds(results: FoldResults, out: string | undefined): Promise<StudyReport> {
-  const links = out !== undefined;
   const { pooled, all } = results;
   const record = shownRecord(results);
   const blocks = reportBlocks(record, { classic: null }, all, {
     review: reviewBlocks(pooled),
     made: [text(describeEstimate(results)), foldsTable(results), text(describeFinal(results))],
   });
-  const report = {
-    blocks,
-    toMarkdown: () => toMarkdown(blocks, { links }),
-    toHtml: () => toHtml(reportTitle(record), blocks),
-  };
-  const files = [
-    ...blockFiles(blocks),
-    ["report.md", report.toMarkdown()],
-    ["report.html", report.toHtml()],
-    ["out-of-fold.csv", encode(csvLines(outOfFold(results), sheetLine))],
-    ...(pooled.review
-      ? [["review.csv", encode(csvLines(reviewTable(pooled, pooled.review), sheetLine))] as const]
-      : []),
-  ] as const;
-  if (links) for (const [path, content] of files) await writeFileAtomic(joinPath(out, path), content);
-  return report;
+  const csv = (table: Parameters<typeof csvLines>[0]) => encode(csvLines(table, sheetLine));
+  return storeReport(reportTitle(record), blocks, out, [
+    ["out-of-fold.csv", csv(outOfFold(results))],
+    ...(pooled.review ? [["review.csv", csv(reviewTable(pooled, pooled.review))] as const] : []),
+  ]);
 }
 
 /** Suspects that the report shows. */
@@ -76,7 +59,6 @@ function reviewBlocks({ data, answers, review }: Pooled): Block[] {
   const { suspects } = review;
   if (suspects.length === 0)
     return [heading("Labels to review"), text("No row is labelled as a class that it is improbably of.")];
-  const shareOf = sharesOf(review, data.labels.length);
   const columns: RowColumn<Suspect>[] = [
     { title: "Row", key: REVIEW.row, format: String, value: ({ row }) => data.test.place(row) + 1 },
     {
@@ -89,7 +71,7 @@ function reviewBlocks({ data, answers, review }: Pooled): Block[] {
       title: "Probability of the label",
       key: "probability of the label",
       format: percent,
-      value: ({ row }) => shareOf(row, data.labels.indexOf(String(answers.truth[row]))),
+      value: ({ row }) => review.shares[row * data.labels.length + data.labels.indexOf(String(answers.truth[row]))],
     },
     ...messageColumns("pairs" in data ? data.pairs : undefined).map(
       (column, i): RowColumn<Suspect> => ({
@@ -111,24 +93,16 @@ function reviewBlocks({ data, answers, review }: Pooled): Block[] {
   ];
 }
 
-const sharesOf =
-  ({ shares }: Review, classes: number) =>
-  (row: number, label: number) =>
-    shares[row * classes + label]!;
-
-/** The table to correct. */
-function reviewTable({ data, answers }: Pooled, review: Review) {
+/** The table to correct, for a spreadsheet: all of them, with the suggested labels as the correct ones. */
+function reviewTable({ data, answers }: Pooled, { suspects, shares }: Review) {
   const { labels, test } = data;
-  const shareOf = sharesOf(review, labels.length);
   const texts = REVIEW.texts.slice(0, "pairs" in data && data.pairs ? 2 : 1);
-  function* rows(): Generator<Cell[]> {
-    for (const { row, suggested } of review.suspects) {
-      const cells = [test.place(row) + 1, ...[test.text(row)].flat(), answers.truth[row] as string, labels[suggested]];
-      yield [...cells, ...labels.map((_, label) => roundAnswer(shareOf(row, label)))];
-    }
-  }
   const keys = [REVIEW.row, ...texts, "given label", REVIEW.correct, ...labels.map(probabilityKey)];
-  return { columns: asColumns(keys), rows: rows() };
+  const rows = suspects.map(({ row, suggested }): Cell[] => [
+    ...[test.place(row) + 1, ...[test.text(row)].flat(), String(answers.truth[row]), labels[suggested]],
+    ...labels.map((_, label) => roundAnswer(shares[row * labels.length + label]!)),
+  ]);
+  return { columns: asColumns(keys), rows };
 }
 
 /** In short, for a terminal. */
@@ -156,16 +130,12 @@ function describeEstimate({ all, pooled, runs }: FoldResults): string {
   const name = nameMeasure(measure);
   const { rows, details } = pooled.results.test;
   const what = WORDS[all.objective].drawn(details).rows;
-  const [{ measured }] = pooled.results.test.compared;
-  const whole = measured[measure.key] as Estimate | null;
-  if (!whole) return `The ${name} of the ${runs.length} folds is not defined.`;
   const figures = runs.flatMap((run) => figureOf(measure, run)?.value ?? []);
-  const { sd } = summarize(figures);
   const [least, most] = [Math.min(...figures), Math.max(...figures)].map(measure.format);
+  const range = figures.length > 0 ? `is ${least} to ${most}` : "is not defined";
   return (
-    `${capital(name)} ${showEstimate(measure, whole)}: all ${formatCount(countRows(rows))} ${what} were tested, each by the one ` +
-    `of ${runs.length} models that had not learned from it. The folds by themselves are from ${least} to ${most}, with a standard ` +
-    `deviation of ${showDifference(measure, sd, true)}.`
+    `All ${formatCount(countRows(rows))} ${what} were tested, each by the one of ${runs.length} models that had not ` +
+    `learned from it; the ${name} of a fold ${range}.`
   );
 }
 

@@ -3,6 +3,7 @@ import { joinPath, writeFileAtomic } from "#platform";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, type Figure, figure, heading, makeTable, type RowColumn, text } from "../../document/blocks.ts";
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";
+import type { FileContent } from "../../platform/reader.ts";
 import { REPORT, type RunRecord } from "../../record/record.ts";
 import { readRecord } from "../../run/directory.ts";
 import { formatP, SIGNIFICANT } from "../../statistics.ts";
@@ -47,33 +48,6 @@ const TITLE = "Lowrank: report of a study";
 /** Of more settings than that the best ones are in the main figure, and compared with each other. */
 const MANY = 100;
 
-/** Writes the report of the finished trials into the study's directory. Returns it as Markdown. */
-export async function writeReport(
-  out: string,
-  cells: readonly FinishedCell[],
-  data: TrainingData,
-  asked: Asked = {},
-): Promise<string> {
-  const selection = select(cells, data, asked);
-  const whole = new Map<TrialRecord, RunRecord>();
-  for (const trial of shownWhole(selection)) whole.set(trial, await readRecord(trialDirectory(out, trial.trial)));
-  const blocks = layOut(cells, data, selection, (trial) => whole.get(trial), { ...asked, hasFiles: true });
-  const markdown = toMarkdown(blocks);
-  const finished = finishedTrials(cells);
-  const metrics = (records: readonly TrialRecord[]) => tableToCsv(metricsTable(records));
-  const files: [path: string, content: string][] = [
-    ...blockFiles(blocks),
-    ["metrics.csv", metrics(finished)],
-    ...[...new Set(finished.map(({ options }) => options.mode))].map((mode): [string, string] => {
-      return [`metrics-${mode}.csv`, metrics(finished.filter(({ options }) => options.mode === mode))];
-    }),
-    ["report.md", markdown],
-    ["report.html", toHtml(TITLE, blocks)],
-  ];
-  for (const [path, content] of files) await writeFileAtomic(joinPath(out, path), content);
-  return markdown;
-}
-
 /** The report of a study: tables, figures, intervals, tests. */
 export interface StudyReport {
   blocks: readonly Block[];
@@ -82,34 +56,45 @@ export interface StudyReport {
   toHtml(): string;
 }
 
-/**
- * The report as the library gives it: its blocks; Markdown and HTML are made when they are asked for. With `out` it is
- * written into the directory, and has links to the files there.
- */
-export async function reportOnDemand(
+/** A report. With `out` it is in a study's directory, with `more` files and those of its tables and figures. */
+export async function storeReport(
+  title: string,
+  blocks: readonly Block[],
+  out: string | undefined,
+  more: readonly (readonly [path: string, content: FileContent])[],
+): Promise<StudyReport> {
+  const links = out !== undefined;
+  const report = { blocks, toMarkdown: () => toMarkdown(blocks, { links }), toHtml: () => toHtml(title, blocks) };
+  if (!links) return report;
+  const files = [...blockFiles(blocks), ["report.md", report.toMarkdown()], ["report.html", report.toHtml()], ...more];
+  for (const [path, content] of files as typeof more) await writeFileAtomic(joinPath(out, path), content);
+  return report;
+}
+
+/** The report of the finished trials of a study. With `out` it is written there, and has links to the files there. */
+export async function reportStudy(
   cells: readonly FinishedCell[],
   data: TrainingData,
   out: string | undefined,
+  asked: Asked = {},
 ): Promise<StudyReport> {
-  const links = out !== undefined;
-  const blocks = reportBlocks(cells, data, { hasFiles: links });
-  if (links) await writeReport(out, cells, data);
-  return {
-    blocks,
-    toMarkdown: () => toMarkdown(blocks, { links }),
-    toHtml: () => toHtml(TITLE, blocks),
-  };
+  const whole = new Map<TrialRecord, RunRecord>();
+  for (const trial of out === undefined ? [] : shownWhole(select(cells, data, asked)))
+    whole.set(trial, await readRecord(trialDirectory(out!, trial.trial)));
+  const blocks = reportBlocks(cells, data, { ...asked, hasFiles: out !== undefined }, whole);
+  const finished = finishedTrials(cells);
+  const metrics = (records: readonly TrialRecord[]) => tableToCsv(metricsTable(records));
+  return storeReport(TITLE, blocks, out, [
+    ["metrics.csv", metrics(finished)],
+    ...[...new Set(finished.map(({ options }) => options.mode))].map((mode) => {
+      return [`metrics-${mode}.csv`, metrics(finished.filter(({ options }) => options.mode === mode))] as const;
+    }),
+  ]);
 }
 
 interface ReportRequest extends Asked {
   /** Whether it is in the directory of its runs, beside its figures and tables. */
   hasFiles?: boolean;
-}
-
-/** The report of a study whose records are whole. */
-export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, asked: ReportRequest = {}): Block[] {
-  const wholeOf = (trial: TrialRecord) => ("curve" in trial ? (trial as RunRecord & TrialRecord) : undefined);
-  return layOut(cells, data, select(cells, data, asked), wholeOf, asked);
 }
 
 interface Selection {
@@ -130,15 +115,18 @@ const shownWhole = ({ outcomes, compared }: Selection) =>
     (trial) => trial !== undefined,
   );
 
-function layOut(
+/** The report as blocks. `whole`: records of what is shown whole, where those of `cells` are not. */
+export function reportBlocks(
   cells: readonly FinishedCell[],
   data: TrainingData,
-  { outcomes, compared }: Selection,
-  wholeOf: (trial: TrialRecord) => RunRecord | undefined,
-  asked: ReportRequest,
+  asked: ReportRequest = {},
+  whole?: ReadonlyMap<TrialRecord, RunRecord>,
 ): Block[] {
+  const { outcomes, compared } = select(cells, data, asked);
   const { about, candidates, hasFiles = false } = asked;
   const measure = judgedBy(data);
+  const wholeOf = (trial: TrialRecord) =>
+    whole?.get(trial) ?? ("curve" in trial ? (trial as RunRecord & TrialRecord) : undefined);
   return [
     heading(TITLE, 1),
     ...recommendation(outcomes, data, asked),
