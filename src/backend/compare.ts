@@ -1,12 +1,11 @@
 /**
  * Finds the first dispatch on which two backends disagree: a backend that runs every plan on both, one dispatch at a
- * time, and compares what each dispatch wrote; a product by every variant that the second backend may choose. Both
- * continue with the first one's results, so that every dispatch is tested separately. The second backend also runs each
- * plan as it is, in whole submissions, and what is read must agree with that, too: a driver may order dispatches
- * wrongly.
+ * time, and compares what each dispatch wrote. Both continue with the first one's results, so that every dispatch is
+ * tested separately. The second backend also runs each plan as it is, in whole submissions, and what is read must agree
+ * with that, too: a driver may order dispatches wrongly.
  */
 import { DeviceError } from "../errors.ts";
-import { type Bound, boundTensors, type Dispatch, type StepValues } from "../ops/kernel.ts";
+import { boundTensors, type Dispatch, type StepValues } from "../ops/kernel.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import type { Program, Segment, SegmentName } from "../plan/plan.ts";
 import { formatShape, type Tensor } from "../tensor.ts";
@@ -17,35 +16,12 @@ import { pipelineName } from "./webgpu-shaders.ts";
 const COMPARE_TOLERANCE = 1e-4;
 const SMALLEST_SCALE = 1e-3;
 /**
- * Largest error of what a whole submission computes, ||second - first|| / ||first||. Rounding gives some 1e-6, another
- * order of a long sum 1e-5; a wrong tile of 32 x 32 in a product of 256 x 768 gives 7e-2.
+ * Largest difference of what a whole submission computes, relative to the largest number: another order of a long sum
+ * gives 1e-5, and it grows from dispatch to dispatch; a dispatch that began too early gives 1e-2 or more.
  */
 const WHOLE_TOLERANCE = 1e-3;
 /** Bytes of results that may be on their way from the second backend: an answer takes a browser 5 to 100 ms. */
 const MOST_BYTES = 16 << 20;
-
-/** A dispatch, or the tensors to clear, as segments of their own: backends only look names up. */
-interface Single {
-  segment: SegmentName;
-  number: number;
-  /** Its segment's name. */
-  name: SegmentName;
-  clears: Tensor[];
-  /** Null if there are only tensors to clear. */
-  dispatch: Dispatch | null;
-}
-
-/** The segments' dispatches, each as a segment named by its number. */
-function singles(segments: readonly Segment[]): Single[] {
-  let number = 0;
-  return segments.flatMap(({ name: segment, clears, dispatches }): Single[] => [
-    { segment, number: -1, name: `${segment} clear` as SegmentName, clears, dispatch: null },
-    ...dispatches.map((dispatch) => {
-      const name = `dispatch ${number}` as SegmentName;
-      return { segment, number: number++, name, clears: [], dispatch };
-    }),
-  ]);
-}
 
 /** A comparison of a tensor that a dispatch wrote on both backends, or that was read after whole submissions. */
 export interface Compared {
@@ -61,17 +37,34 @@ export interface Compared {
   found: number;
 }
 
+/** The shader that wrote what was compared, in words. */
+export const shaderOf = ({ pipeline }: Compared) => pipeline?.split(" ")[0] ?? "all in a whole submission";
+
+/** Throws DeviceError for results that differ. */
+export function refuseWrong(compared: Compared): void {
+  const { where, isRight, error, expected, found } = compared;
+  if (isRight) return;
+  const summary = `${where} by ${shaderOf(compared)} differs from the CPU's by ${error.toExponential(1)} of its size`;
+  throw new DeviceError("results-differ", summary, { expected: `${expected}`, found: `${found}` });
+}
+
+/** Each dispatch as a segment of its own, the first one with what is cleared: backends only look names up. */
+const splitSegment = ({ name, clears, dispatches }: Segment): Segment[] =>
+  Array.from({ length: Math.max(1, dispatches.length) }, (_, i) => ({
+    name: `${name} ${i}` as SegmentName,
+    clears: i === 0 ? clears : [],
+    dispatches: dispatches.slice(i, i + 1),
+  }));
+
 export class CompareBackend implements Backend {
   readonly info: DeviceInfo;
   readonly limits: MemoryLimits;
-  /** The number of compared dispatches. */
-  compared = 0;
 
   constructor(
     readonly first: Backend,
     readonly second: Backend,
-    /** Gets every comparison; without it, a difference beyond the tolerance is an error. */
-    readonly onCompared: (compared: Compared) => void = (compared) => this.refuse(compared),
+    /** Receives every comparison. */
+    readonly onCompared: (compared: Compared) => void = refuseWrong,
     /** Runs in the place of a dispatch, on both: a product by other variants. */
     readonly replace: (dispatch: Dispatch) => Dispatch[] = (dispatch) => [dispatch],
   ) {
@@ -83,13 +76,11 @@ export class CompareBackend implements Backend {
     };
   }
 
-  async prepare({ memory, segments: given }: Program, sharedFrom?: CompareSession): Promise<Session> {
-    const segments = given.map((segment) => ({ ...segment, dispatches: segment.dispatches.flatMap(this.replace) }));
-    const list = singles(segments);
-    const single: Program = {
-      memory,
-      segments: list.map(({ name, clears, dispatch }) => ({ name, clears, dispatches: dispatch ? [dispatch] : [] })),
-    };
+  async prepare(program: Program, sharedFrom?: CompareSession): Promise<Session> {
+    const { memory } = program;
+    const segments = program.segments.map((one) => ({ ...one, dispatches: one.dispatches.flatMap(this.replace) }));
+    const split = new Map(segments.map((segment) => [segment.name, splitSegment(segment)]));
+    const single = { memory, segments: [...split.values()].flat() };
     const ready: Session[] = [];
     try {
       ready.push(await this.first.prepare(single, sharedFrom?.first));
@@ -100,21 +91,12 @@ export class CompareBackend implements Backend {
       throw error;
     }
     const [first, second, whole] = ready as [Session, Session, Session];
-    return new CompareSession(this, list, first, second, whole);
+    return new CompareSession(this.onCompared, split, first, second, whole);
   }
 
   destroy(): void {
     this.first.destroy();
     this.second.destroy();
-  }
-
-  private refuse({ pipeline, where, isRight, expected, found }: Compared): void {
-    if (isRight) return;
-    throw new DeviceError("results-differ", `${pipeline ?? "a whole submission"} gives different results`, {
-      where,
-      expected: `${expected} (${this.first.info.name})`,
-      found: `${found} (${this.second.info.name})`,
-    });
   }
 }
 
@@ -126,8 +108,8 @@ class CompareSession implements Session {
   private bytes = 0;
 
   constructor(
-    private readonly backend: CompareBackend,
-    private readonly list: Single[],
+    private readonly onCompared: (compared: Compared) => void,
+    private readonly split: ReadonlyMap<SegmentName, readonly Segment[]>,
     readonly first: Session,
     readonly second: Session,
     /** The second backend's, with the program as it is. */
@@ -155,13 +137,11 @@ class CompareSession implements Session {
   async read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array> {
     let values: Float32Array;
     this.enqueue(async () => {
-      const actual = this.whole.read(tensor, offset, count);
+      const found = Promise.all([this.whole.read(tensor, offset, count)]);
       // It is awaited later.
-      actual.catch(() => {});
+      found.catch(() => {});
       values = await this.first.read(tensor, offset, count);
-      await this.compareLater(values.byteLength, async () => {
-        this.backend.onCompared(compareWhole(tensor, values, await actual));
-      });
+      await this.compareLater([{ tensor, pipeline: null, where: tensor.name }], [values], found);
     });
     await this.flush();
     return values!;
@@ -171,8 +151,8 @@ class CompareSession implements Session {
     this.enqueue(async () => {
       this.whole.run(segments, values);
       for (const segment of segments)
-        for (const single of this.list.filter((candidate) => candidate.segment === segment))
-          if (!this.failure) await this.runSingle(single, values);
+        for (const [number, single] of (this.split.get(segment) ?? []).entries())
+          if (!this.failure) await this.runSingle(single, `dispatch ${number} (${segment})`, values);
     });
   }
 
@@ -195,29 +175,30 @@ class CompareSession implements Session {
   /**
    * Runs a dispatch on both; the second backend continues with the first one's results, before its own have arrived.
    */
-  private async runSingle(single: Single, values: StepValues): Promise<void> {
-    const { name, dispatch } = single;
+  private async runSingle({ name, dispatches }: Segment, title: string, values: StepValues): Promise<void> {
     for (const session of [this.first, this.second]) session.run([name], values);
+    const [dispatch] = dispatches;
     if (!dispatch) return;
-    const written = boundTensors(dispatch).filter(({ access }) => access !== "read");
+    const pipeline = pipelineName(dispatch);
+    const written = boundTensors(dispatch).flatMap(({ binding, tensor, access }) =>
+      access === "read" ? [] : [{ tensor, pipeline, where: `${title}, ${binding} = ${tensor.name}` }],
+    );
     const read = (session: Session) => Promise.all(written.map(({ tensor }) => session.read(tensor)));
-    const actual = read(this.second);
-    actual.catch(() => {});
+    const found = read(this.second);
+    found.catch(() => {});
     const expected = await read(this.first);
     for (const [i, { tensor }] of written.entries()) this.second.write(tensor, new Uint32Array(expected[i]!.buffer));
-    const bytes = written.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
-    await this.compareLater(bytes, async () => {
-      for (const [i, values] of (await actual).entries())
-        this.compare(single, dispatch, written[i]!, expected[i]!, values);
-      this.backend.compared++;
-    });
+    await this.compareLater(written, expected, found);
   }
 
   /** Compares results that may still be on their way. Waits only if there are many. */
-  private async compareLater(bytes: number, compare: () => Promise<void>): Promise<void> {
+  private async compareLater(results: readonly Result[], expected: Float32Array[], found: Promise<Float32Array[]>) {
+    const bytes = expected.reduce((sum, { byteLength }) => sum + byteLength, 0);
     this.bytes += bytes;
     this.comparisons = this.comparisons
-      .then(compare)
+      .then(async () => {
+        for (const [i, values] of (await found).entries()) this.onCompared(compare(results[i]!, expected[i]!, values));
+      })
       .catch((error) => {
         this.failure ??= error;
       })
@@ -226,49 +207,27 @@ class CompareSession implements Session {
       });
     if (this.bytes > MOST_BYTES) await this.comparisons;
   }
-
-  private compare(
-    { segment, number }: Single,
-    dispatch: Dispatch,
-    { binding, tensor }: Bound,
-    expected: Float32Array,
-    found: Float32Array,
-  ): void {
-    const { at, error } = isWhole(tensor)
-      ? firstDifference(expected, found)
-      : largestDifference(expected, found, tensor.shape.at(-1)!);
-    this.backend.onCompared({
-      pipeline: pipelineName(dispatch),
-      where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${formatShape(tensor.shape)}, element ${at}`,
-      error,
-      isRight: error <= COMPARE_TOLERANCE,
-      expected: expected[at]!,
-      found: found[at]!,
-    });
-  }
 }
 
-const isWhole = ({ dtype }: Tensor) => dtype === "u32" || dtype === "i32";
+/** A tensor that is compared, and what wrote it. */
+interface Result extends Pick<Compared, "pipeline" | "where"> {
+  tensor: Tensor;
+}
 
-/** Compares what is read after whole submissions; numbers finite in neither count as equal. */
-function compareWhole(tensor: Tensor, expected: Float32Array, actual: Float32Array): Compared {
-  let [difference, norm, at] = [0, 0, 0];
-  for (let i = 0; i < expected.length; i++) {
-    if (!Number.isFinite(actual[i]) && !Number.isFinite(expected[i])) continue;
-    const gap = Math.abs(actual[i]! - expected[i]!);
-    difference += gap ** 2;
-    norm += expected[i]! ** 2;
-    if (!(gap <= Math.abs(actual[at]! - expected[at]!))) at = i;
-  }
-  const ratio = Math.sqrt(difference / norm);
-  const error = difference === 0 ? 0 : Number.isFinite(ratio) ? ratio : Infinity;
+function compare({ tensor, pipeline, where }: Result, expected: Float32Array, found: Float32Array): Compared {
+  const { shape, dtype } = tensor;
+  const isWhole = pipeline === null;
+  const { at, error } =
+    dtype === "u32" || dtype === "i32"
+      ? firstDifference(expected, found)
+      : largestDifference(expected, found, isWhole ? Infinity : shape.at(-1)!);
   return {
-    pipeline: null,
-    where: `${tensor.name} ${formatShape(tensor.shape)}, element ${at}`,
+    pipeline,
+    where: `${where} ${formatShape(shape)}, element ${at}`,
     error,
-    isRight: error <= WHOLE_TOLERANCE,
+    isRight: error <= (isWhole ? WHOLE_TOLERANCE : COMPARE_TOLERANCE),
     expected: expected[at]!,
-    found: actual[at]!,
+    found: found[at]!,
   };
 }
 

@@ -272,7 +272,7 @@ async function planWork(device: Backend, config: ModelConfig, { purpose, dtype }
   const spec = stepSpec(config, purpose, dtype);
   const options = { spec, capacity: CAPACITY, optimizer: STEP_OPTIMIZER };
   const run = { ...options, dropout: undefined, valueLoss: undefined, plan: Engine.plan(device, options) };
-  return trainingOf(device, run).makeWork();
+  return trainingOf(device, run);
 }
 
 interface ExampleStep {

@@ -1,20 +1,20 @@
 /**
- * What a device computes in its check: a small version of what is to run, with random weights, whose plan has every
- * shader of the whole with the same constants.
+ * What a device computes in its check: an excerpt of the model that is to run, with random weights, whose plan has
+ * every shader of the whole with the same constants.
  */
 import type { Backend } from "../backend/backend.ts";
-import { CompareBackend, type Compared } from "../backend/compare.ts";
+import { CompareBackend, type Compared, refuseWrong } from "../backend/compare.ts";
 import { chooseVariant, listPipelines } from "../backend/webgpu-shaders.ts";
 import { type ModelConfig, textContext } from "../config.ts";
-import { LowrankError } from "../errors.ts";
+import { DeviceError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/tokenizer/vocabulary.ts";
-import { type LoraConfig, loraAdapters } from "../methods/lora.ts";
+import { loraAdapters } from "../methods/lora.ts";
 import { type Batch, drawsFrom } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { baseTensors, lmHeadTensors, siteName, tensorName } from "../names.ts";
+import { baseTensors, lmHeadTensors, siteName } from "../names.ts";
 import { crossentropyForwardKernel } from "../ops/crossentropy.ts";
-import { type Dispatch, type ProductVariant, scalarAt, tensorAt } from "../ops/kernel.ts";
+import { type Dispatch, tensorAt } from "../ops/kernel.ts";
 import { dispatchesOf, type Program } from "../plan/plan.ts";
 import { Rng } from "../rng.ts";
 import { countOutputs, hasHead, hasValues, readsTokens } from "../tasks/index.ts";
@@ -24,70 +24,49 @@ import { initialize } from "./initial.ts";
 import { loadBase } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
+/** What is to run on a device. */
 export interface Work<E extends Weights = Weights> {
+  name: "training" | "classification" | "generation";
   /** The model that is to run. */
   spec: ModelSpec;
-  /** What is to run. */
   programs: readonly Program[];
-  /** The plan of a small model; null if it can have none. */
-  plan(small: ModelSpec): Program | null;
-  create(backend: Backend, small: ModelSpec): Promise<E>;
-  /** Computes once. Several passes may be begun before the first one ends. */
+  /** Puts an excerpt of the model on a device. */
+  create(backend: Backend, excerpt: ModelSpec): Promise<E>;
+  /** Computes once and reads the results. Several passes may be begun before the first one ends. */
   pass(engine: E): Promise<unknown>;
-  /** Computes once more, and all else that is to be right, and reads the results. */
-  results(engine: E): Promise<unknown>;
 }
 
 /** Passes that are timed together, as a browser waits for each answer of a GPU, and how often; the fastest counts. */
 const PASSES = { webgpu: 3, wasm: 1 };
 const TRIALS = 2;
 
-/** A model as it is to run, but for its capacity. */
-type Options = Pick<EngineOptions, "spec" | "optimizer" | "dropout" | "valueLoss" | "recompute">;
-
 /** The rate of a step. An optimizer should have a large `eps`: an update is then about proportional to the gradient. */
 const RATE = 1;
 
-/** A forward pass, or, with an optimizer, a step with its update. */
+/** A model as it is to run, but for its capacity. */
+type Options = Pick<EngineOptions, "spec" | "optimizer" | "dropout" | "valueLoss" | "recompute">;
+
+/** A forward pass, or, with an optimizer, a training step. */
 export function engineWork(
-  device: Pick<Backend, "limits" | "info">,
+  { info: { software } }: Pick<Backend, "info">,
   { spec, optimizer, dropout, valueLoss, recompute = false }: Options,
   programs: readonly Program[],
 ): Work<Engine> {
-  const batchOf = (small: ModelSpec) => excerptBatch(small, countTokens(spec, device.info.software));
-  const optionsOf = (small: ModelSpec): EngineOptions => {
-    const { ids, starts } = batchOf(small);
-    const capacity = { tokens: ids.length, sequences: starts.length - 1 };
-    return { spec: small, optimizer, dropout, valueLoss, recompute, capacity };
-  };
-  const readLogits = (engine: Engine, { targets }: Batch) =>
-    // Those of a vocabulary are in pieces, and the loss tells of all.
-    hasHead(spec.task) ? engine.logits(targets.length) : null;
-  async function classify(engine: Engine): Promise<void> {
-    const batch = batchOf(engine.plan.spec);
-    engine.forward(batch);
-    await readLogits(engine, batch);
-  }
-  async function step(engine: Engine): Promise<void> {
-    const batch = batchOf(engine.plan.spec);
-    const [slot] = engine.step([batch], RATE);
-    await Promise.all([engine.result(slot!), readLogits(engine, batch)]);
-    await Promise.all(engine.trainableNames.flatMap((name) => [engine.readGradient(name), engine.readParameter(name)]));
-  }
   return {
+    name: optimizer ? "training" : "classification",
     spec,
     programs,
-    plan(small) {
-      try {
-        return Engine.plan(device, optionsOf(small));
-      } catch (error) {
-        if (error instanceof LowrankError) return null;
-        throw error;
-      }
+    create(backend, excerpt) {
+      const { ids, starts } = excerptBatch(excerpt, software);
+      const capacity = { tokens: ids.length, sequences: starts.length - 1 };
+      return Engine.create(backend, { spec: excerpt, capacity, optimizer, dropout, valueLoss, recompute });
     },
-    create: (backend, small) => Engine.create(backend, optionsOf(small)),
-    pass: optimizer ? (engine) => engine.result(engine.gradients(batchOf(engine.plan.spec))) : classify,
-    results: optimizer ? step : classify,
+    async pass(engine) {
+      const batch = excerptBatch(engine.plan.spec, software);
+      const [slot] = optimizer ? engine.step([batch], RATE) : [engine.forward(batch)];
+      // The logits of a vocabulary are in pieces, and the loss tells of all.
+      await Promise.all([engine.result(slot!), hasHead(spec.task) && engine.logits(batch.targets.length)]);
+    },
   };
 }
 
@@ -99,50 +78,48 @@ const TOKENS = { hardware: 256, software: 32 };
 /** A language model has fewer tokens for a larger vocabulary: most of its work is logits. */
 const LOGITS = 4096;
 
-/** The model cut to the fewest blocks, or nearly, whose plan has every shader of what is to run. */
-export function excerptOf({ spec, programs, plan }: Work): ModelSpec {
-  const vocabulary = countVocabulary(spec, programs);
-  const { n_layer } = spec.config;
-  const wanted = listPipelines(dispatchesOf(programs));
-  const asWhole = variantsOf(programs);
-  const cut = (layers: readonly number[]) => excerptSpec(spec, layers, vocabulary);
-  const countMissing = (layers: readonly number[]) => {
-    const small = plan(cut(layers));
-    const has = new Set(listPipelines(small ? dispatchesOf([small]).flatMap(asWhole) : []));
-    return wanted.filter((one) => !has.has(one)).length;
+/** The model cut to its first, a middle and its last block, of those that have adapters. */
+export function excerptOf({ spec, programs }: Pick<Work, "spec" | "programs">): ModelSpec {
+  const { config, lora } = spec;
+  const layers = chooseLayers(spec);
+  const virtual = config.n_positions - textContext(config, spec);
+  const small = {
+    ...config,
+    n_layer: layers.length,
+    vocab_size: countVocabulary(spec, programs),
+    n_positions: Math.min(config.n_positions, virtual + LENGTH),
   };
-  // The last block works on the classified rows alone.
-  let layers: readonly number[] = [...new Set([0, n_layer - 1])];
-  let missing = countMissing(layers);
-  while (missing > 0) {
-    const others = [...Array(n_layer).keys()].filter((l) => !layers.includes(l));
-    const more = others.map((l) => [...layers, l].sort((a, b) => a - b));
-    const better = more.find((some) => countMissing(some) < missing);
-    if (!better) break;
-    layers = better;
-    missing = countMissing(better);
-  }
-  return cut(layers);
+  if (!lora) return { ...spec, config: small };
+  const rename = (name: string) => name.replace(/^h\.(\d+)\./, (_, layer) => `h.${layers.indexOf(Number(layer))}.`);
+  const isIn = (name: string) => !name.startsWith("h.-1.");
+  const { layers_to_transform: _, modulesToSave, ...rest } = lora;
+  const sites = loraAdapters(config, lora).map(({ r, scale, ...site }) => ({ site: rename(siteName(site)), r, scale }));
+  const saved = modulesToSave && { modulesToSave: modulesToSave.map(rename).filter(isIn) };
+  return { ...spec, config: small, lora: { ...rest, ...saved, sites: sites.filter(({ site }) => isIn(site)) } };
 }
 
 /**
- * The products of an excerpt by the tiles of what is to run, which are chosen by its many rows: those of the product of
- * the same sizes; of logits, which may be in other pieces, all that there are.
+ * The last block, which may work on the classified rows alone; of those with adapters, of all if there are none, the
+ * first one, below which nothing is trained, and a middle one; and one with each other set of adapters.
  */
+function chooseLayers({ config, lora }: ModelSpec): number[] {
+  const all = [...Array(config.n_layer).keys()];
+  const sets = new Map<number, string>();
+  for (const { block, target, r } of lora ? loraAdapters(config, lora) : [])
+    if (block !== null) sets.set(block, `${sets.get(block) ?? ""} ${target} ${r}`);
+  const adapted = sets.size > 0 ? all.filter((layer) => sets.has(layer)) : all;
+  const firsts = adapted.filter((layer, i) => adapted.findIndex((other) => sets.get(other) === sets.get(layer)) === i);
+  const chosen = new Set([...firsts, adapted[adapted.length >> 1]!, config.n_layer - 1]);
+  return all.filter((layer) => chosen.has(layer));
+}
+
+/** A product of an excerpt by the tiles of what is to run, which are chosen by its many rows. */
 export function variantsOf(programs: readonly Program[]): (dispatch: Dispatch) => Dispatch[] {
   const hasTiles = (one: Dispatch) => one.kernel.variants && /wide|middle/.test(chooseVariant(one));
-  const keysOf = (one: Dispatch) => {
-    const [m, n, k] = ["m", "n", "k"].map((dim) => scalarAt(one, dim));
-    const { name } = one.kernel;
-    return [[name, m, n, k].join(), [name, typeof m === "number" || m].join()] as const;
-  };
-  const variants = new Map<string, Set<ProductVariant>>();
-  for (const one of dispatchesOf(programs).filter(hasTiles))
-    for (const key of keysOf(one)) variants.set(key, (variants.get(key) ?? new Set()).add(chooseVariant(one)));
+  const products = dispatchesOf(programs).filter(hasTiles);
   return (one) => {
-    const [exact, rough] = hasTiles(one) ? keysOf(one) : ["", ""];
-    const found = variants.get(exact) ?? variants.get(rough);
-    return found ? [...found].map((variant) => ({ ...one, variant })) : [one];
+    const variants = new Set(products.filter(({ kernel }) => kernel === one.kernel).map(chooseVariant));
+    return hasTiles(one) && variants.size > 0 ? [...variants].map((variant) => ({ ...one, variant })) : [one];
   };
 }
 
@@ -159,40 +136,11 @@ function countVocabulary({ config: { vocab_size }, task }: ModelSpec, programs: 
   return Math.min(vocab_size, most === last ? most : most + last);
 }
 
-function excerptSpec(spec: ModelSpec, layers: readonly number[], vocab_size: number): ModelSpec {
-  const { n_positions } = spec.config;
-  const virtual = n_positions - textContext(spec.config, spec);
-  const config = {
-    ...spec.config,
-    n_layer: layers.length,
-    vocab_size,
-    n_positions: Math.min(n_positions, virtual + LENGTH),
-  };
-  return { ...spec, config, lora: spec.lora && excerptLora(spec.lora, spec.config, config, layers) };
-}
-
-/** The adapters of these blocks, and that of the head. */
-function excerptLora(lora: LoraConfig, config: ModelConfig, small: ModelConfig, layers: readonly number[]): LoraConfig {
-  const { layers_to_transform: _, modulesToSave, ...rest } = lora;
-  const sites = loraAdapters(config, lora).flatMap(({ target, block, r, scale }) => {
-    const at = block === null ? null : layers.indexOf(block);
-    return at === -1 ? [] : [{ site: siteName({ target, block: at }), r, scale }];
-  });
-  const saved = [...baseTensors(small), ...lmHeadTensors(small)].flatMap(({ name, block, layer, part }) =>
-    modulesToSave?.includes(tensorName({ block: block === null ? null : layers[block]!, layer }, part)) ? [name] : [],
-  );
-  return { ...rest, sites, ...(modulesToSave ? { modulesToSave: saved } : {}) };
-}
-
-/** How many tokens a batch of a small model has. */
-export function countTokens({ task, config }: ModelSpec, isSoftware: boolean): number {
-  const most = TOKENS[isSoftware ? "software" : "hardware"];
-  return Math.ceil(hasHead(task) ? most : Math.min(most, (most * LOGITS) / config.vocab_size));
-}
-
-/** A batch of two sequences of other lengths with about so many tokens. */
-export function excerptBatch(spec: ModelSpec, tokens: number): Batch {
+/** A batch of two sequences of other lengths. */
+export function excerptBatch(spec: ModelSpec, isSoftware: boolean): Batch {
   const { config, task } = spec;
+  const most = TOKENS[isSoftware ? "software" : "hardware"];
+  const tokens = hasHead(task) ? most : Math.min(most, Math.ceil((most * LOGITS) / config.vocab_size));
   const lengths = [0.6, 0.4].map((part) => Math.min(Math.ceil(part * tokens), textContext(config, spec)));
   const starts = Uint32Array.of(0, lengths[0]!, lengths[0]! + lengths[1]!);
   // Some ids are repeated.
@@ -253,54 +201,36 @@ async function fillEngine(engine: Weights, config: ModelConfig): Promise<void> {
       );
 }
 
-/** What the device computes wrongly, in words, or what was not compared; null: nothing. */
-export async function findMismatch(
-  device: Backend,
-  cpu: Backend,
-  work: Work,
-  signal: AbortSignal | undefined,
-): Promise<string | null> {
-  const WRONG = new Error();
-  let wrong: Compared | null = null;
-  const missing = new Set(listPipelines(dispatchesOf(work.programs)));
-  const onCompared = (compared: Compared) => {
-    signal?.throwIfAborted();
-    missing.delete(compared.pipeline!);
-    if (compared.isRight) return;
-    wrong ??= compared;
-    throw WRONG;
-  };
-  await compareWork(device, cpu, work, onCompared).catch((error) => {
-    if (error !== WRONG) throw error;
-  });
-  // Assigned in `onCompared`.
-  const found = wrong as Compared | null;
-  if (found) {
-    const what = found.pipeline === null ? "in a whole submission" : `by ${found.pipeline.split(" ")[0]}`;
-    return `${found.where} ${what} differs from the CPU's by ${found.error.toExponential(1)} of its size`;
-  }
-  return missing.size > 0 ? `${[...missing].join(", ")} could not be compared with the CPU` : null;
-}
-
-/** Runs work on a device and on the CPU, and reports every comparison. Rejects with what `onCompared` throws. */
+/**
+ * Runs work on a device and on the CPU. Throws DeviceError at the first result that differs, unless `onCompared` takes
+ * it, and if there is a shader that was not compared.
+ */
 export async function compareWork(
   device: Backend,
   cpu: Backend,
   work: Work,
-  onCompared: (one: Compared) => void,
+  onCompared: (one: Compared) => void = refuseWrong,
 ): Promise<void> {
-  await withEngine(new CompareBackend(cpu, device, onCompared, variantsOf(work.programs)), work, async (engine) => {
+  const missing = new Set(listPipelines(dispatchesOf(work.programs)));
+  const note = (one: Compared) => {
+    missing.delete(one.pipeline!);
+    onCompared(one);
+  };
+  await withEngine(new CompareBackend(cpu, device, note, variantsOf(work.programs)), work, async (engine) => {
     // Some drivers are right in the first pass only.
-    await work.pass(engine);
-    await work.results(engine);
+    for (let i = 0; i < 2; i++) await work.pass(engine);
+    for (const { grad, pieces } of engine.plan.parameters.all.values())
+      for (const { tensor } of grad ? [...grad, ...pieces] : []) await engine.session.read(tensor);
   });
+  if (missing.size > 0)
+    throw new DeviceError("results-differ", `${[...missing].join(", ")} could not be compared with the CPU`);
 }
 
 async function withEngine<T>(backend: Backend, work: Work, use: (engine: Weights) => Promise<T>): Promise<T> {
-  const small = excerptOf(work);
-  const engine = await work.create(backend, small);
+  const excerpt = excerptOf(work);
+  const engine = await work.create(backend, excerpt);
   try {
-    await fillEngine(engine, small.config);
+    await fillEngine(engine, excerpt.config);
     return await use(engine);
   } finally {
     engine.destroy();
@@ -310,20 +240,15 @@ async function withEngine<T>(backend: Backend, work: Work, use: (engine: Weights
 /** Milliseconds of a pass, without the wait for its results: that takes a browser 5 to 100 ms, whatever is computed. */
 export function measure(backend: Backend, work: Work): Promise<number> {
   return withEngine(backend, work, async (engine) => {
-    const { plan, session } = engine;
-    const { pieces } = [...plan.parameters.all.values()].reduce((a, b) => (numel(b.shape) < numel(a.shape) ? b : a));
     const together = PASSES[backend.info.kind];
     const pass = () => work.pass(engine);
-    const time = async (work: () => Promise<unknown>) => {
-      const start = performance.now();
-      await work();
-      return performance.now() - start;
-    };
     await pass(); // warm-up
     let [passes, wait] = [Infinity, Infinity];
     for (let i = 0; i < TRIALS; i++) {
-      passes = Math.min(passes, await time(() => Promise.all(Array.from({ length: together }, pass))));
-      wait = Math.min(wait, await time(() => session.read(pieces[0]!.tensor)));
+      const started = performance.now();
+      await Promise.all(Array.from({ length: together }, pass));
+      passes = Math.min(passes, performance.now() - started);
+      wait = Math.min(wait, await engine.answerTime());
     }
     return Math.max(passes - wait, passes / 10) / together;
   });

@@ -16,10 +16,8 @@ export async function chooseFor<E extends Weights>(
 ): Promise<Choice> {
   const spec = kind.adapterSpec(meta);
   const plan = kind.plan(device, spec, meta);
-  const programs = [plan];
-  const makeWork = () => kind.makeWork?.(device, plan) ?? engineWork(device, { spec, optimizer: null }, programs);
-  const name = kind.makeWork ? "generation" : "classification";
-  return chooseDevice(device, { name, spec, programs, makeWork }, options);
+  const work = kind.makeWork?.(device, plan) ?? engineWork(device, { spec, optimizer: null }, [plan]);
+  return chooseDevice(device, work, options);
 }
 
 /**

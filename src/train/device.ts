@@ -1,8 +1,8 @@
 /** The device of a run: the given one, if it computes a small step of the run as the CPU does. */
 
 import { type Backend, describeDevice } from "../backend/backend.ts";
-import { engineWork } from "../engine/check-work.ts";
-import { type CheckOptions, type Choice, chooseDevice, type Whole } from "../engine/device-check.ts";
+import { engineWork, type Work } from "../engine/check-work.ts";
+import { type CheckOptions, type Choice, chooseDevice } from "../engine/device-check.ts";
 import { DeviceError } from "../errors.ts";
 import { AdamW } from "../model/adamw.ts";
 import { setting } from "../setting.ts";
@@ -41,17 +41,10 @@ type Run = Pick<Prepared, "spec" | "capacity" | "optimizer" | "dropout" | "value
 };
 
 /** The work of a run. */
-export function trainingOf(device: Pick<Backend, "limits" | "info">, run: Run): Whole {
-  const { spec, plan, features, optimizer } = run;
+export function trainingOf(device: Pick<Backend, "info">, run: Run): Work {
+  const { plan, features, optimizer } = run;
+  // With so large an `eps` an update is about proportional to the gradient.
+  const smooth = new AdamW({ ...optimizer.config, eps: 1 });
   const programs = [plan, ...(features ? [features.plan] : [])];
-  return {
-    name: "training",
-    spec,
-    programs,
-    makeWork() {
-      // With so large an `eps` an update is about proportional to the gradient.
-      const smooth = new AdamW({ ...optimizer.config, eps: 1 });
-      return engineWork(device, { ...run, recompute: plan.recomputed > 0, optimizer: smooth }, programs);
-    },
-  };
+  return engineWork(device, { ...run, recompute: plan.recomputed > 0, optimizer: smooth }, programs);
 }

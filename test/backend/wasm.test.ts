@@ -3,7 +3,7 @@
 import * as assert from "uvu/assert";
 import { nextTurn, openFile, packagePath, readAsset } from "#platform";
 import { type Backend, describeDevice, type Session } from "../../src/backend/backend.ts";
-import { CompareBackend } from "../../src/backend/compare.ts";
+import { CompareBackend, type Compared, refuseWrong } from "../../src/backend/compare.ts";
 import { openDevice } from "../../src/backend/device.ts";
 import { openInWorker, openWasm, type WasmBackend } from "../../src/backend/wasm.ts";
 import { Heap } from "../../src/backend/wasm-heap.ts";
@@ -336,7 +336,7 @@ function faulty(backend: Backend, number: number, findTensor: () => Tensor, valu
     const session = await backend.prepare(...args);
     const run = (names: readonly SegmentName[], values: Parameters<Session["run"]>[1]) => {
       session.run(names, values);
-      if ((names[0] as string) === `dispatch ${number}`) session.write(findTensor(), Float32Array.of(value));
+      if ((names[0] as string) === `forward ${number}`) session.write(findTensor(), Float32Array.of(value));
     };
     const { write, flush, read, destroy } = session;
     const bind = { write, flush, read, destroy };
@@ -349,9 +349,13 @@ test("compare: no difference in a fixture, and the first dispatch that differs i
   const reader = await openFile(packagePath("test/golden/06_cls_lora_all_t1_b1.safetensors"));
   const file = await SafetensorsFile.open(reader);
   const [one, two] = [await testDevice("wasm relaxed 2 threads"), await testDevice("wasm 2 threads")];
-  const both = new CompareBackend(one, two);
-  await runGolden(file, both);
-  assert.ok(both.compared > 100, `${both.compared} dispatches`);
+  let compared = 0;
+  const count = (result: Compared) => {
+    refuseWrong(result);
+    compared++;
+  };
+  await runGolden(file, new CompareBackend(one, two, count));
+  assert.ok(compared > 100, `${compared} results`);
   const spec = smallSpec("lora");
   const options = { spec, capacity: { tokens: 30, sequences: 3 }, optimizer: null };
   const { kernel, tensors } = Engine.plan(two, options).segments[0]!.dispatches[4]!;

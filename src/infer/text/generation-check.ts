@@ -1,10 +1,9 @@
 /** What a language model computes in the check of a WebGPU device. */
 import type { Backend } from "../../backend/backend.ts";
 import { textContext } from "../../config.ts";
-import { countTokens, excerptBatch, type Work } from "../../engine/check-work.ts";
+import { excerptBatch, type Work } from "../../engine/check-work.ts";
 import type { Decoder } from "../../engine/decoder.ts";
 import type { DecoderPlan } from "../../model/decoder.ts";
-import type { ModelSpec } from "../../model/trainable.ts";
 import { NO_VALUES } from "../../ops/kernel.ts";
 import { type Draw, encodeDraws } from "../../ops/sample.ts";
 
@@ -13,49 +12,38 @@ import { type Draw, encodeDraws } from "../../ops/sample.ts";
  * decoders, which a page has in another script.
  */
 export function generationWork(
-  device: Pick<Backend, "limits" | "info">,
+  { info: { software } }: Pick<Backend, "info">,
   plan: DecoderPlan,
   make: typeof Decoder,
 ): Work<Decoder> {
-  const { spec, capacity } = plan;
-  // A model may generate one text at a time.
-  const rows = Math.min(2, capacity.sequences);
-  const tokens = countTokens(spec, device.info.software);
   // Kernels are chosen by the number of sequences.
-  const { sequences } = capacity;
-  const room = { tokens: Math.max(2 * tokens, sequences), sequences };
-  const options = (small: ModelSpec) => ({ spec: small, capacity: room });
-  const prompts = ({ spec: small }: DecoderPlan) => {
-    const { ids, starts } = excerptBatch(small, tokens);
-    const most = Math.max(1, textContext(small.config, small) - 1);
-    return [0, 1].map((slot) => ({
-      slot,
-      position: 0,
-      ids: ids.slice(starts[slot], Math.min(starts[slot + 1]!, starts[slot]! + most)),
-    }));
-  };
-  async function pass(decoder: Decoder): Promise<void> {
-    const chunks = prompts(decoder.plan).slice(0, rows);
-    await decoder.prefill(chunks);
-    const next = chunks.map(({ slot, ids }) => ({ slot, position: ids.length, ids: [slot] }));
-    const { config } = decoder.plan.spec;
-    if (chunks.every(({ ids }) => ids.length < textContext(config, decoder.plan.spec))) await decoder.decode(next);
-  }
+  const { sequences } = plan.capacity;
   return {
-    spec,
+    name: "generation",
+    spec: plan.spec,
     programs: [plan],
-    plan: (small) => make.plan(device, options(small)),
-    create: (backend, small) => make.create(backend, options(small)),
-    pass,
-    async results(decoder) {
-      await pass(decoder);
-      const [prompt] = prompts(decoder.plan);
-      await decoder.losses(prompt!, prompt!.ids.toReversed());
-      await draw(decoder, rows);
+    create(backend, spec) {
+      const tokens = Math.max(2 * excerptBatch(spec, software).ids.length, sequences);
+      return make.create(backend, { spec, capacity: { tokens, sequences } });
+    },
+    async pass(decoder) {
+      const { spec } = decoder.plan;
+      const { ids, starts } = excerptBatch(spec, software);
+      const context = textContext(spec.config, spec);
+      // A model may generate one text at a time.
+      const prompts = [0, 1].slice(0, sequences).map((slot) => ({
+        slot,
+        position: 0,
+        ids: ids.slice(starts[slot], Math.min(starts[slot + 1]!, starts[slot]! + Math.max(1, context - 1))),
+      }));
+      await decoder.prefill(prompts);
+      const next = prompts.map(({ slot, ids }) => ({ slot, position: ids.length, ids: [slot] }));
+      if (next.every(({ position }) => position < context)) await decoder.decode(next);
+      await decoder.losses(prompts[0]!, prompts[0]!.ids.toReversed());
+      await draw(decoder, prompts.length);
     },
   };
 }
-
 /** The largest of logits after a penalty, and one that is drawn; of logits that differ by far more than rounding. */
 async function draw(decoder: Decoder, rows: number): Promise<void> {
   const { session, plan } = decoder;
