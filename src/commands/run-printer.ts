@@ -12,7 +12,7 @@ import type { Speed, TrainEvent } from "../train/records.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { dataBlocks } from "../views/data.ts";
 import { planBlocks } from "../views/plan.ts";
-import { inSummary, summaryBlocks, tryCommand } from "../views/run.ts";
+import { inSummary, summaryBlocks, useCommands } from "../views/run.ts";
 import { createProgress, describeStep, type Progress } from "../views/terminal/progress.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
 import { terminalWidth } from "../views/terminal/width.ts";
@@ -120,10 +120,8 @@ export function printData(
 
 /** Prints the commands that use a run: on a text, and on a table. */
 export function tryIt(directory: string, record: RunRecord): void {
-  const [tool, ...words] = tryCommand(record, directory);
-  print(["try it: ", calledAs(tool), ...words.map(shellWord)].join(" "));
-  if (tool === "classify")
-    print(`label a table:  ${calledAs(tool)} --run ${shellWord(directory)} --in new.csv --out new-labelled.csv`);
+  for (const [i, [tool, ...words]] of useCommands(record, directory, "new-labelled.csv").entries())
+    print([i === 0 ? "try it: " : "label a table: ", calledAs(tool), ...words.map(shellWord)].join(" "));
 }
 
 /** Fitted to the terminal; lines of text are as they are if the output is not a terminal. */

@@ -252,17 +252,14 @@ function joinBaselines(fitted: readonly Baseline[][]): Baseline[] {
   });
 }
 
+/** The strength, or the mean, that a baseline was fitted with. */
+const FITTED = / \((C|alpha) [^)]*\)$|(?<=^always the mean), .*$/;
+
 /** "TF-IDF, logistic regression" of several strengths, "always the mean", or "always ham or spam". */
 function joinNames(names: readonly string[]): string {
-  const [first, ...others] = [...new Set(names)].map((name) => name.split(" "));
-  if (others.length === 0) return names[0]!;
-  const same = first!.findIndex((word, i) => others.some((other) => other[i] !== word));
-  if (same > 1)
-    return first!
-      .slice(0, same)
-      .join(" ")
-      .replace(/,$| \([^)]*$/, "");
-  return [first!.join(" "), ...others.map((words) => words.slice(same).join(" "))].join(" or ");
+  if (new Set(names).size === 1) return names[0]!;
+  const [first, ...others] = new Set(names.map((name) => name.replace(FITTED, "")));
+  return [first!, ...others.map((name) => name.replace(/^always /, ""))].join(" or ");
 }
 
 /** The mean of evaluations, by their rows. */

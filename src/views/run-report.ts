@@ -16,9 +16,10 @@ import type { TrainResult } from "../train/records.ts";
 import { type Fact, factsTable } from "./card.ts";
 import { dataBlocks } from "./data.ts";
 import { toHtml } from "./html.tsx";
-import { answerBlocks, notes, tryCommand } from "./run.ts";
+import { answerBlocks, notes, useCommands } from "./run.ts";
 import { runCharts } from "./run-charts.ts";
 import { baselinesTable, beforeAndAfter, evaluationsTable, predictionsFile } from "./run-tables.ts";
+import { isBeatenByWords } from "./verdicts.ts";
 
 /** report.html */
 export const runReport = (record: RunRecord, result: Kept, data: TrainingData): string =>
@@ -131,16 +132,16 @@ function using(record: RunRecord, hasClassic: boolean): Block[] {
   const run = ["--run", "."];
   const { withoutModel, isSeparate, isFitted } = METHODS[options.mode];
   const forms = peftObstacle === null ? ["peft"] : isSeparate ? [] : ["merged"];
-  const table = ["--in", "new.csv", "--out", "labelled.csv"];
+  const commands = useCommands(record, ".", "labelled.csv");
+  const [, table = []] = commands;
   return [
     text("In a terminal, in the folder of this page:"),
-    command(...tryCommand(record, ".")),
-    ...(hasHead({ objective }) ? [command("classify", ...run, ...table)] : []),
+    ...commands.map((words) => command(...words)),
     ...(withoutModel
       ? [text("For other programs, classic.json has it by scikit-learn's names (data/README.md of Lowrank).")]
       : [
-          ...(hasClassic
-            ? [text("With its TF-IDF model alone, in seconds:"), command("classify", ...run, "--classic", ...table)]
+          ...(hasClassic && !isBeatenByWords(record)
+            ? [text("With its TF-IDF model alone, in seconds:"), command(...table.toSpliced(3, 0, "--classic"))]
             : []),
           ...forms.flatMap((form) => [
             text("For other programs, this writes it with a model card of the Hugging Face hub:"),

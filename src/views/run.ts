@@ -8,7 +8,7 @@ import type { Results } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";
 import { comparedChart } from "./run-charts.ts";
 import { baselinesTable, beforeAndAfter } from "./run-tables.ts";
-import { describeAdvice, describeAnswer, describeEffort, describeNotes, toneOf } from "./verdicts.ts";
+import { describeAdvice, describeAnswer, describeEffort, describeNotes, isBeatenByWords, toneOf } from "./verdicts.ts";
 
 /** The tables that a terminal shows of a run. */
 const IN_SUMMARY = ["baselines", "samples"];
@@ -53,12 +53,16 @@ function firstSample(record: RunRecord, { test, ...rest }: Results): Block[] {
   return WORDS[record.objective].blocks?.(record, { ...rest, test: { ...test, samples } }) ?? [];
 }
 
-/** The words of the command that tries a run, but for that of all commands. */
-export function tryCommand(record: RunRecord, directory: string): string[] {
+/** The words of the commands that try a run and label a table with what is better, it or its word counts. */
+export function useCommands(record: RunRecord, directory: string, out: string): string[][] {
   const { objective, pairs, chat } = record;
   const words = [exampleText(record)].flat();
-  if (!hasHead({ objective })) return ["generate", "--run", directory, ...(chat ? ["--chat"] : []), ...words];
-  return ["classify", "--run", directory, ...(pairs ? ["--pair"] : []), ...words];
+  if (!hasHead({ objective })) return [["generate", "--run", directory, ...(chat ? ["--chat"] : []), ...words]];
+  const classify = ["classify", "--run", directory, ...(isBeatenByWords(record) ? ["--classic"] : [])];
+  return [
+    [...classify, ...(pairs ? ["--pair"] : []), ...words],
+    [...classify, "--in", "new.csv", "--out", out],
+  ];
 }
 
 export const notes = (record: RunRecord): string[] => [

@@ -149,6 +149,16 @@ export function nameCompared(record: RunRecord, competitor: Compared): string {
 
 const WORD_COUNT = "a word-count model";
 
+/** Whether it is the classic model of a run, which is kept with it unless the run is that of a fold. */
+const isWordCount = (record: RunRecord, competitor: Compared) =>
+  record.data.fold === undefined && nameCompared(record, competitor) === WORD_COUNT;
+
+/** Whether the word-count model of a run is clearly better than it: texts are labelled by that one. */
+export function isBeatenByWords(record: RunRecord): boolean {
+  const best = bestOf(judgedBy(record), comparedWith(record));
+  return best?.against?.standing === "worse" && isWordCount(record, best);
+}
+
 /** How many rows are right, or another figure. */
 function countRight({ key, ofRows, format }: Measure, { measured, rows }: Compared): string {
   const value = readFigure(measured[key])!;
@@ -267,8 +277,7 @@ function weighAgainstBest(record: RunRecord): string | null {
   const best = bestOf(measure, others);
   if (!best) return null;
   if (hasThreshold(record)) return thresholdCost(record, measure);
-  // Of messages it is the classic model; folds have one each.
-  const isKept = record.folds === undefined && best !== others.at(-1) && TRAINING[record.objective].labels.fit;
+  const isKept = isWordCount(record, best);
   if (record.results!.test.serves === best.name)
     return `The ${METHODS.probe.title} is as good and costs less: it answers in place of what was trained, which is in tuned/.`;
   const standing = best.against?.standing;
@@ -277,7 +286,7 @@ function weighAgainstBest(record: RunRecord): string | null {
   const isDone = isPerfect || (standing === "better" && !METHODS[record.options.mode].isFitted);
   const ideas = isDone ? [] : whatHelps(record);
   const name = nameCompared(record, best);
-  const why = isKept && name === WORD_COUNT ? "comes with this run" : "takes seconds";
+  const why = isKept ? "comes with this run" : "takes seconds";
   if (areMostlyCopies(record)) {
     const copies = formatCount(best.rows - record.results!.test.compared[0].unseen!.rows);
     return `${copies} of ${formatCount(best.rows)} test rows have a near-copy among the training rows: how good it is on new texts cannot be told from them. A test set of new texts (${setting("test")}) would tell, or what you type yourself.`;

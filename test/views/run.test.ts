@@ -12,7 +12,7 @@ import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import { dataBlocks } from "../../src/views/data.ts";
 import { blockFiles } from "../../src/views/files.ts";
-import { inSummary, runBlocks, summaryBlocks } from "../../src/views/run.ts";
+import { inSummary, runBlocks, summaryBlocks, useCommands } from "../../src/views/run.ts";
 import { reportBlocks } from "../../src/views/run-report.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { describeAnswer, describeEffort, headline, toneOf } from "../../src/views/verdicts.ts";
@@ -51,7 +51,7 @@ function recordOf(data: LoadedDataset, predictions: Prediction[], against = base
   const splits = (one: typeof evaluation) => ({ train: one, val: one, test: one });
   const { train, val, test: set } = data.stats;
   return {
-    ...{ objective: "classification", options: DEFAULTS, labels: data.labels, unequal: isUnequal(data) },
+    ...{ objective: "classification", options: DEFAULTS, labels: data.labels, data: {}, unequal: isUnequal(data) },
     ...{ counts: { rows: [train.rows, val.rows, set.rows] }, examples: 1, seconds: 1 },
     ...{ step: 1, epoch: DEFAULTS.epochs, keptStep: 1, evaluations: [{ step: 1, val: evaluation }] },
     results: {
@@ -150,6 +150,9 @@ test("a terminal has the baselines, the notes, and the verdict last; the report 
     /\n30 of 60 test messages right\. Always guessing ham: 20\. A word-count model: 60,\s+clearly better\. A\s+word-count\s+model\s+is\s+better,\s+and\s+comes\s+with\s+this\s+run:\s+take\s+it\.[^│]*$/,
   );
   assert.not.match(text, /Misclassified|Confusion|Before and after/);
+  // What labels a table is what is better.
+  const [, table] = useCommands(record, "runs/a", "out.csv");
+  assert.equal(table, ["classify", "--run", "runs/a", "--classic", "--in", "new.csv", "--out", "out.csv"]);
   const blocks = reportBlocks(record, { classic: null }, data);
   const titles = blocks.flatMap((block) => (block.kind === "heading" ? block.text : []));
   const sections = ["How it is used", "How good it is", "What it gets wrong", "How it was made"];
