@@ -26,7 +26,7 @@ import {
 import { type CopyStats, countCopies, type Groups } from "./duplicates.ts";
 import { isOnHub } from "./sets/named.ts";
 import { readSets } from "./sets/read-sets.ts";
-import type { Corrected } from "./sets/source.ts";
+import type { Corrected, Loaded } from "./sets/source.ts";
 import { drawRows, type Parts, refuseExperiment, type Split } from "./sets/split.ts";
 import { checkDataSettings } from "./settings.ts";
 import { checkEncoding } from "./table/encoding.ts";
@@ -46,6 +46,14 @@ export interface LoadedSets<Set> extends Splits<Set> {
   source: string;
   /** The same with the options, as arguments for the function that has loaded them. */
   origin: Origin;
+  /** The test rows of each part of a named data set that has several. */
+  testParts?: Loaded["testParts"];
+  /** How messages were split; "given" if by separate files. */
+  split?: Split | "given";
+  /** Pairs of texts: their columns, and what is between their tokens. */
+  pairs?: PairSettings;
+  /** Which columns were chosen and why, if their names do not say it. */
+  chosen?: string;
 }
 
 /** Messages with labels, split and encoded: what `loadDataset` returns. */
@@ -68,14 +76,8 @@ export interface LoadedDataset extends LoadedSets<Dataset> {
       /** Rows with more letters that are in no token of the model than others. */
       unread: number;
     };
-  /** The test rows of each part of a named data set that has several. */
-  testParts: readonly { name: string; positions: Uint32Array }[];
-  /** How the data was split; "given" if by separate files. */
+  testParts: Loaded["testParts"];
   split: Split | "given";
-  /** Pairs of texts: their columns, and what is between their tokens. */
-  pairs?: PairSettings;
-  /** Which columns were chosen and why, if their names do not say it. */
-  chosen?: string;
 }
 
 /** As in index.ts. */

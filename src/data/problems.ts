@@ -10,13 +10,13 @@ import type { LeftOut } from "../places.ts";
 import { setting } from "../setting.ts";
 import { settingsIn } from "../surface.ts";
 import type { Splits } from "../tasks/evaluation.ts";
-import { hasLabels } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import type { Dataset } from "./dataset.ts";
 import type { LoadedDataset } from "./datasets.ts";
 import type { CopyStats } from "./duplicates.ts";
 import { hasSettingOf } from "./settings.ts";
 import type { LoadedTagged } from "./text/tagged.ts";
-import { hasAnswers, isLabelled, type TrainingData } from "./training-data.ts";
+import { matchData, type TrainingData } from "./training-data.ts";
 
 export interface Problem {
   /** For programs: the code of an error, or a word of this file. */
@@ -75,19 +75,24 @@ export const isCertain = ({ settings, isGuess = false }: Problem): boolean =>
 
 /** The problems of data; `context`: the tokens that the model reads at most. */
 export function findProblems(data: TrainingData, context: number): Problem[] {
-  if (!isLabelled(data))
-    return [...emptyRows(data), ...(hasAnswers(data) ? copies(data) : []), ...tooLong(data, context)];
-  return [
-    ...invalidRows(data.stats.leftOut),
-    ...emptyTexts(data),
-    ...(data.stats.unread > 0 ? [problem("unknown-letters", `${formatCount(data.stats.unread)} ${UNREAD}`)] : []),
-    ...conflicts(data),
-    ...copies(data),
-    ...rareLabels(data),
-    ...labelProblems(data),
-    ...tooLong(data, context),
-  ];
+  return matchData(data, {
+    text: (messages) => [
+      ...invalidRows(messages.stats.leftOut),
+      ...emptyTexts(messages),
+      ...unknownLetters(messages),
+      ...conflicts(messages),
+      ...copies(messages),
+      ...rareLabels(messages),
+      ...labelProblems(messages),
+      ...cutRows(messages, context, ...lostTokens(messages)),
+    ],
+    word: (tagged) => [...emptyRows(tagged), ...copies(tagged), ...cutRows(tagged, context, "sentences")],
+    nothing: (texts) => [...emptyRows(texts), ...cutRows(texts, context, "completions with their prompts")],
+  });
 }
+
+const unknownLetters = ({ stats: { unread } }: LoadedDataset): Problem[] =>
+  unread > 0 ? [problem("unknown-letters", `${formatCount(unread)} ${UNREAD}`)] : [];
 
 /** The rows that were skipped, by what is wrong with them. */
 function invalidRows({ rows, rowErrors }: LeftOut): Problem[] {
@@ -111,14 +116,14 @@ const placeRows = (sets: readonly Dataset[]): PlacedRow[] =>
   sets.flatMap((set) => Array.from(set.positions(), (position) => ({ set, position })));
 
 /** The rows of each text that has several labels; texts are equal but for the white space around them. */
-function findConflicts(sets: readonly Dataset[]): PlacedRow[][] {
+function findConflicts(sets: readonly Dataset[], labelsOf: (row: PlacedRow) => string): PlacedRow[][] {
   const all = placeRows(sets);
   const firsts = sets.flatMap((set) => [...set.firstCopies()]);
   const alike = [...groupBy(all.keys(), (row) => firsts[row]).values()].map((rows) => rows.map((row) => all[row]!));
   const trimmed = (row: PlacedRow) => JSON.stringify([textOf(row)].flat().map((text) => text.trim()));
   return alike
     .flatMap((rows) => (rows.length > 1 ? [...groupBy(rows, trimmed).values()] : []))
-    .filter((rows) => new Set(rows.map(labelOf)).size > 1);
+    .filter((rows) => new Set(rows.map(labelsOf)).size > 1);
 }
 
 const setsOf = ({ train, val, test }: LoadedDataset) => [train, val, test];
@@ -139,8 +144,10 @@ function emptyTexts(data: LoadedDataset): Problem[] {
 
 /** Equal texts with different labels. */
 function conflicts(data: LoadedDataset): Problem[] {
-  if (!hasLabels(data)) return [];
-  const groups = findConflicts(setsOf(data)).filter(([first]) => !isBlank(textOf(first!)));
+  const { labelsOf } = TRAINING[data.objective].labels;
+  const groups = findConflicts(setsOf(data), ({ set, position }) => labelsOf(set, position).join()).filter(
+    ([first]) => !isBlank(textOf(first!)),
+  );
   if (groups.length === 0) return [];
   const text = `${countOf(groups, "text")} with different labels in equal rows: correct them, or keep the first row of each`;
   const places = groups.map((rows) => describeConflict(inOrder(rows)));
@@ -168,9 +175,9 @@ const countRows = ({ train, val, test }: Splits<{ rows: number }>) => train.rows
 export const hasLeaks = ({ leaks }: CopyStats) => leaks.val + leaks.test > 0;
 
 /** "236 of 260 rows are near-duplicates of 24 texts: each is in one set with its copies"; nothing where none are. */
-export function describeCopies(stats: CopyStats & Splits<{ rows: number }>): string[] {
+export function describeCopies(stats: Splits<{ rows: number }> | (CopyStats & Splits<{ rows: number }>)): string[] {
+  if (!("leaks" in stats) || stats.nearDuplicates.rows === 0) return [];
   const { rows, texts } = stats.nearDuplicates;
-  if (rows === 0) return [];
   const [all, val, test] = [countRows(stats), stats.leaks.val, stats.leaks.test].map(formatCount);
   const are = rows === 1 ? "is a near-duplicate" : "are near-duplicates";
   const what = `${formatCount(rows)} of ${all} rows ${are} of ${texts === 1 ? "one text" : `${formatCount(texts)} texts`}`;
@@ -180,7 +187,6 @@ export function describeCopies(stats: CopyStats & Splits<{ rows: number }>): str
 }
 
 function rareLabels(data: LoadedDataset): Problem[] {
-  if (!hasLabels(data)) return [];
   const rare = Object.entries(data.stats.classesRead).filter(([, rows]) => rows > 0 && rows < RARE);
   if (rare.length === 0) return [];
   const shown = nameList(rare.map(([label, rows]) => `"${brief(label)}" (${rows})`));
@@ -190,7 +196,6 @@ function rareLabels(data: LoadedDataset): Problem[] {
 
 /** Labels that are written in several ways, too many, or of another kind. */
 function labelProblems(data: LoadedDataset): Problem[] {
-  if (!hasLabels(data)) return [];
   const { classesRead: rows, combined } = data.stats;
   const labels = Object.keys(rows);
   const found = labelNotes(rows).map((text) => problem("doubtful-labels", text));
@@ -213,23 +218,22 @@ function emptyRows({ stats: { empty } }: Exclude<TrainingData, LoadedDataset>): 
   return empty === 0 ? [] : [problem("empty-text", `${formatCount(empty)} without text, which are skipped`)];
 }
 
-/** What is beyond the longest row that is read. */
-function tooLong(data: TrainingData, context: number): Problem[] {
-  const { train, val, test, maxLength, stats } = data;
+/** What is beyond the longest row that is read, of which `lost` says more. */
+function cutRows({ maxLength, stats }: TrainingData, context: number, what: string, lost = "", longest = context) {
   const cut = stats.train.cut + stats.val.cut + stats.test.cut;
   if (cut === 0) return [];
-  const most = `${formatCount(maxLength)} tokens`;
-  const raise = (longest: number) =>
-    maxLength < context ? { settings: { maxLength: Math.min(longest, context) } } : {};
-  if (!isLabelled(data)) {
-    const what = hasAnswers(data) ? "sentences" : "completions with their prompts";
-    return [problem("too-long", `${formatCount(cut)} ${what} have more than ${most}`, raise(context))];
-  }
-  const lengths = [train, val, test].flatMap((set) => [...(set as LoadedDataset["train"]).fullLengths]);
+  const settings = maxLength < context ? { maxLength: Math.min(longest, context) } : {};
+  const text = `${formatCount(cut)} ${what} have more than ${formatCount(maxLength)} tokens${lost}`;
+  return [problem("too-long", text, { settings })];
+}
+
+/** How many tokens of messages are not read. */
+function lostTokens(data: LoadedDataset) {
+  const lengths = setsOf(data).flatMap((set) => [...set.fullLengths]);
   const [longest, all, read] = lengths.reduce(
-    ([most, all, read], length) => [Math.max(most, length), all + length, read + Math.min(maxLength, length)],
+    ([most, all, read], length) => [Math.max(most, length), all + length, read + Math.min(data.maxLength, length)],
     [0, 0, 0],
   ) as [number, number, number];
-  const text = `${formatCount(cut)} of ${formatCount(lengths.length)} texts have more than ${most}, up to ${formatCount(longest)}: ${formatShare(1 - read / all)} of all tokens are not read`;
-  return [problem("too-long", text, raise(longest))];
+  const lost = `, up to ${formatCount(longest)}: ${formatShare(1 - read / all)} of all tokens are not read`;
+  return [`of ${formatCount(lengths.length)} texts`, lost, longest] as const;
 }

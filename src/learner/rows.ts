@@ -6,13 +6,14 @@ import type { LabelledRow } from "../data/sets/memory-rows.ts";
 import { isBundled } from "../data/sets/named.ts";
 import type { TaggedRow } from "../data/text/tagged.ts";
 import type { TextRow, TextsOptions } from "../data/text/texts.ts";
-import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
+import { matchData, type TrainingData } from "../data/training-data.ts";
 import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import { FILE_SOURCE, type FileSource, openSource } from "../platform/files.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { loadData } from "../run/load-data.ts";
+import type { Splits } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE, hasLabels, type Objective, readsTokens } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 
@@ -169,15 +170,16 @@ export async function listRows(source: RowSource, model: BaseModel, meta: Adapte
 
 /** The rows of data, as they are given; null of texts that were not given as rows: they are in blocks. */
 export function rowsOf(data: TrainingData, source: RowSource): RowSets | null {
-  if (!hasAnswers(data)) return Array.isArray(source) ? { train: source, val: [], test: [] } : null;
-  const list = <T>({ size }: { size: number }, row: (i: number) => T) => Array.from({ length: size }, (_, i) => row(i));
-  if (!isLabelled(data)) {
-    const tagged = (set: typeof data.train) =>
-      list(set, (i) => ({ words: set.words(i), tags: set.tags(i).map((tag) => data.labels[tag]!) }));
-    return { train: tagged(data.train), val: tagged(data.val), test: tagged(data.test) };
-  }
-  const { labels } = TRAINING[data.objective];
-  const labelled = (set: typeof data.train) =>
-    list(set, (i) => ({ text: set.text(i), label: labels.answerOf!(set, i, data.labels) }));
-  return { train: labelled(data.train), val: labelled(data.val), test: labelled(data.test) };
+  const { labels } = data;
+  const { answerOf } = TRAINING[data.objective].labels;
+  return matchData<RowSets | null>(data, {
+    text: (sets) => eachRow(sets, (set, i) => ({ text: set.text(i), label: answerOf!(set, i, labels) })),
+    word: (sets) => eachRow(sets, (set, i) => ({ words: set.words(i), tags: set.tags(i).map((tag) => labels[tag]!) })),
+    nothing: () => (Array.isArray(source) ? { train: source, val: [], test: [] } : null),
+  });
+}
+
+function eachRow<S extends { size: number }>({ train, val, test }: Splits<S>, row: (set: S, i: number) => object) {
+  const list = (set: S) => Array.from({ length: set.size }, (_, i) => row(set, i));
+  return { train: list(train), val: list(val), test: list(test) };
 }

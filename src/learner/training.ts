@@ -2,14 +2,13 @@
 
 import type { Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions } from "../checks.ts";
-import { hasAnswers, type TrainingData } from "../data/training-data.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { DataError, nameList } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { type AdapterMeta, adapterShapes, dtypeOn } from "../io/peft/adapter-meta.ts";
 import type { Adapter, Tensors } from "../io/peft/peft.ts";
 import { takesSteps } from "../methods/index.ts";
 import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
-import { hasLabels } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
 import { OPTIONS } from "../train/job.ts";
 import { DEFAULTS } from "../train/options.ts";
@@ -110,10 +109,10 @@ function settingsOf(meta: AdapterMeta, { labels, val, test }: TrainingData, devi
  * Throws DataError for rows that lack a label of a model whose earlier rows are not known: it would forget it. A probe,
  * which is fitted at once, would forget them all.
  */
-function refuseForgetting(data: TrainingData, { mode, task, labels }: AdapterMeta): void {
+function refuseForgetting(data: TrainingData, { mode, labels }: AdapterMeta): void {
   const isStepped = takesSteps(mode);
-  if (isStepped && !(hasLabels(task) && hasAnswers(data))) return;
-  const missing = labels.filter((label) => !(isStepped && hasAnswers(data) && data.stats.train.classes[label]));
+  const { classes }: { rows: number; classes?: Readonly<Record<string, number>> } = data.stats.train;
+  const missing = labels.filter((label) => !isStepped || classes?.[label] === 0);
   if (missing.length === 0) return;
   throw new DataError("would-forget", "the model was saved without the rows that it has learned", {
     expected: isStepped ? "rows of each of its labels: with these alone it would forget the others" : "all of its rows",

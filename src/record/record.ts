@@ -6,7 +6,7 @@ import { joinPath, platformName } from "#platform";
 import { version } from "../../package.json";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { digestData } from "../data/digest.ts";
-import { isLabelled, type TrainingData } from "../data/training-data.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
@@ -197,7 +197,7 @@ export async function newRecord(
     ...(data.vocabulary === GPT2_VOCABULARY.fingerprint ? {} : { vocabulary: data.vocabulary }),
     data: source,
     padTo: data.train.padTo,
-    ...(isLabelled(data) && data.pairs ? { pairs: data.pairs } : {}),
+    ...(data.pairs ? { pairs: data.pairs } : {}),
     ...("chat" in data && data.chat ? { chat: true } : {}),
     maxLength: data.maxLength,
     labels: data.labels,

@@ -4,6 +4,7 @@
 
 import { textContext } from "../config.ts";
 import type { DatasetOptions } from "../data/dataset-options.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import { asProblem, findProblems, type Problem, problem } from "../data/problems.ts";
 import { hasSettingOf } from "../data/settings.ts";
 import { type CheckedColumn, checkColumns, likeliestColumns } from "../data/table/checked-columns.ts";
@@ -11,7 +12,7 @@ import type { TableSample } from "../data/table/column-facts.ts";
 import { WRITTEN } from "../data/table/column-names.ts";
 import { isOnlyTable } from "../data/table/dialect.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
-import { isLabelled, type TrainingData } from "../data/training-data.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
 import { formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -23,7 +24,7 @@ import { methodConfig } from "../methods/training.ts";
 import { joinPair } from "../pair.ts";
 import { settingsIn } from "../surface.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
-import { objectiveWith, TRAINING } from "../tasks/training.ts";
+import { objectiveWith } from "../tasks/training.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { type DataSource, resolveSettings } from "./load-data.ts";
 
@@ -97,9 +98,11 @@ export async function readAsMeant<R extends { data: TrainingData }>(
       const one = await read(settings, (first) => {
         table ??= first;
       });
-      const other = given.objective
+      // Where no task is named, classes are read.
+      const classes = one.data as LoadedDataset;
+      const other = settings.objective
         ? null
-        : (otherTask(one.data) ?? (await readAsSentences(settings, one.data, readOther)));
+        : (otherTask(classes) ?? (await readAsSentences(settings, classes, readOther)));
       if (other && take(other)) continue;
       return { settings, problems, table, read: one, error: null };
     } catch (error) {
@@ -155,8 +158,7 @@ function withColumns(found: Problem, table: TableSample | null, settings: RunSet
 }
 
 /** What is to be learned of messages whose labels are no classes: scores, several labels, tags of words. */
-function otherTask(data: TrainingData): Problem | null {
-  if (!isLabelled(data) || !TRAINING[data.objective].labels.classOf) return null;
+function otherTask(data: LoadedDataset): Problem | null {
   for (const kind of LABELS) {
     const found = kind.recognize?.(data.stats.classesRead);
     if (!found) continue;
@@ -180,9 +182,7 @@ function couldBeWritten(columns: readonly CheckedColumn[]): Problem[] {
 type ReadOther = (settings: RunSettings) => Promise<{ data: TrainingData }>;
 
 /** Single words with tags that are not marked as such, in a table whose sentences have blank lines between them. */
-async function readAsSentences(given: RunSettings, data: TrainingData, read: ReadOther): Promise<Problem | null> {
-  if (!isLabelled(data) || !TRAINING[data.objective].labels.classOf) return null;
-  const { train } = data;
+async function readAsSentences(given: RunSettings, { train }: LoadedDataset, read: ReadOther): Promise<Problem | null> {
   if (!Array.from(train.positions(), (i) => joinPair(train.text(i))).every((text) => /^\S*$/.test(text))) return null;
   const found = await readTagged(given, read).catch(() => null);
   const { words, rows } = found?.stats.train ?? { words: 0, rows: 1 };

@@ -1,6 +1,6 @@
 /** A language model's texts before it is trained and after it, for the beginnings of texts of the test set. */
 import type { Backend } from "../backend/backend.ts";
-import { hasAnswers, type TrainingData } from "../data/training-data.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { LowrankError } from "../errors.ts";
 import { LanguageModel } from "../infer/text/language-model.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -27,7 +27,7 @@ export async function addSamples(
   results: Results | null,
   { device, model, data, adapter, learned, signal }: Models,
 ): Promise<void> {
-  if (!results || hasAnswers(data)) return;
+  if (!results || !("chat" in data)) return;
   const beginnings = data.test.beginnings(SAMPLES, TOKENS);
   if (beginnings.length === 0) return;
   const prompts = beginnings.map(({ prompt }) => prompt);

@@ -1,6 +1,7 @@
 /** The published figures of the settings that they apply to. */
 import published from "../../data/published/sms-lora.json" with { type: "json" };
-import { isLabelled, type TrainingData } from "../data/training-data.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { ofMode, PAPER, resolveOptions } from "../train/options.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { matchesTrial } from "./grid.ts";
@@ -23,9 +24,9 @@ export function publishedAccuracy(
   { mode, rank, alpha, trials: [trial] }: Outcome,
   data: TrainingData,
 ): number | undefined {
-  if (!isLabelled(data)) return undefined;
-  const { origin, split, train, stats } = data;
-  const rows = origin.name === published.data && split === "experiment" && stats.copies === 0;
+  if (data.split !== "experiment") return undefined;
+  const { origin, train, stats } = data as LoadedDataset;
+  const rows = origin.name === published.data && stats.copies === 0;
   const padded = train.padTo === stats.train.max && [stats.train, stats.val, stats.test].every(({ cut }) => cut === 0);
   const { model } = trial!.trial;
   const { options } = trial!;

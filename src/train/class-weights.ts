@@ -1,5 +1,6 @@
 /** The weights of the classes in the loss. */
-import { isLabelled, type TrainingData } from "../data/training-data.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { TRAINING } from "../tasks/training.ts";
 
 export const CLASS_WEIGHTS = ["auto", "none"] as const;
@@ -10,8 +11,8 @@ const UNEQUAL = 1.5;
 
 /** Rows of each class in the training set, by class id; none where messages have not one class. */
 export function rowsPerClass(data: TrainingData): number[] {
-  if (!isLabelled(data) || !TRAINING[data.objective].labels.classOf) return [];
-  const { classes } = data.stats.train;
+  if (!TRAINING[data.objective].labels.classOf) return [];
+  const { classes } = (data as LoadedDataset).stats.train;
   return data.labels.map((label) => classes[label]!);
 }
 

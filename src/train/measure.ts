@@ -1,8 +1,10 @@
 /** Measures a trained model on its sets, compared with the baselines. */
 import type { FittedProbe } from "../classic/fit.ts";
 import type { ClassicModel } from "../classic/model.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import { findLeaks } from "../data/duplicates.ts";
-import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
+import { hasSettingOf } from "../data/settings.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { type Competitor, compareWith, keptFigures, merit, type Places } from "../tasks/compare.ts";
 import type { Evaluation, Evaluations, Splits } from "../tasks/evaluation.ts";
 import type { Baseline, MeasuringContext, Message, Outputs, Predicted, Results, TestResults } from "../tasks/task.ts";
@@ -142,7 +144,7 @@ export function measureSets(
   return {
     results: {
       after: { train: decide("train", train), val: val && decide("val", val), test: decide("test", test) },
-      parts: (isLabelled(data) ? data.testParts : []).map(({ name, positions }) => ({
+      parts: (data.testParts ?? []).map(({ name, positions }) => ({
         name,
         rows: positions.length,
         loss: Number.NaN,
@@ -157,9 +159,12 @@ export function measureSets(
   };
 }
 
-/** The test rows that have a near-duplicate in an earlier set. */
-export const leakedRows = (data: TrainingData): ReadonlySet<number> =>
-  new Set(isLabelled(data) && data.stats.leaks.test > 0 ? findLeaks([data.train, data.val, data.test])[2] : []);
+/** The test rows that have a near-duplicate in an earlier set, where these can be left out. */
+export function leakedRows(data: TrainingData): ReadonlySet<number> {
+  const { train, val, test, stats } = data as LoadedDataset;
+  const mayLeak = hasSettingOf(data.objective, "dedupe") && stats.leaks.test > 0;
+  return new Set(mayLeak ? findLeaks([train, val, test])[2] : []);
+}
 
 /** The results of a model that says this of the test set. */
 export function measureTest(
@@ -169,21 +174,21 @@ export function measureTest(
   context: MeasuringContext,
   leaked = leakedRows(data),
 ): TestResults {
-  const { test } = data;
+  // Of texts to be written no row is described.
+  const { test } = data as LoadedDataset;
   const training = TRAINING[data.objective];
   const { measures, columns } = training;
   const rows = columns(test, predicted.values, context.labels.length);
   const { details, samples, mistakes, preferred } = training.describe(test, { ...predicted, columns: rows }, context);
-  const text = (row: number) => (hasAnswers(data) ? data.test.text(row) : "");
   const answers = training.answers?.(test, predicted, context);
   const message = (row: number): Message => ({
-    text: text(row),
+    text: test.text(row),
     truth: answers!.truth[row]!,
     predicted: answers!.predicted[row]!,
     ...(answers!.probability && { probability: answers!.probability[row]! }),
   });
   function* texts() {
-    for (const row of preferred) yield text(row);
+    for (const row of preferred) yield test.text(row);
   }
   const columnsOf = ({ values, ...named }: Baseline): Competitor => ({
     ...named,
@@ -194,7 +199,7 @@ export function measureTest(
     rows,
     samples: samples.map(message),
     mistakes: mistakes.map(message),
-    example: textToTry(texts(), isLabelled(data) && data.pairs !== undefined),
+    example: textToTry(texts(), data.pairs !== undefined),
     details,
   };
 }

@@ -12,8 +12,7 @@ import { roomFor } from "../model/batch.ts";
 import { trainableCount } from "../model/trainable.ts";
 import { countFlops } from "../plan/work.ts";
 import { setting } from "../setting.ts";
-import { TRAINING } from "../tasks/training.ts";
-import { weighClasses } from "./class-weights.ts";
+import { rowsPerClass, weighClasses } from "./class-weights.ts";
 import type { Preparable } from "./job.ts";
 import { knownBase, resolveOptions, withAdapter } from "./options.ts";
 import { warmupSteps } from "./schedule.ts";
@@ -83,7 +82,7 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;
   const options = resolveOptions(settings, objective, { rows: data.train.size, ...knownBase(model) });
   const isBinary = data.labels.length === 2;
-  if (options.threshold !== "none" && !isBinary && TRAINING[objective].labels.classOf)
+  if (options.threshold !== "none" && rowsPerClass(data).length > 2)
     throw new ConfigError("options-conflict", `${setting("threshold")} needs two classes`, {
       expected: `data with two classes, or ${setting("threshold", "none")}`,
       found: `${data.labels.length} classes`,

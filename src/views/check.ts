@@ -2,14 +2,13 @@
 
 import type { Problem } from "../data/problems.ts";
 import type { CheckedColumn } from "../data/table/checked-columns.ts";
-import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { type Block, code, heading, makeTable, text } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
 import { digits, formatCount, formatDuration, joinWords } from "../format.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { setting } from "../setting.ts";
 import { LISTED_CLASSES } from "../statistics.ts";
-import { hasLabels } from "../tasks/index.ts";
 import { WORDS } from "../tasks/words.ts";
 import type { TrialEstimate } from "../train/estimate.ts";
 
@@ -65,13 +64,13 @@ function describeData(data: TrainingData): string[] {
   const rows = sets.reduce((sum, set) => sum + set.rows, 0);
   const tokens = sets.reduce((sum, set) => sum + set.tokens, 0);
   const what = WORDS[objective].choice ?? "texts to continue";
-  const counts = isLabelled(data) && hasLabels({ objective }) ? data.stats.classesRead : {};
+  const counts = "classesRead" in stats ? stats.classesRead : {};
   const listed = Object.entries(counts).sort(([, a], [, b]) => b - a);
   const named = listed.slice(0, LISTED_CLASSES).map(([name, count]) => `${brief(name)} ${formatCount(count)}`);
   const more = listed.length > named.length ? `, ${listed.length - named.length} more` : "";
   return [
-    `data: ${source}, ${formatCount(rows)} ${hasAnswers(data) ? "rows" : "blocks"}`,
-    ...(isLabelled(data) && data.chosen ? [data.chosen] : []),
+    `data: ${source}, ${formatCount(rows)} ${WORDS[objective].units.rows}`,
+    ...(data.chosen ? [data.chosen] : []),
     `task: ${what}${labels.length > 1 ? ` (${labels.length}${named.length > 0 ? `: ${named.join(", ")}${more}` : ""})` : ""}`,
     ...[WORDS[objective].reads?.(labels) ?? []].flat(),
     `length: ${(tokens / rows).toFixed(1)} tokens a row of at most ${formatCount(maxLength)}`,

@@ -5,7 +5,7 @@ import { describeCopies, hasLeaks, UNREAD } from "../data/problems.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
 import type { LoadedTexts } from "../data/text/texts.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
-import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
+import { matchData, type TrainingData } from "../data/training-data.ts";
 import {
   type Block,
   type Details,
@@ -26,21 +26,23 @@ import { METHODS, type Mode } from "../methods/index.ts";
 import { excerpt, type PairSettings, type TextOrPair } from "../pair.ts";
 import { LISTED_CLASSES } from "../statistics.ts";
 import type { Splits } from "../tasks/evaluation.ts";
-import { hasLabels, TASKS } from "../tasks/index.ts";
+import { TASKS } from "../tasks/index.ts";
 import type { Rows } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
 import { DEFAULTS } from "../train/options.ts";
 
 export function dataBlocks(data: TrainingData, model: string, how: ClassWeights, mode = DEFAULTS.mode): Block[] {
-  const notes = isLabelled(data) ? notesBlocks(data, mode) : [];
-  return [text(`model: ${model}`), ...dataSummary(data, how, mode), ...notes];
+  return [text(`model: ${model}`), ...dataSummary(data, how, mode, true)];
 }
 
-/** The rows that were read; of messages without notes on faults. */
-export function dataSummary(data: TrainingData, how: ClassWeights, mode = DEFAULTS.mode): Block[] {
-  if (isLabelled(data)) return messagesBlocks(data, how, mode);
-  return hasAnswers(data) ? sentencesBlocks(data) : textsBlocks(data);
+/** The rows that were read; of messages also with notes on faults. */
+export function dataSummary(data: TrainingData, how: ClassWeights, mode = DEFAULTS.mode, hasNotes = false): Block[] {
+  return matchData(data, {
+    text: (messages) => [...messagesBlocks(messages, how, mode), ...(hasNotes ? notesBlocks(messages, mode) : [])],
+    word: sentencesBlocks,
+    nothing: textsBlocks,
+  });
 }
 
 /** A perplexity over fewer tokens than this says little. */
@@ -207,9 +209,9 @@ function describeRows(data: LoadedDataset, how: ClassWeights): string {
   ]);
   const weights = weighClasses(data, how);
   const weighted = isUnequal(data) ? ["the classes are unequal, their loss is not weighted"] : [];
-  const classes = hasLabels(data) ? ` (${byClass(labels, (_, label) => classesRead[label] ?? 0)})` : "";
+  const counts = Object.keys(classesRead).length > 0 && byClass(labels, (_, label) => classesRead[label] ?? 0);
   return [
-    `rows: ${formatCount(rowsRead)} read${classes}`,
+    `rows: ${formatCount(rowsRead)} read${counts ? ` (${counts})` : ""}`,
     ...(corrected ? [describeCorrected(corrected)] : []),
     ...(leftOut.length > 0 ? leftOut : ["all kept"]),
     ...(weights
@@ -235,12 +237,12 @@ const PREVIEW = { rows: 6, characters: 240, text: 400, blocks: 8 };
 
 /** The beginning of the training set. */
 export async function dataPreview(data: TrainingData, model: BaseModel): Promise<Details> {
-  const [what, block] = isLabelled(data)
-    ? (["messages", firstMessages(data)] as const)
-    : hasAnswers(data)
-      ? (["sentences", firstSentences(data)] as const)
-      : (["text", text(await beginning(data, model))] as const);
-  return details(`Look at the ${what}`, [block]);
+  const first: Block = await matchData<Block | Promise<Block>>(data, {
+    text: firstMessages,
+    word: firstSentences,
+    nothing: (texts) => beginning(texts, model),
+  });
+  return details(`Look at the ${first.kind === "table" ? first.name : "text"}`, [first]);
 }
 
 const firstRows = <Row>(name: string, { size }: Rows, columns: readonly RowColumn<Row>[], row: (i: number) => Row) =>
@@ -265,10 +267,10 @@ const firstSentences = ({ train, labels }: LoadedTagged) =>
     return { text: words.join(" ").slice(0, PREVIEW.characters) };
   });
 
-async function beginning({ train }: LoadedTexts, model: BaseModel): Promise<string> {
+async function beginning({ train }: LoadedTexts, model: BaseModel): Promise<Block> {
   const { ids } = train.batch(train.positions().subarray(0, PREVIEW.blocks));
   const tokenizer = await Tokenizer.load({ model });
   const { end, begin } = model.vocabulary;
-  const text = tokenizer.decode(begin === null ? ids : ids.filter((id) => id !== begin.id));
-  return `${text.replaceAll(end.text, " ").replaceAll(/\s+/g, " ").trim().slice(0, PREVIEW.text)} …`;
+  const decoded = tokenizer.decode(begin === null ? ids : ids.filter((id) => id !== begin.id));
+  return text(`${decoded.replaceAll(end.text, " ").replaceAll(/\s+/g, " ").trim().slice(0, PREVIEW.text)} …`);
 }

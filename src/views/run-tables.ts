@@ -1,6 +1,6 @@
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
-import { hasAnswers, type TrainingData } from "../data/training-data.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { againstColumns, type Cell, makeTable, type RowColumn, type Table } from "../document/blocks.ts";
 import { capital, digits, formatCount, formatLoss } from "../format.ts";
 import { describeMethod, hasSetting } from "../methods/training.ts";
@@ -193,9 +193,9 @@ export function predictionsFile(
   { answers }: Pick<TrainResult, "answers">,
   data: TrainingData,
 ): [name: string, content: FileContent][] {
-  if (!answers || !hasAnswers(data)) return [];
+  if (!answers) return [];
   // It is read twice.
-  const lines = () => encode(csvLines(predictionsTable(answers, data)));
+  const lines = () => encode(csvLines(predictionsTable(answers, data as LoadedDataset | LoadedTagged)));
   return [["predictions.csv", { [Symbol.asyncIterator]: lines }]];
 }
 

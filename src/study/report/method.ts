@@ -1,6 +1,6 @@
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { describeCopies } from "../../data/problems.ts";
-import { hasAnswers, isLabelled, type TrainingData } from "../../data/training-data.ts";
+import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, heading, note, text } from "../../document/blocks.ts";
 import { formatCount, joinWords } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
@@ -10,6 +10,7 @@ import { countRows, type Measure, type Statistics } from "../../tasks/compare.ts
 import { readsTokens } from "../../tasks/index.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";
+import { leakedRows } from "../../train/measure.ts";
 import type { TrainOptions } from "../../train/settings.ts";
 import { nameMeasure } from "../../views/measures.ts";
 import { asFlag } from "../../views/terminal/flag-words.ts";
@@ -60,20 +61,14 @@ export const ABOUT: Record<
 };
 
 function aboutData(data: TrainingData): string {
-  if (!hasAnswers(data)) {
-    const { train, val, test } = data.stats;
-    const sizes = (of: (set: typeof train) => number) => [train, val, test].map(of).join(" / ");
-    return (
-      `Data: ${data.source}, ${sizes(({ documents }) => documents)} documents, ${sizes(({ rows }) => rows)} blocks of at most ` +
-      `${data.maxLength} tokens and ${sizes(({ tokens }) => tokens)} tokens in the training / validation / test set.`
-    );
-  }
   const { train, val, test } = data.stats;
   const { units, learned } = WORDS[data.objective];
-  return (
-    `Data: ${data.source}, ${train.rows} training, ${val.rows} validation and ${test.rows} test ${units.many} ` +
-    `${learned!(data.labels.length)}${isLabelled(data) ? `, ${SPLITS[data.split]}` : ""}.`
-  );
+  const sizes = (key: string) => [train, val, test].map(({ [key as "rows"]: size }) => size).join(" / ");
+  return learned
+    ? `Data: ${data.source}, ${train.rows} training, ${val.rows} validation and ${test.rows} test ${units.many} ` +
+        `${learned(data.labels.length)}${data.split ? `, ${SPLITS[data.split]}` : ""}.`
+    : `Data: ${data.source}, ${sizes("documents")} documents, ${sizes("rows")} blocks of at most ` +
+        `${data.maxLength} tokens and ${sizes("tokens")} tokens in the training / validation / test set.`;
 }
 
 /** The methods section, in sentences. */
@@ -150,9 +145,8 @@ export function aboutPublished(outcomes: readonly Outcome[], data: TrainingData)
 
 /** Where near-duplicates are; a warning if messages of the test set have some in the other sets. */
 export function aboutLeaks(data: TrainingData, measure: Measure): Block[] {
-  if (!hasAnswers(data)) return [];
   const copies = describeCopies(data.stats);
-  if (!isLabelled(data) || data.stats.leaks.test === 0) return copies.map(text);
+  if (leakedRows(data).size === 0) return copies.map(text);
   return [
     note(
       `This split leaks: ${copies}. Near-duplicates differ only in numbers, punctuation, white space and case. The table of ` +

@@ -1,12 +1,13 @@
 /** Describes the data for the page. */
 
 import type { LoadedDataset } from "../../data/datasets.ts";
-import { isLabelled, type TrainingData } from "../../data/training-data.ts";
+import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, details } from "../../document/blocks.ts";
 import { cellLine } from "../../document/cells.ts";
 import { groupBy } from "../../group-by.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import type { TextOrPair } from "../../pair.ts";
+import { TRAINING } from "../../tasks/training.ts";
 import type { ClassWeights } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { dataBlocks, dataPreview } from "../../views/data.ts";
@@ -20,12 +21,13 @@ export async function describeData(
   weights: ClassWeights = DEFAULTS.classWeights,
 ): Promise<DataReport> {
   const [, ...blocks] = dataBlocks(data, "", weights);
+  const messages = TRAINING[data.objective].labels.answerOf && (data as LoadedDataset);
   return {
     trainRows: data.stats.train.rows,
     testRows: data.stats.test.rows,
-    blocks: [...(isLabelled(data) ? rowsFirst(blocks) : blocks), await dataPreview(data, model)].map(plainBlock),
+    blocks: [...(messages ? rowsFirst(blocks) : blocks), await dataPreview(data, model)].map(plainBlock),
     ...{ columns: [], rows: [], needs: {}, problems: [], error: null, labels: [] },
-    samples: isLabelled(data) ? testSamples(data) : [],
+    samples: messages ? testSamples(messages) : [],
   };
 }
 
@@ -40,9 +42,9 @@ export function rowsFirst(blocks: Block[]): Block[] {
 const SAMPLES = { count: 6, shortest: 24, longest: 110 };
 
 /** The first test messages of each label, in turn. */
-function testSamples({ test, labels }: LoadedDataset): DataReport["samples"] {
+function testSamples({ test }: LoadedDataset): DataReport["samples"] {
   const { count, shortest, longest } = SAMPLES;
-  const all = Array.from(test.positions(), (i) => ({ text: test.text(i), label: labels[test.label(i)]! }));
+  const all = Array.from(test.positions(), (i) => ({ text: test.text(i), label: test.labels[test.label(i)]! }));
   const isShort = ({ text: [...characters] }: { text: TextOrPair }) =>
     characters.length >= shortest && characters.length <= longest;
   const each = [...groupBy(all.filter(isShort), ({ label }) => label).values()];

@@ -2,9 +2,9 @@
 
 import { fitClassic } from "../../classic/fit.ts";
 import { setTexts } from "../../classic/tfidf.ts";
+import type { LoadedDataset } from "../../data/datasets.ts";
 import { REVIEW } from "../../data/sets/corrections.ts";
 import { divideFolds } from "../../data/sets/folds.ts";
-import { isLabelled } from "../../data/training-data.ts";
 import { sheetLine } from "../../io/csv.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { findSuspects } from "../../study/review.ts";
@@ -20,8 +20,8 @@ const MOST = 200;
 /** The rows whose label is improbable, the worst first: by TF-IDF with logistic regression, which takes seconds. */
 export async function reviewLabels(settings: PageSettings, model: BaseModel): Promise<ReviewRow[]> {
   const { adapter: _, trainRows: _rows, ...given } = settings;
-  const { data } = await fetchData({ ...given, fractions: [1, 0, 0], dedupe: false }, model);
-  if (!isLabelled(data)) return [];
+  const { data: read } = await fetchData({ ...given, fractions: [1, 0, 0], dedupe: false }, model);
+  const data = read as LoadedDataset;
   const { labels } = data;
   const fewest = Math.min(...Object.values(data.stats.classesRead).filter((rows) => rows > 0));
   const rows: (Pick<ReviewRow, "row" | "text"> & { label: number })[] = [];

@@ -4,7 +4,6 @@ import { joinPath } from "#platform";
 import { defaultThreads } from "../../backend/wasm.ts";
 import type { Problem } from "../../data/problems.ts";
 import { isOnHub } from "../../data/sets/named.ts";
-import { isLabelled } from "../../data/training-data.ts";
 import { ConfigError } from "../../errors.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
@@ -17,7 +16,7 @@ import { tellTouchPoints } from "../../platform/page-memory.ts";
 import { recordOfAdapter } from "../../record/record.ts";
 import { checkData } from "../../run/check.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../../tasks/index.ts";
-import { TRAINING } from "../../tasks/training.ts";
+import { rowsPerClass } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import type { RunSettings } from "../../train/settings.ts";
 import { dataPreview, dataSummary } from "../../views/data.ts";
@@ -235,7 +234,6 @@ async function checkOwn({ adapter: _, ...asked }: PageSettings, model: BaseModel
   const isNew = ([name]: [string, unknown]) => given[name as keyof RunSettings] === undefined;
   const summary = readable ? dataSummary(readable.data, classWeights(asked)) : [];
   const preview = readable && columns.length === 0 ? [await dataPreview(readable.data, model)] : [];
-  const hasOne = readable && isLabelled(readable.data) && TRAINING[readable.data.objective].labels.classOf;
   return {
     trainRows: readable?.data.stats.train.rows ?? 0,
     testRows: readable?.data.stats.test.rows ?? 0,
@@ -246,7 +244,7 @@ async function checkOwn({ adapter: _, ...asked }: PageSettings, model: BaseModel
     // The last one is the error.
     problems: (error ? problems.slice(0, -1) : problems).map(plainProblem),
     error: error && reportError(error),
-    ...{ samples: [], labels: hasOne ? readable.data.labels : [] },
+    ...{ samples: [], labels: readable && rowsPerClass(readable.data).length > 0 ? readable.data.labels : [] },
   };
 }
 
