@@ -70,7 +70,7 @@ const FITS: Record<
 /** By data: all runs on it have the same. */
 const known = new WeakMap<Sets, Promise<ClassicModel | null>>();
 
-/** The classic model of a training set, as the validation set chooses it; null: all rows have the same class. */
+/** The classic model of a training set, as the validation set chooses it; null: all rows have the same class, or none. */
 export async function fitClassic(sets: Sets, signal?: AbortSignal): Promise<ClassicModel | null> {
   // What the signal of another run has ended is begun again.
   const before = await known.get(sets)?.catch(() => undefined);
@@ -83,7 +83,8 @@ export async function fitClassic(sets: Sets, signal?: AbortSignal): Promise<Clas
 /** The same, within limits of memory and time. `strength`: without a validation set. */
 export async function fitWithin(sets: Sets, limits: Limits = {}, strength?: number): Promise<ClassicModel | null> {
   const { objective, pairs } = sets;
-  const fitted = await FITS[TRAINING[objective].labels.fit!](sets, limits, strength);
+  const { fit: kind } = TRAINING[objective].labels;
+  const fitted = kind ? await FITS[kind](sets, limits, strength) : null;
   if (fitted === null) return null;
   const { fit, weights: exact, ...rest } = fitted;
   // What is measured is what its file has.

@@ -16,7 +16,7 @@ import { readJson } from "../io/common.ts";
 import { asDirectory, folderWith, inZip } from "../io/folder.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isZip } from "../platform/paths.ts";
-import { type MessagesObjective, TASKS } from "../tasks/index.ts";
+import { isOfMessages, OBJECTIVES, TASKS } from "../tasks/index.ts";
 import { countOutputs, FORMAT, type StoredVocabulary, VERSION } from "./file.ts";
 import { CLASSIC, type ClassicParts, placeOf } from "./parts.ts";
 import { ANALYZERS, type Ngrams, Tfidf } from "./tfidf.ts";
@@ -70,8 +70,7 @@ export function parseClassic(json: unknown, where: string): ClassicParts {
   } & { intercept: number[]; vocabularies: StoredVocabulary[] };
   if ((given.format as unknown) !== FORMAT) refuse("format", FORMAT, given.format);
   checkVersion("the classic model", given.version, VERSION, where);
-  const messages = Object.keys(TASKS).filter((name) => isMessages(name as MessagesObjective));
-  const objective = parseChoice("objective", given.objective, messages as MessagesObjective[], where);
+  const objective = parseChoice("objective", given.objective, OBJECTIVES.filter(isOfMessages), where);
   const wrong = findWrongIn(given, KINDS);
   if (wrong) refuse(wrong.key, wrong.expected, wrong.value);
   const { name, limits, labels, pairs, rows, intercept, vocabularies } = given;
@@ -102,6 +101,3 @@ export function parseClassic(json: unknown, where: string): ClassicParts {
   weights.set(intercept, at);
   return { objective, name, labels, tfidf, weights, ...(limits ? { limits } : {}), ...(pairs ? { pairs } : {}) };
 }
-
-/** Whether texts as a whole have labels. */
-const isMessages = (objective: MessagesObjective) => TASKS[objective].predicts?.of !== undefined;

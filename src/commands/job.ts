@@ -25,9 +25,9 @@ import { setting } from "../setting.ts";
 import { refuseUnlabelled } from "../study/cross-validate.ts";
 import type { FoldsAsked } from "../study/folds.ts";
 import { findStudy, readStudy } from "../study/study-record.ts";
-import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, isOfMessages } from "../tasks/index.ts";
 import { notOnWebGPU } from "../train/device.ts";
-import { DEFAULTS, isOfWholeTexts } from "../train/options.ts";
+import { DEFAULTS } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { SETTINGS } from "../train/settings.ts";
@@ -207,7 +207,7 @@ export async function usualRun(
 ): Promise<{ needed: RunSettings; folds: OpenedFolds | null }> {
   const isOne = flags.data === undefined || OF_ONE_RUN.some((name) => flags[name as keyof TrainFlags]);
   const { mode = "probe", objective = DEFAULT_OBJECTIVE } = readFlags(flags, flags.preset);
-  if (isOne || mode !== "probe" || !isOfWholeTexts(objective)) return { needed: {}, folds: null };
+  if (isOne || mode !== "probe" || !isOfMessages(objective)) return { needed: {}, folds: null };
   if (!(await findStudy(out))) await refuseExisting(out, false);
   const opened = await openRows(flags).catch((error) => {
     if (error instanceof ConfigError && error.code === "already-split") return null;

@@ -10,7 +10,7 @@ import type { LeftOut } from "../places.ts";
 import { LIST_SEPARATOR } from "../places.ts";
 import { setting } from "../setting.ts";
 import type { Splits } from "../tasks/evaluation.ts";
-import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES, readsTokens } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, isOfMessages, type MessagesObjective, OBJECTIVES } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { CHUNK_BYTES, Corpus, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
@@ -171,8 +171,7 @@ const sizeOf = (parts: Parts) => parts.reduce((sum, { size }) => sum + size, 0);
 
 /** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that it has not. */
 function parseMessagesObjective(options: DatasetOptions): [objective: MessagesObjective, labelsAre: LabelKind] {
-  const known = OBJECTIVES.filter((one): one is MessagesObjective => !readsTokens({ objective: one }));
-  const objective = parseChoice("objective", options.objective ?? DEFAULT_OBJECTIVE, known);
+  const objective = parseChoice("objective", options.objective ?? DEFAULT_OBJECTIVE, OBJECTIVES.filter(isOfMessages));
   checkDataSettings(options, objective);
   if (options.labelSeparator === "")
     throw new ConfigError("invalid-value", `${setting("labelSeparator")} is empty`, {

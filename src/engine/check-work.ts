@@ -145,12 +145,12 @@ export function excerptBatch(spec: ModelSpec, isSoftware: boolean): Batch {
   const starts = Uint32Array.of(0, lengths[0]!, lengths[0]! + lengths[1]!);
   // Some ids are repeated.
   const ids = Uint32Array.from({ length: starts[2]! }, (_, n) => (7 * n) % Math.min(config.vocab_size, 23));
-  const outputs = countOutputs(task, config);
+  const [outputs, ofTokens] = [countOutputs(task, config), readsTokens(task)];
   return {
     ids,
     starts,
-    rows: readsTokens(task) ? new Uint32Array() : Uint32Array.of(starts[1]! - 1, starts[2]! - 1),
-    targets: readsTokens(task)
+    rows: ofTokens ? new Uint32Array() : Uint32Array.of(starts[1]! - 1, starts[2]! - 1),
+    targets: ofTokens
       ? Int32Array.from(ids, (_, n) => (11 * n + 5) % outputs)
       : Int32Array.of(0, Math.min(1, outputs - 1)),
     ...(hasValues(task) && { values: Float32Array.from({ length: 2 * task.num_labels }, (_, i) => i % 2) }),

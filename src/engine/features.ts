@@ -13,8 +13,7 @@ import type { TrainingData } from "../data/training-data.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { frozenBlocks } from "../model/trainable.ts";
-import { readsTokens } from "../tasks/index.ts";
+import { frozenBlocks, modelPart } from "../model/trainable.ts";
 import { modelBatch } from "./batches.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { isShared, loadBase } from "./state.ts";
@@ -35,9 +34,9 @@ function defaultBudget(): number {
  */
 export function featureBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
   const frozen = frozenBlocks(spec);
-  const { n_layer, n_embd } = spec.config;
+  const { n_embd } = spec.config;
   const countOutputRows = (set: ExampleSet) =>
-    frozen === n_layer && !readsTokens(spec.task)
+    modelPart(spec, "lower").features === "pooled"
       ? set.size
       : set.padTo * set.size || set.lengths.reduce((a, b) => a + b, 0);
   const bytes = exampleSets(data).reduce((sum, set) => sum + countOutputRows(set) * n_embd * 4, 0);
@@ -116,7 +115,7 @@ export class Features {
       }
     };
     const { task, dtype } = size.spec;
-    const of = [device.info.kind, dtype, frozenBlocks(size.spec), readsTokens(task), task.pooling];
+    const of = [device.info.kind, dtype, modelPart(size.spec, "lower").features, task.pooling];
     const name = store ? JSON.stringify([await fingerprint(model), ...of]) : "";
     return new Features(open, (store ?? new FeatureStore(Infinity)).reading(name), store);
   }

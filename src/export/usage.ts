@@ -7,8 +7,7 @@ import { readsPairs, type TextOrPair } from "../pair.ts";
 import { printableLine } from "../printable.ts";
 import { literal, scriptLiteral } from "../quote.ts";
 import type { BaseName } from "../record/base-name.ts";
-import { readsTokens, TASKS, type TaskConfig } from "../tasks/index.ts";
-import { LISTED } from "../tasks/task.ts";
+import { TASKS, type TaskConfig } from "../tasks/index.ts";
 import { USAGES, usageOf } from "../tasks/words.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { type Frame, peftCode, peftInstall, pythonPath, useCode } from "./peft-code.ts";
@@ -54,10 +53,7 @@ export function pageQuestion({
   labels: readonly string[];
   task: Pick<TaskConfig, "objective">;
 }): string {
-  const text =
-    labels.length > LISTED && !readsTokens(task)
-      ? `which of ${labels.length} classes`
-      : (USAGES[task.objective].choice?.(labels.map(printableLine)) ?? "");
+  const text = USAGES[task.objective].choice?.(labels.map(printableLine), "which of") ?? "";
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}?`;
 }
 

@@ -1,6 +1,7 @@
 /** The influence of each word of a message on its label, by leaving it out. */
 
 import type { TextOrPair } from "../pair.ts";
+import { hasOneClass } from "../tasks/index.ts";
 import type { Classification } from "../tasks/predictions.ts";
 import type { Classifier } from "./classifier.ts";
 
@@ -34,9 +35,10 @@ export const MOST_PARTS = 40;
 
 /**
  * Leave one out: the text, or each of a pair, is classified without each of its words, one at a time. All variants are
- * classified in one call.
+ * classified in one call. Null: it has not one class.
  */
-export async function measureInfluences(classifier: Classifier, text: TextOrPair): Promise<Influences> {
+export async function measureInfluences(classifier: Classifier, text: TextOrPair): Promise<Influences | null> {
+  if (!hasOneClass(classifier.meta.task)) return null;
   const found = [text]
     .flat()
     .map((one) => [...one.matchAll(/\S+/g)].map(({ index, 0: word }) => ({ start: index, end: index + word.length })));

@@ -65,7 +65,6 @@ export async function computeRows<R extends { tokens: Uint32Array }>(
   isWanted: (row: R) => boolean = () => true,
 ): Promise<void> {
   const { capacity } = engine.plan;
-  const ofTokens = readsTokens(task);
   const inFlight = new InFlight<() => void>(engine.answerTime());
   const arrive = async () => (await inFlight.next())();
   for (let next = 0; ; ) {
@@ -80,8 +79,9 @@ export async function computeRows<R extends { tokens: Uint32Array }>(
     if (rows.length === 0) break;
     const batch = packRows({ tokens: rows.map(({ tokens }) => tokens), padTo, pad, task });
     engine.forward(batch);
-    const logits = ofTokens ? targetLogits(engine, batch) : engine.logits(rows.length);
-    const ends = ofTokens ? batch.starts.subarray(1) : rows.map((_, b) => b + 1);
+    const logits = targetLogits(engine, batch);
+    // A row has one target, or one for each of its tokens.
+    const ends = batch.targets.length > rows.length ? batch.starts.subarray(1) : rows.map((_, b) => b + 1);
     const deliver = (found: Float32Array) => {
       let start = 0;
       for (const [b, row] of rows.entries()) {

@@ -113,6 +113,9 @@ export function checkNames(names: readonly string[]): void {
     });
 }
 
+/** The options with which rows that may have these labels are read again as they were. */
+export const inOrder = (labels: readonly string[]) => ({ split: "ordered", labels });
+
 /** A label of a row in memory that is one text or number; undefined: it is not, or is empty. */
 export const readOne = (label: unknown): string | number | undefined =>
   (Number.isFinite(label) || isText(label)) && String(label).trim() !== "" ? (label as string | number) : undefined;

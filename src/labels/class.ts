@@ -6,6 +6,7 @@ import {
   checkNames,
   findCombined,
   haveDecimals,
+  inOrder,
   isNumber,
   MANY_CLASSES,
   NEARLY_ALL,
@@ -92,6 +93,7 @@ export const CLASS: LabelKind<LabelRows> = {
     if (before.length === 0) checkClasses(corpus, rows.length, file, named);
     return rows;
   },
+  rereads: inOrder,
   classOf: (set, row) => set.label(row),
   labelsOf: (set, row) => [set.label(row)],
   answerOf: (set, row, labels) => labels[set.label(row)]!,

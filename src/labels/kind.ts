@@ -92,6 +92,8 @@ export interface LabelKind<Set extends { readonly size: number } = { readonly si
     train: Pick<LabelRows, "size" | "label">,
     how: { where: string; separator?: string | undefined; first?: readonly string[] | undefined },
   ): Outputs;
+  /** The options with which rows are read again as they were; absent: texts have no order. */
+  rereads?(labels: readonly string[]): object;
   /** Labels that were read as classes, of this kind; null: they are not. `classes`: rows by label. */
   recognize?(classes: Readonly<Record<string, number>>): Recognized | null;
   /**

@@ -117,6 +117,7 @@ export const SCORE: LabelKind<LabelRows> = {
     const sign = numbers.some((label) => label.includes(".")) ? "point" : "comma";
     return { code: "scores", why: `scores: numbers with a decimal ${sign}`, settings: "" };
   },
+  rereads: () => ({ split: "ordered" }),
   labelsOf: () => [],
   answerOf: (set, row) => set.values(row)[0]!,
   baselines({ train, test }) {

@@ -8,6 +8,7 @@ import {
   checkNames,
   countRows,
   findCombined,
+  inOrder,
   isNumber,
   LABEL_SEPARATOR,
   NEARLY_ALL,
@@ -95,6 +96,7 @@ export const SET: LabelKind<LabelRows> = {
     const why = `several in one: "${combined.separator}" between several labels in ${percent(share)} of the rows`;
     return { code: "several-labels", why, settings: settingsOfSeveral(combined) };
   },
+  rereads: inOrder,
   labelsOf,
   answerOf: (set, row, labels) => labelsOf(set, row).map((id) => labels[id]!),
   baselines({ train, test, labels }) {

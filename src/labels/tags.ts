@@ -1,5 +1,5 @@
 /** Tags: each word of a sentence has one. */
-import { NEARLY_ALL } from "./cells.ts";
+import { inOrder, NEARLY_ALL } from "./cells.ts";
 import type { LabelKind } from "./kind.ts";
 
 /** A set of sentences. */
@@ -25,6 +25,7 @@ export const TAGS: LabelKind<TaggedRows> = {
     if (labels.filter((label) => TAG.test(label)).length < NEARLY_ALL * labels.length) return null;
     return { code: "tags", why: "tags of words", settings: "" };
   },
+  rereads: inOrder,
   labelsOf: () => [],
   baselines({ train, test, labels }) {
     const zeros = () => labels.map(() => 0);

@@ -14,7 +14,7 @@ import { FILE_SOURCE, type FileSource, openSource } from "../platform/files.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { loadData } from "../run/load-data.ts";
 import type { Splits } from "../tasks/evaluation.ts";
-import { DEFAULT_OBJECTIVE, hasLabels, type Objective, readsTokens } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, type Objective, readsTokens } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 
 /** Rows of one kind: messages, each with its label, labels or score; sentences with a tag for each word; or texts. */
@@ -127,7 +127,6 @@ export function readSets(
   { task, labels, settings }: AdapterMeta,
 ): Promise<TrainingData> {
   const { maxLength, padTo } = settings as { maxLength?: number; padTo?: number };
-  const kind = TRAINING[task.objective].labels;
   const rows = [...train, ...val, ...test];
   const [shareOfVal, shareOfTest] = [val.length / rows.length, test.length / rows.length];
   return load(
@@ -135,8 +134,7 @@ export function readSets(
     { rows },
     {
       ...{ model, maxLength, fractions: [1 - shareOfVal - shareOfTest, shareOfVal, shareOfTest] },
-      ...(kind === null ? {} : { split: "ordered" }),
-      ...(hasLabels(task) ? { labels } : {}),
+      ...TRAINING[task.objective].labels.rereads?.(labels),
       ...(padTo ? { padding: padTo } : {}),
     },
   );

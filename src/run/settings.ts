@@ -12,6 +12,7 @@ import { BUNDLED_GPT2 } from "../record/base-name.ts";
 import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, hasHead, readsTokens } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
+import { WORDS } from "../tasks/words.ts";
 import { DEFAULTS, type Known, ofMode, PAPER, resolveOptions } from "../train/options.ts";
 import { ALL_SETTINGS, RUN_SETTINGS, type RunSettings, SETTING_NAMES, type TrainOptions } from "../train/settings.ts";
 
@@ -97,14 +98,13 @@ const READING = DATA_NAMES.filter((name) => !["data", "dataset", "val", "test", 
 
 export function dataOptions(settings: RunSettings, seed: number, context: number): DatasetOptions | TextsOptions {
   const { objective = DEFAULT_OBJECTIVE, padding } = settings;
-  const hasLabels = TRAINING[objective].labels.of !== "nothing";
   const width = typeof padding === "number" ? padding : 0;
   const { maxLength = Math.max(width, usualLength({ n_positions: context })) } = settings;
   const longest = Math.max(maxLength, width);
   if (longest > context)
     throw new ConfigError(
       "exceeds-context",
-      `the maximum length of ${hasLabels ? (readsTokens({ objective }) ? "sentences" : "messages") : "blocks"} exceeds the model's context`,
+      `the maximum length of ${WORDS[objective].units.many} exceeds the model's context`,
       { expected: `at most ${context} tokens`, found: `${longest}` },
     );
   // Only `loadDataset` is told, what is not its default.

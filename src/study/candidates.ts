@@ -4,8 +4,8 @@ import { DEFAULT_BASE } from "../io/hf.ts";
 import { comparedRuns } from "../methods/training.ts";
 import { possibleModes } from "../model/trainable.ts";
 import { BUNDLED_GPT2 } from "../record/base-name.ts";
-import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
-import { isOfWholeTexts, knownBase, pickRate } from "../train/options.ts";
+import { DEFAULT_OBJECTIVE, hasHead, isOfMessages } from "../tasks/index.ts";
+import { knownBase, pickRate } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
 import type { Arm } from "./grid.ts";
 
@@ -27,7 +27,7 @@ export function candidateBases({ model, objective = DEFAULT_OBJECTIVE }: RunSett
  */
 export function candidateArms(bases: readonly { name: string; config: ModelConfig }[], given: RunSettings): Arm[] {
   const { objective = DEFAULT_OBJECTIVE, mode } = given;
-  const encoders = isOfWholeTexts(objective) ? bases.filter(({ config }) => isEncoder(config)) : [];
+  const encoders = isOfMessages(objective) ? bases.filter(({ config }) => isEncoder(config)) : [];
   const probes = encoders.map(({ name }): Arm => ({ mode: "probe", model: name }));
   const arms = FACTORS.flatMap((factor) =>
     bases.flatMap(({ name, config }) =>

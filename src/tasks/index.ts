@@ -62,6 +62,9 @@ export const classifiedRow = (pooling: Pooling, start: number, length: number, e
 /** Whether each token has a target, not each text. */
 export const readsTokens = ({ objective }: Learned): boolean => TASKS[objective].target === "token";
 
+/** Whether it is learned of messages: a text as a whole has a label. */
+export const isOfMessages = (objective: Objective): objective is MessagesObjective => !readsTokens({ objective });
+
 /** Whether the model has a head of its own, not that of the language model. */
 export const hasHead = ({ objective }: Learned): boolean => TASKS[objective].head === "own";
 
@@ -72,6 +75,9 @@ export const countOutputs = (
 
 /** Whether the outputs are labels, which have names. */
 export const hasLabels = ({ objective }: Learned): boolean => TASKS[objective].outputs.most === undefined;
+
+/** Whether a text has one class. */
+export const hasOneClass = (task: Learned): boolean => hasLabels(task) && !hasValues(task) && !readsTokens(task);
 
 /** Whether the targets are values of each output, not the one class of a row. */
 export const hasValues = ({ objective }: Learned): boolean => TASKS[objective].loss !== "cross-entropy";

@@ -51,8 +51,8 @@ export interface Usage<T = Labelled> {
   hub: string;
   /** What a model does with `texts` ("messages"): "classifies messages as ham or spam". */
   does(texts: string, labels: readonly string[]): string;
-  /** What it says of a text: "ham or spam". Where it writes texts: nothing. */
-  choice?(labels: readonly string[]): string;
+  /** What it says of a text: "ham or spam", or "one of 77 classes", in a question `which` of. It writes texts: nothing. */
+  choice?(labels: readonly string[], which?: string): string;
   /** The columns of a table in which it labels the rows, and a row's values in them. */
   columns?(labels: readonly string[]): string[];
   cells?(prediction: T, labels: readonly string[]): (string | number | null)[];

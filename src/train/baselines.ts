@@ -18,7 +18,6 @@ type Sets = Pick<LoadedDataset, "train" | "val" | "test" | "labels" | "objective
 
 export async function fitBaselines(data: TrainingData | Sets, signal?: AbortSignal): Promise<FittedBaselines> {
   const baselines = simpleBaselines(data);
-  if (!TRAINING[data.objective].labels.fit) return { classic: null, baselines };
   const classic = await fitClassic(data as Sets, signal);
   return { classic, baselines: [...(classic ? [await answers(classic, data as Sets)] : []), ...baselines] };
 }

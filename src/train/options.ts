@@ -12,7 +12,7 @@ import type { Rates } from "../methods/method.ts";
 import { adapterOptions, hasSetting, methodConfig, TRAINING } from "../methods/training.ts";
 import { countBase, isInBlocks } from "../names.ts";
 import { setting } from "../setting.ts";
-import { DEFAULT_OBJECTIVE, isMean, type Objective, type Pooling, TASKS } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, isMean, isOfMessages, type Objective, type Pooling, TASKS } from "../tasks/index.ts";
 import { parseThreshold } from "../tasks/threshold.ts";
 import { TRAINING as OF_TASKS } from "../tasks/training.ts";
 import { SETTING_NAMES, SETTINGS, type Setting, type TrainOptions } from "./settings.ts";
@@ -175,12 +175,9 @@ export function usualMode(
   config: ModelConfig,
 ): Mode {
   const isOpen = SETTING_NAMES.every((name) => given[name] === undefined || hasEffect(name, "probe"));
-  const isProbed = isOpen && isEncoder(config) && !pairs && isOfWholeTexts(objective);
+  const isProbed = isOpen && isEncoder(config) && !pairs && isOfMessages(objective);
   return given.mode ?? (isProbed ? "probe" : DEFAULTS.mode);
 }
-
-/** Whether there is a label, or a score, for a text as a whole. */
-export const isOfWholeTexts = (objective: Objective) => OF_TASKS[objective].labels.of === "text";
 
 /** The settings without those that have no effect in their mode. */
 export function ofMode<T extends Partial<TrainOptions>>(settings: T, mode: Mode): T {

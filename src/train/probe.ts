@@ -15,11 +15,11 @@ import { LIMITS } from "../io/limits.ts";
 import type { Tensors } from "../io/peft/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { setting } from "../setting.ts";
+import { isOfMessages } from "../tasks/index.ts";
 import { fitBaselines } from "./baselines.ts";
 import type { Job, Start } from "./job.ts";
 import { measureLogits, oneClass, someOfTrain } from "./linear.ts";
 import type { ReadProbe } from "./measure.ts";
-import { isOfWholeTexts } from "./options.ts";
 import type { Prepared } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
 
@@ -117,7 +117,7 @@ export const probeSpec = ({ config, task, dtype }: ModelSpec): ModelSpec => ({
 });
 
 /** Whether a run is compared with a probe on its base model, which has to be made for reading. */
-export const hasProbe = ({ config, task }: ModelSpec): boolean => isEncoder(config) && isOfWholeTexts(task.objective);
+export const hasProbe = ({ config, task }: ModelSpec): boolean => isEncoder(config) && isOfMessages(task.objective);
 
 /** Throws DataError if all training rows have one class, and the reason of a signal that has ended. */
 export async function trainProbe(

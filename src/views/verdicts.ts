@@ -144,7 +144,7 @@ export function nameCompared(record: RunRecord, competitor: Compared): string {
   if (competitor === record.results!.test.compared[0]) return competitor.name;
   if (competitor === comparedWith(record).at(-1)) return competitor.name.replace(/^always/, "always guessing");
   if (competitor.name.startsWith(METHODS.probe.title)) return `a ${METHODS.probe.title}`;
-  return TRAINING[record.objective].labels.fit ? WORD_COUNT : competitor.name;
+  return competitor.name.startsWith("TF-IDF") ? WORD_COUNT : competitor.name;
 }
 
 const WORD_COUNT = "a word-count model";

@@ -103,7 +103,7 @@ test("an adapter of PEFT takes single texts and pairs, one of pairs no others; w
   await assertFails("wrong-text-count", ["pairs of texts"], () => pairs.classify("you have won"));
   pairs.destroy();
 
-  const { label, parts, words } = await measureInfluences(peft, pair);
+  const { label, parts, words } = (await measureInfluences(peft, pair))!;
   const logOdds = async (text: Pair) => {
     const { [label]: own, ...others } = (await peft.classify([text]))[0]!.probabilities;
     return Math.log(own!) - Math.log(Object.values(others).reduce((sum, share) => sum + share, 0));

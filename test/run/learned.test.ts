@@ -147,7 +147,7 @@ test("leave one out: each word's influence is the log-odds with it less those wi
   const meta = testMeta({}, { model: TINY });
   const tensors = drawTensors(meta);
   const classifier = await Classifier.of({ meta, tensors }, model, await testDevice("wasm 1 thread"));
-  const { label, parts, words } = await measureInfluences(classifier, TEXT);
+  const { label, parts, words } = (await measureInfluences(classifier, TEXT))!;
   const at = classifier.labels.indexOf(label);
   /** Of two labels, the difference of their logits. */
   const logOdds = async (text: string) => {
@@ -168,10 +168,10 @@ test("leave one out: each word's influence is the log-odds with it less those wi
     " you have  won\na ",
   ].entries())
     assertAllClose(without, [parts[i]!.influence], [whole - (await logOdds(without))], SOFTMAX);
-  assert.equal((await measureInfluences(classifier, "prize")).parts, [], "nothing would be left");
+  assert.equal((await measureInfluences(classifier, "prize"))!.parts, [], "nothing would be left");
 
   const long = Array.from({ length: 2 * MOST_PARTS + 1 }, (_, i) => `w${i}`).join(" ");
-  const groups = await measureInfluences(classifier, long);
+  const groups = (await measureInfluences(classifier, long))!;
   assert.is(groups.words, 3);
   assert.equal(groups.parts.map(({ start, end }) => long.slice(start, end)).join(" "), long);
   assert.is(long.slice(groups.parts[1]!.start, groups.parts[1]!.end), "w3 w4 w5");
@@ -187,7 +187,7 @@ test("leave one out: each word's influence is the log-odds with it less those wi
   classifier.update(sure);
   const [certain] = await classifier.classify(TEXT);
   assert.ok(certain!.probability! > 1 - 1e-6, String(certain!.probability));
-  const large = await measureInfluences(classifier, TEXT);
+  const large = (await measureInfluences(classifier, TEXT))!;
   const found = large.parts.map(({ influence }) => influence);
   assert.ok(
     found.some((one) => Math.abs(one) > 1),

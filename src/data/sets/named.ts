@@ -7,12 +7,11 @@ import spam from "../../../data/datasets/spam.json" with { type: "json" };
 import { ConfigError } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import { HUB_DATASETS } from "../../io/hub/hub-names.ts";
-import { CLASS } from "../../labels/class.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import { setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
 import { openCollection } from "./sms.ts";
-import { defaultSplit, refuseExperiment, type Split } from "./split.ts";
+import { refuseExperiment, type Split } from "./split.ts";
 
 /** The fields of every data/datasets/<name>.json. Pages leave out most of its origin: see src/tools/web-build.mjs. */
 interface DatasetDescription {
@@ -39,7 +38,7 @@ interface Named {
 const NAMED: readonly Named[] = [
   {
     description: spam,
-    split: defaultSplit(CLASS),
+    split: "stratified",
     balance: false,
     open: async () => packagePath(`data/${spam.file}`),
   },

@@ -169,7 +169,7 @@ export function chooseColumns(columns: readonly ColumnFacts[], { text, second, l
   const [labelAt, labelWhy] = label >= 0 ? [label, null] : chooseLabel(columns, labels, kinds);
   const nameAll = (some: readonly number[]) => some.flatMap((i) => columns[i]?.name ?? []);
   const read = nameAll([...new Set([textAt, ...texts])].sort((a, b) => a - b));
-  const isOpen = labelsAre.of !== "nothing" && second < 0 && read.length === 2;
+  const isOpen = kinds.length > 0 && second < 0 && read.length === 2;
   const pairs = isOpen ? `; for pairs of texts: ${setting("textColumn", read.join())}` : "";
   const isSaid = textAt >= 0 && labelAt >= 0 && ((textWhy ?? labelWhy) !== null || isOpen);
   return {

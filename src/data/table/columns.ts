@@ -2,7 +2,6 @@
 import { DataError, nameList } from "../../errors.ts";
 import { isNumber, LONGEST_LABEL } from "../../labels/cells.ts";
 import type { LabelKind } from "../../labels/kind.ts";
-import { NONE } from "../../labels/none.ts";
 import { setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
 import { type CellFile, SAMPLE_ROWS } from "./cells.ts";
@@ -54,7 +53,7 @@ export function findColumns(sample: ColumnSample, choice: TableChoice, file: str
   const { labelColumn, labelsAre, likelyTextColumn: likely, isPair, onTable } = choice;
   const [names, rows] = sample.names ? [sample.names, sample.rows] : [sample.rows[0] ?? [], sample.rows.slice(1)];
   const width = names.length;
-  const isLabelled = labelsAre.of !== "nothing";
+  const isLabelled = labelsAre.columns.length > 0;
   if (isLabelled && width < 2) refuseFew(sample, names, file);
   const hasLikely = likely !== undefined && (columnNamed(names, likely) >= 0 || pairNamed(names, likely) !== null);
   const { textColumn = hasLikely ? likely : undefined } = choice;
@@ -126,7 +125,7 @@ export function chooseCells(table: CellFile, choice: TableChoice, file: string) 
   return table.choose(async (sample, usable) => {
     const rows = await sample();
     const found = findColumns(usable ? { names: usable, rows } : { rows }, choice, file);
-    if (choice.labelsAre !== NONE) refuseNumbers(rows, found, file);
+    refuseNumbers(rows, found, choice, file);
     const { text, label, second, moreLabels, header } = found;
     const used = [text, label, second, ...moreLabels].filter((i) => i >= 0);
     // Columns of a sheet may have the same name.
@@ -198,10 +197,11 @@ function findPair(names: Names, taken: number): [text: number, second: number] |
 }
 
 /** Throws DataError if all texts in the first rows are numbers. */
-export function refuseNumbers(rows: TableSample["rows"], { text, textName, header }: Columns, file: string): void {
+export function refuseNumbers(rows: TableSample["rows"], columns: Columns, { labelsAre }: TableChoice, file: string) {
+  const { text, textName, header } = columns;
   const texts = rows.slice(Number(header), SAMPLE_ROWS + Number(header)).map((row) => row[text] ?? "");
   const filled = texts.filter((text) => text.trim() !== "");
-  if (filled.length === 0 || !filled.every(isNumber)) return;
+  if (labelsAre.of === "nothing" || filled.length === 0 || !filled.every(isNumber)) return;
   throw new DataError("text-column-is-numeric", `The text column "${textName}" has only numbers`, {
     where: file,
     expected: "messages",

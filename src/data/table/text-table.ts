@@ -1,6 +1,5 @@
 /** A CSV, TSV or JSON file as a table: by its first rows its dialect and its columns are found. */
 import { DataError, type LowrankError } from "../../errors.ts";
-import { NONE } from "../../labels/none.ts";
 import { LIST_SEPARATOR } from "../../places.ts";
 import { bytesReader, type FileReader } from "../../platform/reader.ts";
 import { type FeedOptions, joinFields, nameKeys, type Pipeline, readError } from "../pipeline.ts";
@@ -51,7 +50,7 @@ export async function openText(
   const alike = others.filter(({ length }) => isJson || length === rows[0]!.length);
   const table: ColumnSample = isJson ? jsonTable([...rows, ...alike]) : { rows: [...rows, ...alike] };
   const columns = findColumns(table, choice, file.name);
-  if (choice.labelsAre !== NONE) refuseNumbers(table.rows.slice(0, rows.length), columns, file.name);
+  refuseNumbers(table.rows.slice(0, rows.length), columns, choice, file.name);
   return {
     ...{ dialect, columns, names: table.names ?? (columns.header ? rows[0]! : []) },
     begin(...[maxLength, learn, tolerant]) {

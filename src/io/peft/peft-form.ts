@@ -4,7 +4,7 @@ import { checkKinds } from "../../checks.ts";
 import { isEncoder, isLlama, type ModelConfig } from "../../config.ts";
 import { METHODS } from "../../methods/index.ts";
 import { type LoraAdapter, loraName, type Site } from "../../names.ts";
-import { isMean, type Objective, readsTokens, TASKS } from "../../tasks/index.ts";
+import { isMean, isOfMessages, type Objective, TASKS } from "../../tasks/index.ts";
 import { numel, type Shape } from "../../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 
@@ -104,7 +104,10 @@ export function readBaseModel(json: unknown, key: string, where: string): string
 
 /** Whether texts are classified otherwise than by transformers' class, whose encoders have a layer before the head. */
 export const hasOwnPooling = ({ task, model }: Pick<AdapterMeta, "task" | "model">): boolean =>
-  isMean(task) || (isEncoder(model) && !readsTokens(task));
+  isMean(task) || hasPooler(model, task.objective);
+
+/** Whether transformers' class has a layer before the head. */
+export const hasPooler = (model: ModelConfig, objective: Objective) => isEncoder(model) && isOfMessages(objective);
 
 /** PEFT's names for a head of its own, which it saves whole: `headEntries` has the one of a model. */
 export const HEADS = ["classifier", "score"];
@@ -183,7 +186,7 @@ export function headModule(objective: Objective, model: ModelConfig): { name: st
   const { module } = TASKS[objective];
   if (!module || !isEncoder(model))
     return module && { ...module, name: (isLlama(model) && module.llama) || module.name };
-  const isInside = model.model_type !== "bert" && objective !== "tokens";
+  const isInside = model.model_type !== "bert" && hasPooler(model, objective);
   return { name: isInside ? "classifier.out_proj" : "classifier", hasBias: true };
 }
 

@@ -4,12 +4,12 @@
  */
 
 import { checkKinds, show } from "../../checks.ts";
-import { isEncoder, textContext } from "../../config.ts";
+import { textContext } from "../../config.ts";
 import { ConfigError, FormatError, nameList } from "../../errors.ts";
 import { METHODS, MODES, type Mode } from "../../methods/index.ts";
 import { modelTargets, siteName } from "../../names.ts";
 import { setting } from "../../setting.ts";
-import { hasHead, type Objective, readsTokens, TASKS } from "../../tasks/index.ts";
+import { hasHead, type Objective, TASKS } from "../../tasks/index.ts";
 import { formatShape, type Shape, sameShape } from "../../tensor.ts";
 import { checkNames } from "../safetensors/tensor-file.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
@@ -24,7 +24,7 @@ import {
   tasksOf,
   unsupported,
 } from "./peft-config.ts";
-import { HEADS, headEntries, type PeftBase, readBaseModel, type Tensors } from "./peft-form.ts";
+import { HEADS, hasPooler, headEntries, type PeftBase, readBaseModel, type Tensors } from "./peft-form.ts";
 import { baseInFiles, loraForm, WRAPPER } from "./peft-lora.ts";
 import { dimensions, WRAPPER as HEAD, virtualForm } from "./peft-virtual.ts";
 
@@ -50,7 +50,7 @@ export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base
   const wrapper = lora ? WRAPPER : HEAD;
   const model = base.config;
   const [first] = tasksOf(type) as [Objective];
-  if (isEncoder(model) && !readsTokens({ objective: first }))
+  if (hasPooler(model, first))
     throw unsupported(
       settings,
       "task_type",

@@ -1,5 +1,6 @@
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { describeCopies } from "../../data/problems.ts";
+import { hasSettingOf } from "../../data/settings.ts";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, heading, note, text } from "../../document/blocks.ts";
 import { formatCount, joinWords } from "../../format.ts";
@@ -7,7 +8,6 @@ import { countOf } from "../../io/common.ts";
 import { takesSteps } from "../../methods/index.ts";
 import { SAMPLES } from "../../statistics.ts";
 import { countRows, type Measure, type Statistics } from "../../tasks/compare.ts";
-import { readsTokens } from "../../tasks/index.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import { leakedRows } from "../../train/measure.ts";
@@ -91,7 +91,7 @@ export function method(
     `${aboutData(data)} All runs have the same split.`,
     `Training: ${formatCount(trials.length)} runs of ${all(({ trial }) => trial.model)} on ${all(({ device }) => device.name)}, with AdamW (weight decay ` +
       `${option("weightDecay")}), epochs: ${option("epochs")}, batches of ${option("batchSize")}, schedule ${option("schedule")} with a ` +
-      `warm-up of ${option("warmup")}${readsTokens(data) ? "" : `, pooling: ${option("pooling")}`}${weighted}. ` +
+      `warm-up of ${option("warmup")}${hasSettingOf(data.objective, "pooling") ? `, pooling: ${option("pooling")}` : ""}${weighted}. ` +
       (lora.length > 0
         ? `LoRA has scaling ${each(lora.map(({ scaling }) => scaling))} and init ${each(lora.map(({ init }) => init))}. `
         : "") +

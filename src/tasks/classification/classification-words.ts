@@ -238,8 +238,10 @@ function describeDecision(results: Results<ClassDetails>, labels: readonly strin
   return sentences.filter((one) => one !== false);
 }
 
-const choice = (labels: readonly string[]) =>
-  labels.length > LISTED ? `one of ${labels.length} classes` : `${labels.slice(0, -1).join(", ")} or ${labels.at(-1)}`;
+const choice = (labels: readonly string[], which = "one of") =>
+  labels.length > LISTED
+    ? `${which} ${labels.length} classes`
+    : `${labels.slice(0, -1).join(", ")} or ${labels.at(-1)}`;
 
 export const usage: Usage<Classification> = {
   transformers: "AutoModelForSequenceClassification",

@@ -52,8 +52,8 @@ function mistakes({ pairs }: Shown, { test }: Results): Block[] {
   return [details(title, [mistakesTable(test.mistakes, title, ["Labels", "Predicted"], pairs)])];
 }
 
-const choice = (labels: readonly string[]) =>
-  `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.join(", ")}`;
+const choice = (labels: readonly string[], which = "any of") =>
+  labels.length > LISTED ? `${which} ${labels.length} labels` : `any of ${labels.join(", ")}`;
 
 export const usage: Usage<Classification> = {
   transformers: "AutoModelForSequenceClassification",

@@ -7,7 +7,7 @@ import { openBaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { type FileSource, forgetFile, registerFile } from "../../platform/files.ts";
-import { hasLabels, hasValues, readsTokens, TASKS } from "../../tasks/index.ts";
+import { TASKS } from "../../tasks/index.ts";
 
 /** Adds a block of base64 to a file, classifies a text or a pair, or measures the influence of its words. */
 export type Message = { path: string; block: string } | { text: TextOrPair } | { words: TextOrPair };
@@ -36,8 +36,7 @@ async function answerTo(message: Message): Promise<Answer> {
       const [value] = await model[TASKS[task.objective].predicts!.method]([message.text]);
       return { value };
     }
-    const hasOneClass = hasLabels(task) && !hasValues(task) && !readsTokens(task);
-    return { value: hasOneClass ? await measureInfluences(model, message.words) : null };
+    return { value: await measureInfluences(model, message.words) };
   } catch (error) {
     return { error: (error as Error).message };
   }

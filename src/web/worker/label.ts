@@ -8,7 +8,7 @@ import { csvField } from "../../io/csv.ts";
 import { excerpt, type TextOrPair } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
 import type { TrainedTexts } from "../../run/trained-texts.ts";
-import { hasLabels, readsTokens } from "../../tasks/index.ts";
+import { TASKS } from "../../tasks/index.ts";
 import { answerOf, type Labelled } from "../../tasks/predictions.ts";
 import type { LabelReport, LabelRequest } from "../protocol.ts";
 
@@ -44,7 +44,7 @@ export async function labelSource(
     const surveyed = await survey(table, name);
     const { task, labels: all } = labeller.meta;
     // Of tags there is no row: of the types of entities there are, as they come.
-    const names = hasLabels(task) && !readsTokens(task) ? all : [];
+    const names = TASKS[task.objective].predicts!.method === "classify" ? all : [];
     const labels: LabelReport["labels"] = Object.fromEntries(names.map((label) => [label, 0]));
     const preview: LabelReport["preview"] = [];
     // A blob for each piece: browsers keep many on the disk.

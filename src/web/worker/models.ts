@@ -17,7 +17,7 @@ import { METHODS } from "../../methods/index.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { trainedTensors } from "../../run/checkpoint.ts";
 import { buildAdapter } from "../../run/directory.ts";
-import { hasLabels, hasValues, readsTokens, TASKS } from "../../tasks/index.ts";
+import { TASKS } from "../../tasks/index.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
 import { runSpec } from "../../train/sizes.ts";
 import {
@@ -67,7 +67,7 @@ class Tester {
     return adapter[TASKS[trained.meta.task.objective].predicts!.method]([...texts]);
   }
 
-  async influences(trained: Trained, text: TextOrPair): Promise<Influences> {
+  async influences(trained: Trained, text: TextOrPair): Promise<Influences | null> {
     const { adapter } = await this.prepare(trained);
     return measureInfluences(adapter, text);
   }
@@ -216,11 +216,7 @@ export async function watch(id: string): Promise<WatchedMessage[] | null> {
 
 /** The influence of each word on the class; null if a run needs the device, or there is not one class. */
 export const influences = async (id: string, text: TextOrPair): Promise<Influences | null> =>
-  machine.isIdle
-    ? withTrained(id, async (trained) => (hasOneClass(trained) ? tester.influences(trained, text) : null))
-    : null;
-
-const hasOneClass = ({ meta: { task } }: Trained) => hasLabels(task) && !hasValues(task) && !readsTokens(task);
+  machine.isIdle ? withTrained(id, async (trained) => tester.influences(trained, text)) : null;
 
 /** Generates text. The code is loaded at the first call. */
 export async function write(request: WriteRequest): Promise<WriteReport> {
