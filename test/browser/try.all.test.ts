@@ -149,7 +149,7 @@ for (const { objective, content, read = "text=rows: 60 read", status, outcome, v
     content: Array.from({ length: 60 }, (_, i) => SENTENCES[i % 3]).join("\n"),
     read: "text=Words by tag",
     status: /^Entity F1 [\d.]+\s% on \d+ test sentences.* The most frequent tag of each word: /,
-    outcome: /Types of the test set, with 95 % intervals.*the most frequent tag of each word/,
+    outcome: /the most frequent tag of each word.*Types of the test set, with 95 % intervals/,
     verdict: /Fine-tuned model.*(PER|LOC|no entity)/,
     truth: /Right: it has exactly these\.|Wrong: it has (PER|LOC): \w/,
   },
