@@ -163,6 +163,8 @@ testAll("a device that chooses a token that does not exist is left", async () =>
   const { ids, devices } = await said(choosingWrongly(await graphicsCard(AUTO)));
   assert.equal(ids, expected.ids);
   assert.match(devices[1]!.why!, /^a graphics card failed: the device chose a token that does not exist/);
+  // The check of a named device would see it, if it had not been done before.
+  await said(await graphicsCard());
   await assertFails("device-failed", ["chose a token", "found:    2143289344"], async () =>
     said(choosingWrongly(await graphicsCard())),
   );
