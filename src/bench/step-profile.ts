@@ -17,7 +17,6 @@ import type { ModelSpec } from "../model/trainable.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import { dispatchWork } from "../plan/work.ts";
-import { Rng } from "../rng.ts";
 import type { WeightDtype } from "../tensor.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { measureSpread, type Spread } from "./spread.ts";
@@ -50,21 +49,6 @@ export function stepEngine(
   recompute = false,
 ): Promise<Engine> {
   return Engine.create(device, { spec, capacity: { tokens, sequences }, optimizer: STEP_OPTIMIZER, recompute });
-}
-
-/** Lengths of the messages of a batch as the experiment has it: 239 tokens. */
-const LENGTHS = [12, 24, 61, 18, 33, 42, 9, 40];
-
-/** A batch of so many of these messages, of random tokens: a step's time depends on their number alone. */
-export function exampleBatch(messages: number, vocabulary: number): Batch {
-  const rng = new Rng(1);
-  const ends = LENGTHS.slice(0, messages).map((_, b) => LENGTHS.slice(0, b + 1).reduce((sum, length) => sum + length));
-  return {
-    ids: Uint32Array.from({ length: ends.at(-1)! }, () => rng.below(vocabulary)),
-    starts: Uint32Array.from([0, ...ends]),
-    rows: Uint32Array.from(ends, (end) => end - 1),
-    targets: Int32Array.from(ends, (_, b) => b % 2),
-  };
 }
 
 /** Milliseconds of one step, until its loss has been read. */

@@ -1,7 +1,7 @@
 /** doctor: what the device is, whether it computes rightly, and how fast it is. */
 import { exists, readBytes, writeFileAtomic } from "#platform";
 import { openBackend } from "../backend/device.ts";
-import { asJson, isWell, listMeasurements, newReport, runMeasurements } from "../bench/doctor.ts";
+import { asJson, isWell, listSteps, newReport, runSteps } from "../bench/doctor.ts";
 import { deviceBlocks, findingBlocks } from "../bench/doctor-blocks.ts";
 import { describeMachine, machine } from "../bench/machine.ts";
 import { checkNumber } from "../checks.ts";
@@ -16,14 +16,14 @@ import { command, type DeviceFlags, deviceFlag, Interruption, main, number, prin
 
 const program = command(
   "doctor",
-  "Says in three minutes what the device is, whether every shader is right on it, and how fast it is: a page of text, and a JSON file to send. A software driver is measured less.\n" +
-    "The exit code is 1 if something is wrong, and 130 after Ctrl-C, which keeps what was measured so far.",
+  "Says in three minutes what the device is, whether every shader is right on it, and how fast it is: a page of text, and a JSON file to send. A software driver is examined with one model.\n" +
+    "The exit code is 1 if something is wrong, and 130 after Ctrl-C, which keeps what was found so far.",
   ["", "--device webgpu", "--device wasm --out cpu.json"],
 )
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .option("--out <file>", "the JSON file; an earlier report of doctor is replaced", "lowrank-doctor.json")
-  .option("--seconds <n>", "time limit: what is not measured by then is left out", number, 180)
+  .option("--seconds <n>", "time limit: what is not examined by then is left out", number, 180)
   .allowExcessArguments(false);
 
 interface DoctorFlags extends DeviceFlags {
@@ -52,23 +52,21 @@ await main(async () => {
   const started = performance.now();
   const device = await openBackend(name, { threads });
   const cpu = device.info.kind === "wasm" ? device : await openBackend("wasm", { threads });
-  const interruption = new Interruption("stopping; what was measured so far is kept");
+  const interruption = new Interruption("stopping; what was found so far is kept");
   const stop = new AbortController();
   interruption.signal.addEventListener("abort", () => stop.abort());
   const timer = setTimeout(() => stop.abort(), 1000 * seconds);
   const show = (blocks: readonly Block[]) => print(renderBlocks(blocks, terminalWidth(process.stdout)));
   try {
     const report = await newReport(device, { ...machine() });
-    const measurements = listMeasurements(device, cpu, report);
+    const steps = listSteps(device, cpu, report);
     interruption.begin();
     show(deviceBlocks(report, describeMachine(machine())));
-    const progress = createProgress({ total: measurements.length, unit: "measurement", stream: process.stderr });
-    await runMeasurements(report, measurements, stop.signal, (done, what) => progress.update(done, what)).finally(
-      () => {
-        progress.stop();
-        interruption.end();
-      },
-    );
+    const progress = createProgress({ total: steps.length, unit: "step", stream: process.stderr });
+    await runSteps(report, steps, stop.signal, (done, what) => progress.update(done, what)).finally(() => {
+      progress.stop();
+      interruption.end();
+    });
     if (stop.signal.aborted) report.state = interruption.signal.aborted ? "interrupted" : "out of time";
     report.seconds = (performance.now() - started) / 1000;
     // Saved before it is printed: printing may fail.

@@ -15,8 +15,8 @@ test("an interrupted doctor saves and prints what it has; a later one replaces i
     watch: (stdout, kill) => /^CPU, /m.test(stdout) && kill("SIGINT"),
   });
   assertCode(stopped, 130);
-  assert.match(stopped.stderr, "what was measured so far is kept");
-  assert.match(stopped.stdout, /note: interrupted; not measured: .* and /);
+  assert.match(stopped.stderr, "what was found so far is kept");
+  assert.match(stopped.stdout, /note: interrupted; not examined: .* and /);
   assert.match(stopped.stdout, "all figures: lowrank-doctor.json");
   const read = () => JSON.parse(readFileSync(join(folder, "lowrank-doctor.json"), "utf8"));
   const first = read();
@@ -28,7 +28,7 @@ test("an interrupted doctor saves and prints what it has; a later one replaces i
   Object.assign(globalThis, { setTimeout: fast });
   const late = await doctor(["--seconds", "7"]).finally(() => Object.assign(globalThis, { setTimeout: wait }));
   assertCode(late, 0);
-  assert.match(late.stdout, "out of time; not measured: ");
+  assert.match(late.stdout, "out of time; not examined: ");
   const second = read();
   assert.is(second.state, "out of time");
   assert.ok(second.date > first.date);

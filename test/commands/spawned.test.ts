@@ -102,12 +102,12 @@ test("sweep, export and bench do their work, and verify among the tests; what is
   assertCode(await verify("--devcie", "wasm"), 2);
 });
 
-test("doctor: an interruption leaves what was measured so far", async () => {
+test("doctor: an interruption leaves what was found so far", async () => {
   const stopped = await spawned("doctor", CPU, {
     watch: (stdout, kill) => /^CPU, /m.test(stdout) && kill("SIGINT"),
   });
   assertCode(stopped, 130);
-  assert.match(stopped.stderr, "what was measured so far is kept");
+  assert.match(stopped.stderr, "what was found so far is kept");
   assert.is(JSON.parse(readFileSync(join(folder, "lowrank-doctor.json"), "utf8")).state, "interrupted");
 });
 
