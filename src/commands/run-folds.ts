@@ -14,7 +14,7 @@ import { foldsSummary, reportFolds } from "../study/report/folds.ts";
 import { Ended } from "../study/runner.ts";
 import { trialDirectory } from "../study/store.ts";
 import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record.ts";
-import { knownBase } from "../train/options.ts";
+import { knownRun } from "../train/options.ts";
 import { prepareRun } from "../train/prepare.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { print, printNote } from "./cli.ts";
@@ -43,7 +43,7 @@ export async function openFolds(
   });
   const named = { name: base.model!, base: record.bases[base.model!]! };
   const parts = divideFolds(all, asked.count);
-  const options = trainOptions(base, { rows: parts[0]!.train.size, ...knownBase(model) });
+  const options = trainOptions(base, knownRun(parts[0]!, model));
   return { record, asked, model, named, all, options, folds: await listFolds(parts, named, options) };
 }
 

@@ -32,7 +32,7 @@ import { keepError, type ReadTrials, readFinished, readFinishedCells } from "../
 import { beginStudy, keepBest, recordStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
 import { isUnequal } from "../train/class-weights.ts";
-import { DEFAULTS, knownBase } from "../train/options.ts";
+import { DEFAULTS, knownRun } from "../train/options.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { Interruption, printNote } from "./cli.ts";
 import { TrialPrinter } from "./trial-printer.ts";
@@ -114,7 +114,7 @@ export async function openStudy(request: StudyRequest): Promise<OpenedStudy> {
   const data = dataOf(base.model!);
   // Where no weights are needed, a trial is the same with and without them.
   if (!isUnequal(data)) asked.base = { ...base, classWeights: "none" };
-  const known = (name: string) => ({ rows: data.train.size, ...knownBase(models.get(name)!) });
+  const known = (name: string) => knownRun(data, models.get(name)!);
   const spec = { ...asked, known };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
   const identify = async (name: string) => ({

@@ -15,7 +15,7 @@ import { expectWriter, nameBase } from "../record/base-name.ts";
 import { isInMemory, type RunRecord } from "../record/record.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { knownBase, usualMode, withAdapter } from "../train/options.ts";
+import { knownRun, usualMode, withAdapter } from "../train/options.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { dataOptions, dataSpec, trainOptions } from "./settings.ts";
 
@@ -63,5 +63,5 @@ export async function resolveSettings(
   const context = textContext(model.config, methodConfig(sizes));
   const data = await load({ objective, data: { ...dataSpec(settings), ...dataOptions(settings, seed, context) } });
   const mode = usualMode(ofRun, data as LoadedDataset, model.config);
-  return { data, options: trainOptions({ ...ofRun, mode }, { rows: data.train.size, ...knownBase(model) }) };
+  return { data, options: trainOptions({ ...ofRun, mode }, knownRun(data, model)) };
 }

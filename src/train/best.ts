@@ -22,6 +22,10 @@ export function bestEvaluation(evaluations: readonly EvaluationRecord[]): Evalua
   );
 }
 
+/** Whether one has a loss that is 5 % below that of a model which says nothing, as it is before its first step. */
+export const isAboveChance = ([initial, ...later]: readonly EvaluationRecord[]): boolean =>
+  later.some(({ val }) => val.loss < 0.95 * initial!.val.loss);
+
 /** How many evaluations follow the best one. */
 export const sinceBest = (evaluations: readonly EvaluationRecord[]): number =>
   evaluations.length - 1 - Math.max(0, evaluations.indexOf(bestEvaluation(evaluations)!));

@@ -14,7 +14,7 @@ import { countFlops } from "../plan/work.ts";
 import { setting } from "../setting.ts";
 import { rowsPerClass, weighClasses } from "./class-weights.ts";
 import type { Preparable } from "./job.ts";
-import { knownBase, resolveOptions, withAdapter } from "./options.ts";
+import { knownRun, resolveOptions, withAdapter } from "./options.ts";
 import { warmupSteps } from "./schedule.ts";
 import type { TrainOptions } from "./settings.ts";
 import { type Planned, planFitting } from "./sizes.ts";
@@ -80,7 +80,7 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
   const { objective } = data;
   checkVocabulary(data, model);
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;
-  const options = resolveOptions(settings, objective, { rows: data.train.size, ...knownBase(model) });
+  const options = resolveOptions(settings, objective, knownRun(data, model));
   const isBinary = data.labels.length === 2;
   if (options.threshold !== "none" && rowsPerClass(data).length > 2)
     throw new ConfigError("options-conflict", `${setting("threshold")} needs two classes`, {

@@ -45,7 +45,7 @@ export interface TrainOptions extends MethodOptions {
   dtype: WeightDtype | "auto";
   /** Whether activations are recomputed in the backward pass, which takes less memory. Default: "auto", if need be. */
   recompute: Recompute;
-  /** Passes over the training set. Default: 3, of few rows as many as make 150 steps. */
+  /** Passes over the training set. Default: 3; of few rows as many as make 150 steps, of many labels or pairs up to 450. */
   epochs: number;
   /** Messages, or blocks of text, per batch. Default: 8, of fewer rows all. */
   batchSize: number;
@@ -66,7 +66,10 @@ export interface TrainOptions extends MethodOptions {
    * have more epochs.
    */
   evalEvery: number;
-  /** Ends the run after so many evaluations in a row without a lower validation loss; 0: never. Default: 0. */
+  /**
+   * Ends the run after so many evaluations in a row without a lower validation loss; 0: never. Default: 0, or those of
+   * 120 steps where few rows have more epochs and a validation set chooses among them.
+   */
   patience: number;
   /**
    * What is saved: the parameters of the evaluation with the lowest validation loss, or those after the last step.
@@ -231,7 +234,7 @@ export const SETTINGS: Settings<TrainOptions> = {
       help: "Evaluations without improvement; 0: off",
       others: ["early_stopping_patience"],
     },
-    "Patience: Ends the run after this many evaluations without a lower validation loss. 0: the run is never ended early.",
+    "Patience: Ends the run after this many evaluations without a lower validation loss, once one is below that of a model that has learned nothing. 0: never.",
   ),
   keep: inPage(
     { default: "best", choices: KEEPS, ofSteps: true, others: ["load_best_model_at_end best"] },
@@ -320,7 +323,8 @@ export const flagTexts = (): Flags<Omit<RunSettings, "balance" | "padding" | "he
   adapter:
     "<dir> continue from an adapter: a run's, or PEFT's (SEQ_CLS, TOKEN_CLS with --objective tokens, CAUSAL_LM with --objective lm)",
   mode: "which parameters are trained; probe: a regression on what the frozen model makes of a text, in seconds; classic: no model, but TF-IDF with logistic or ridge regression, in seconds",
-  epochs: "passes over the training set; of few rows as many as make 150 steps, unless this is given",
+  epochs:
+    "passes over the training set; of few rows as many as make 150 steps, of many labels or pairs up to 450, unless this is given",
   lr: "peak learning rate",
   dtype:
     "data type of the frozen weights: f16 takes half the memory, q8 a quarter, q4 (NF4) an eighth; int16 half, multiplied in integers, the fastest without a GPU and only there; auto: the widest of the others that fits. Not for --mode all",
@@ -338,7 +342,8 @@ export const flagTexts = (): Flags<Omit<RunSettings, "balance" | "padding" | "he
     "what a message is classified by: the mean of its tokens' outputs, that of its first (cls: encoders alone), or of its last token; the default is the base's own, if its folder of sentence-transformers says it",
   headBias: "train the head without a bias, as PEFT and transformers do",
   evalEvery: "steps between evaluations; 0: twice per epoch, or 10 times where few rows have more epochs",
-  patience: "stop after n evaluations in a row without a lower validation loss; 0: never",
+  patience:
+    "stop after n evaluations in a row without a lower validation loss; 0: never; default: where few rows have more epochs, as many as make 120 steps",
   keep: "what is saved: the evaluation with the lowest validation loss, or the last",
   calibrate:
     "divide the logits by the temperature that has the lowest loss on the validation set; classify does so too",

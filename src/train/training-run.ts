@@ -17,7 +17,7 @@ import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Outputs } from "../tasks/task.ts";
 import { numel } from "../tensor.ts";
-import { bestEvaluation, sinceBest } from "./best.ts";
+import { bestEvaluation, isAboveChance, sinceBest } from "./best.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { Examiner } from "./examiner.ts";
 import type { Job, Start } from "./job.ts";
@@ -183,10 +183,15 @@ export class Run {
     return this.kept?.step ?? this.steps.length;
   }
 
-  /** Whether no step follows: the last `patience` evaluations were not better than one before them, or it is enough. */
+  /**
+   * Whether no step follows: the last `patience` evaluations were not better than one before them, or it is enough.
+   * Patience begins when something has been learned: from heads of zeros, a model may stay at chance for many steps.
+   */
   private get isOver(): boolean {
+    if (this.start.finish?.aborted) return true;
     const { patience } = this.options;
-    return this.start.finish?.aborted === true || (patience > 0 && sinceBest(this.evaluations) >= patience);
+    if (patience === 0 || sinceBest(this.evaluations) < patience) return false;
+    return !this.examiner.beginsEven || isAboveChance(this.evaluations);
   }
 
   /** Ends an aborted run: steps that the device has finished count, dropped ones are discarded. */

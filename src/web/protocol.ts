@@ -16,6 +16,7 @@ import type { Changes } from "../run/changes.ts";
 import type { Pooling } from "../tasks/index.ts";
 import type { Answer as LabelAnswer, Labelled } from "../tasks/predictions.ts";
 import type { CommonDtype } from "../tensor.ts";
+import type { Known } from "../train/options.ts";
 import type { Speed } from "../train/records.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 
@@ -40,7 +41,7 @@ export interface Machine {
 export interface DataReport {
   /** The reading; none: it cannot be trained on. */
   blocks: Block[];
-  trainRows: number;
+  known: Known;
   testRows: number;
   /** Of a table of the visitor's, with its first rows; else none. */
   columns: readonly CheckedColumn[];

@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import { openWasm, type WasmBackend } from "../../src/backend/wasm.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { bestEvaluation } from "../../src/train/best.ts";
+import { bestEvaluation, isAboveChance } from "../../src/train/best.ts";
 import type { TrainArguments } from "../../src/train/job.ts";
 import { ofMode } from "../../src/train/options.ts";
 import type { Checkpoint, TrainEvent, TrainResult } from "../../src/train/records.ts";
@@ -100,12 +100,13 @@ test("the validation set is evaluated once at each evaluation, and no further ti
   }
 });
 
-test("patience: ends after so many evaluations without a lower loss", async () => {
+test("patience: ends after so many evaluations without a lower loss, but not at chance", async () => {
   const data = await contradiction();
-  const { evaluations } = await run({ data });
+  const headInit = "uniform";
+  const { evaluations } = await run({ data, headInit });
   const best = bestEvaluation(evaluations)!;
   for (const patience of [1, 3]) {
-    const result = await run({ data, patience });
+    const result = await run({ data, headInit, patience });
     assert.is(result.steps.length, best.step + patience * OPTIONS.evalEvery);
     assert.equal([result.keptStep, result.aborted], [best.step, false]);
     assert.equal(result.evaluations, evaluations.slice(0, result.evaluations.length));
@@ -113,6 +114,9 @@ test("patience: ends after so many evaluations without a lower loss", async () =
   const { data: usual } = await base();
   const improving = await run({ data: usual, patience: 1, lr: 1e-4 });
   assert.is(improving.steps.length, 12, "ended early although every evaluation was better");
+  const atChance = await run({ data, patience: 1 });
+  assert.not(isAboveChance(atChance.evaluations));
+  assert.is(atChance.steps.length, 12, "ended early although nothing was learned");
 });
 
 test("finish: ends before the next step and is measured; a stopped run is measured as it is, with the same result", async () => {
@@ -132,7 +136,7 @@ test("finish: ends before the next step and is measured; a stopped run is measur
 
 test("keep and patience: stopped at the best step, after it, or after the last, and resumed from disk", async () => {
   const data = await contradiction();
-  const settings = { data, patience: 3 };
+  const settings = { data, headInit: "uniform", patience: 3 } as const;
   const straight = await run(settings);
   assert.ok(straight.keptStep < straight.steps.length);
   await assertResumes("keep", settings, [straight.keptStep, straight.keptStep + 1]);

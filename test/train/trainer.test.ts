@@ -62,6 +62,16 @@ test("few rows have more epochs and very few a smaller batch, unless they are gi
     const { batchSize, epochs, evalEvery } = resolveOptions(given, objective, { rows });
     assert.equal([batchSize, epochs, evalEvery], expected, JSON.stringify([rows, given]));
   }
+  const patience = (known: Known, given = {}) => {
+    const options = resolveOptions(given, "classification", { validated: true, ...known });
+    return [options.epochs, options.evalEvery, options.patience];
+  };
+  assert.equal(patience({ rows: 80, labels: 2 }), [15, 15, 8]);
+  assert.equal(patience({ rows: 80, labels: 5 }), [30, 30, 4]);
+  assert.equal(patience({ rows: 80, labels: 2, pairs: true }), [45, 45, 3]);
+  assert.equal(patience({ rows: 80, labels: 30 }, { evalEvery: 10 }), [45, 10, 12]);
+  assert.equal(patience({ rows: 80 }, { epochs: 4 }), [4, 0, 0]);
+  assert.equal(patience({ rows: 80, validated: false }), [15, 15, 0]);
   const { epochs, ...given } = SMALL;
   const { options, stepCounts } = prepareRun({ device: await cpu(), ...(await usual()), ...given });
   assert.equal([options.epochs, stepCounts.total], [38, 152]);

@@ -109,7 +109,7 @@ test("a chat goes on with what was said before, until it is begun anew; what was
 const reportOf = (roles: Record<string, "text" | "label" | null>, more: Partial<DataReport> = {}): DataReport => ({
   ...{
     blocks: [],
-    trainRows: 40,
+    known: { rows: 40 },
     testRows: 8,
     rows: [],
     needs: {},

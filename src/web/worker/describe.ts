@@ -9,7 +9,7 @@ import type { BaseModel } from "../../io/hf.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import type { ClassWeights } from "../../train/class-weights.ts";
-import { DEFAULTS } from "../../train/options.ts";
+import { DEFAULTS, knownData } from "../../train/options.ts";
 import { dataBlocks, dataPreview } from "../../views/data.ts";
 import type { DataReport } from "../protocol.ts";
 import { withoutFolders } from "./errors.ts";
@@ -23,7 +23,7 @@ export async function describeData(
   const [, ...blocks] = dataBlocks(data, "", weights);
   const messages = TRAINING[data.objective].labels.answerOf && (data as LoadedDataset);
   return {
-    trainRows: data.stats.train.rows,
+    known: knownData(data),
     testRows: data.stats.test.rows,
     blocks: [...(messages ? rowsFirst(blocks) : blocks), await dataPreview(data, model)].map(plainBlock),
     ...{ columns: [], rows: [], needs: {}, problems: [], error: null, labels: [] },

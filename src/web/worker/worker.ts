@@ -17,7 +17,7 @@ import { recordOfAdapter } from "../../record/record.ts";
 import { checkData } from "../../run/check.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../../tasks/index.ts";
 import { rowsPerClass } from "../../train/class-weights.ts";
-import { DEFAULTS } from "../../train/options.ts";
+import { DEFAULTS, knownData } from "../../train/options.ts";
 import type { RunSettings } from "../../train/settings.ts";
 import { dataPreview, dataSummary } from "../../views/data.ts";
 import {
@@ -235,7 +235,7 @@ async function checkOwn({ adapter: _, ...asked }: PageSettings, model: BaseModel
   const summary = readable ? dataSummary(readable.data, classWeights(asked)) : [];
   const preview = readable && columns.length === 0 ? [await dataPreview(readable.data, model)] : [];
   return {
-    trainRows: readable?.data.stats.train.rows ?? 0,
+    known: readable ? knownData(readable.data) : {},
     testRows: readable?.data.stats.test.rows ?? 0,
     blocks: [...(columns.length > 0 && readable ? rowsFirst(summary) : summary), ...preview].map(plainBlock),
     columns,

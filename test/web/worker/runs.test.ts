@@ -15,8 +15,8 @@ test("a run from a file to its end: what it will take, its events, its results, 
   const browser = new PageBrowser();
   const tab = await openTiny(browser, base);
   assert.equal(await tab.call("machine"), { isolated: false, threads: 1 });
-  const { trainRows } = await tab.call("readData", TINY_RUN);
-  assert.is(trainRows, 34);
+  const { known } = await tab.call("readData", TINY_RUN);
+  assert.is(known.rows, 34);
   const { steps, stepsPerEpoch, trainable, seconds } = await tab.call("estimate", TINY_RUN);
   assert.equal([steps, stepsPerEpoch], [8, 4]);
 
@@ -93,7 +93,7 @@ test("own data is read as check finds it, unless something is chosen; what is fo
   const west = Buffer.from(Array.from({ length: 40 }, (_, i) => `"${i},5";fa\xe7ade ${i}\n`).join(""), "latin1");
   const scores = await read(Buffer.concat([Buffer.from("note;text\n"), west]));
   assert.equal(scores.needs, { encoding: "windows-1252", objective: "regression" });
-  assert.equal([roles(scores), scores.trainRows], [["note label", "text text"], 28]);
+  assert.equal([roles(scores), scores.known.rows], [["note label", "text text"], 28]);
   assert.is(scores.rows[1]![1], "façade 1");
   const asked = await read(Buffer.concat([Buffer.from("note;text\n"), west]), { encoding: "windows-1251" });
   assert.equal([asked.needs.encoding, asked.rows[1]![1]], [undefined, "faзade 1"]);
@@ -103,7 +103,7 @@ test("own data is read as check finds it, unless something is chosen; what is fo
   const xml = sheetData(sheetRow("nr", "words", "kind"), ...tickets);
   const notes = { name: "Notes", xml: sheetData(sheetRow("see", "Tickets")) };
   const sheet = await read(excel(notes, { name: "Tickets", xml }), {}, "t.xlsx");
-  assert.equal([roles(sheet), sheet.trainRows], [["nr null", "words text", "kind label"], 16]);
+  assert.equal([roles(sheet), sheet.known.rows], [["nr null", "words text", "kind label"], 16]);
   assert.equal([sheet.problems[0]!.sheets, sheet.needs.sheet], [["Notes", "Tickets"], "Tickets"]);
   const renamed = (await read(excel(notes), {}, "t.csv")).error!;
   assert.match(renamed.summary + renamed.hint, "This is an Excel file, not a text or a table");

@@ -77,8 +77,8 @@ test("a bundled data set keeps all rows, as in the terminal, unless it is to be 
 test("skipped rows have a line and a reason; unequal classes are reported", async () => {
   const data = await tinyData(`${messages(20, ["ham", "spam", "ham"])}ham,x,y\n`, { skipFaulty: true });
   const model = await openModel("gpt2-micro");
-  const { blocks, trainRows } = await describeData(data, model);
-  assert.is(trainRows, data.train.size);
+  const { blocks, known } = await describeData(data, model);
+  assert.is(known.rows, data.train.size);
   const texts = shownTexts(structuredClone(blocks)).join("\n");
   for (const words of ["1 invalid rows were skipped", ":62: The row has the wrong number", "loss weighted by class"])
     assert.ok(texts.includes(words), `${words}: ${texts}`);

@@ -27,8 +27,8 @@ test("a CoNLL file is read, learned, tried and used on a table", async () => {
   const tab = await new PageBrowser().open();
   await addTiny(tab, base);
   await tab.call("pick", [pickedFile("words.conll", CONLL)]);
-  const { blocks, trainRows } = await tab.call("readData", SETTINGS);
-  assert.is(trainRows, 28);
+  const { blocks, known } = await tab.call("readData", SETTINGS);
+  assert.is(known.rows, 28);
   assert.match(JSON.stringify(blocks), /"Sentences".*"Words by tag".*"B-LOC".*Ann\/B-PER/);
 
   const { id, state, record } = await tab.train(SETTINGS);

@@ -1,6 +1,7 @@
 /** The data that the page trains on: where it comes from, the files that the worker has, and what it has read. */
 import { batch, computed, effect, signal } from "@preact/signals";
 import { DEFAULT_OBJECTIVE, hasHead, type Objective } from "../../../tasks/index.ts";
+import type { Known } from "../../../train/options.ts";
 import type { RunSettings } from "../../../train/settings.ts";
 import type { CorrectedRow, DataReport, ErrorReport } from "../../protocol.ts";
 import { isTraining } from "../runs/runs.ts";
@@ -146,8 +147,8 @@ export const dataSettings = computed((): RunSettings => {
 effect(() => {
   if (!hasData.value) lastReport.value = null;
 });
-/** The rows of the training set that was read last. */
-export const trainRows = signal(Number.POSITIVE_INFINITY);
+/** What defaults depend on of the data that was read last. */
+export const knownOfData = signal<Known>({});
 const failure = signal<ErrorReport | null>(null);
 /** Whether messages are wanted, and there are texts. */
 export const areTexts = computed(() => writes(needs.value.objective));
@@ -178,7 +179,7 @@ export function showReport(read: DataReport): boolean {
   sheets.value = read.problems.find(({ sheets }) => sheets)?.sheets ?? sheets.value;
   lastReport.value = { ...read, isLm: isLm.value };
   failure.value = read.error;
-  trainRows.value = read.error ? Number.POSITIVE_INFINITY : read.trainRows;
+  knownOfData.value = read.known;
   const { value: error } = dataError;
   if (error) showAwaited();
   isAwaited = false;

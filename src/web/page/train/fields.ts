@@ -8,7 +8,7 @@ import { hasHead } from "../../../tasks/index.ts";
 import { defaultsFor, knownBase, usualMode } from "../../../train/options.ts";
 import type { RunSettings, TrainOptions } from "../../../train/settings.ts";
 import type { PageSettings } from "../../protocol.ts";
-import { objective, readWith, trainRows } from "../data/data.ts";
+import { knownOfData, objective, readWith } from "../data/data.ts";
 import { goTo } from "../shared/scroll.ts";
 import {
   applies,
@@ -57,7 +57,7 @@ export function isOffered(key: string, value: unknown): boolean {
 const defaults = computed((): Values => {
   const { epochs: wanted, mode: chosen, ...others } = given.value;
   const base = model.value?.config;
-  const known = { rows: trainRows.value, ...(model.value ? knownBase(model.value) : {}) };
+  const known = { ...knownOfData.value, ...(model.value ? knownBase(model.value) : {}) };
   // Of pairs two columns are read.
   const data = { objective: objective.value, pairs: readWith("textColumn")?.includes(",") || undefined };
   const usual = base ? usualMode(others, data, base) : start.value.mode;
@@ -66,8 +66,8 @@ const defaults = computed((): Values => {
   // Epochs that are given keep their evaluations.
   const isGiven = wanted !== undefined && wanted !== follow.epochs;
   const all = isGiven ? { ...more, epochs: wanted } : more;
-  const { evalEvery } = defaultsFor(known, all, start.value, objective.value);
-  return { ...start.value, ...follow, mode: usual, evalEvery };
+  const { evalEvery, patience = start.value.patience } = defaultsFor(known, all, start.value, objective.value);
+  return { ...start.value, ...follow, mode: usual, evalEvery, patience };
 });
 
 /** The value of each field: where what is entered is invalid, the one before. */
