@@ -4,6 +4,7 @@
  */
 import { nextTurn } from "#platform";
 import type { LoadedDataset } from "../data/datasets.ts";
+import { NEAR, nearestCosines } from "./nearness.ts";
 import { MOST_ENTRIES, type SparseRows, setTexts, Tfidf } from "./tfidf.ts";
 
 /** Limits the memory: a fit has about ten vectors of as many numbers. */
@@ -40,32 +41,6 @@ const WEIGHTS = [
   [0, 0.25],
 ] as const;
 const OF_TEMPLATES = 0.25;
-/** Half of the rows of templates are as near to another: of six sets of people's texts none is above .21. */
-const NEAR = 0.4;
-/** Rows whose nearest ones are looked for. */
-const SAMPLE = 300;
-
-/** The median of the cosines of rows of TF-IDF, each of so many parts of length 1, and the row nearest to each. */
-function nearness({ starts, columns, values, width }: SparseRows, parts: number): number {
-  const count = starts.length - 1;
-  const rowsOf = Array.from({ length: width }, (): number[] => []);
-  const valuesOf = Array.from({ length: width }, (): number[] => []);
-  for (let row = 0; row < count; row++)
-    for (let i = starts[row]!; i < starts[row + 1]!; i++) {
-      rowsOf[columns[i]!]!.push(row);
-      valuesOf[columns[i]!]!.push(values[i]!);
-    }
-  const nearest = Array.from({ length: Math.min(count, SAMPLE) }, (_, row) => {
-    const cosines = new Float64Array(count);
-    for (let i = starts[row]!; i < starts[row + 1]!; i++)
-      for (const [j, other] of rowsOf[columns[i]!]!.entries())
-        cosines[other]! += (values[i]! * valuesOf[columns[i]!]![j]!) / parts;
-    cosines[row] = 0;
-    return cosines.reduce((most, one) => Math.max(most, one));
-  });
-  return nearest.sort((a, b) => a - b)[nearest.length >> 1] ?? 0;
-}
-
 /**
  * Features as columns beside TF-IDF, whose rows have length 1: less the mean of the training rows, and divided by the
  * root of their mean squared length. Being affine, it can be undone in the weights.
@@ -140,7 +115,8 @@ export class TextFit {
     const used = order.subarray(0, tfidf.rows);
     const weigh = async () => {
       const ngrams = await tfidf.transform(setTexts(train, used), signal);
-      if (nearness(ngrams, tfidf.list().length) > NEAR) return OF_TEMPLATES;
+      const nearest = nearestCosines(ngrams, ngrams, tfidf.list().length).sort((a, b) => a - b);
+      if (nearest[nearest.length >> 1]! > NEAR) return OF_TEMPLATES;
       const each = used.length / Math.max(2, outputs);
       return WEIGHTS.find(([fewest]) => each >= fewest)![1];
     };

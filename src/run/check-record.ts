@@ -81,7 +81,7 @@ function measuredKinds({ measures, answer: decides, stored: { answer, details } 
       test: {
         compared: [
           {
-            ...{ name: "text", limits: "text?", rows: "count" },
+            ...{ name: "text", limits: "text?", alike: "number?", rows: "count" },
             measured: { [judged.key]: ESTIMATE, ...Object.fromEntries(optional) },
             ...{ "unseen?": { rows: "count", ...ESTIMATE }, ...AGAINST },
           },

@@ -147,7 +147,9 @@ export async function poolFolds(
     test: meanEvaluation(records.map(({ results }) => results[when].test)),
   });
   const after = evaluated("after");
-  const shares = training.labels.classOf ? await reviewShares(folds, fitted, predicted) : null;
+  // What has learned nothing knows no wrong label.
+  const isBetter = test.compared.at(-1)!.against?.standing === "better";
+  const shares = training.labels.classOf && isBetter ? await reviewShares(folds, fitted, predicted) : null;
   const figures = keptFigures(training.measures, test.rows);
   return {
     data,
@@ -244,9 +246,11 @@ function joinBaselines(fitted: readonly Baseline[][]): Baseline[] {
   return tails[0]!.map((_, i) => {
     const own = tails.map((list) => list[i]!);
     const limits = own.find((baseline) => baseline.limits !== undefined)?.limits;
+    const alike = own.flatMap((baseline) => baseline.alike ?? []);
     return {
       name: joinNames(own.map(({ name }) => name)),
       ...(limits === undefined ? {} : { limits }),
+      ...(alike.length > 0 ? { alike: mean(alike) } : {}),
       values: own.flatMap(({ values }) => Array.from(values)),
     };
   });

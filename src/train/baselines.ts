@@ -2,9 +2,11 @@
 
 import { fitClassic } from "../classic/fit.ts";
 import type { ClassicModel } from "../classic/model.ts";
+import { shareAlike } from "../classic/nearness.ts";
 import { setTexts } from "../classic/tfidf.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/training-data.ts";
+import type { TextOrPair } from "../pair.ts";
 import type { Baseline } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 
@@ -14,6 +16,7 @@ export interface FittedBaselines {
   classic: ClassicModel | null;
 }
 
+type Texts = TextOrPair[];
 type Sets = Pick<LoadedDataset, "train" | "val" | "test" | "labels" | "objective" | "pairs">;
 
 export async function fitBaselines(data: TrainingData | Sets, signal?: AbortSignal): Promise<FittedBaselines> {
@@ -25,8 +28,14 @@ export async function fitBaselines(data: TrainingData | Sets, signal?: AbortSign
 export const simpleBaselines = (data: TrainingData | Sets): Baseline[] =>
   TRAINING[data.objective].labels.baselines(data);
 
-async function answers(classic: ClassicModel, { objective, test, labels }: Sets): Promise<Baseline> {
-  const { name, limits } = classic.parts;
-  const logits = await classic.logits([...setTexts(test, test.positions())], labels);
-  return { name, ...(limits ? { limits } : {}), values: TRAINING[objective].answer!(logits, labels.length) };
+async function answers(classic: ClassicModel, { objective, train, test, labels }: Sets): Promise<Baseline> {
+  const { name, limits, tfidf } = classic.parts;
+  const [learned, tested] = [train, test].map((set) => [...setTexts(set, set.positions())]) as [Texts, Texts];
+  const logits = await classic.logits(tested, labels);
+  return {
+    name,
+    ...(limits ? { limits } : {}),
+    ...(tested.length > 0 && !tfidf.isPair ? { alike: await shareAlike(tfidf, learned, tested) } : {}),
+    values: TRAINING[objective].answer!(logits, labels.length),
+  };
 }

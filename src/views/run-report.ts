@@ -130,7 +130,7 @@ function using(record: RunRecord, hasClassic: boolean): Block[] {
   const { objective, peftObstacle, options } = record;
   const command = (...words: string[]) => code(["npx lowrank", ...words.map((word) => shellWord(word))].join(" "));
   const run = ["--run", "."];
-  const { withoutModel, isSeparate, isFitted } = METHODS[options.mode];
+  const { withoutModel, isSeparate } = METHODS[options.mode];
   const forms = peftObstacle === null ? ["peft"] : isSeparate ? [] : ["merged"];
   const commands = useCommands(record, ".", "labelled.csv");
   const [, table = []] = commands;
@@ -147,7 +147,7 @@ function using(record: RunRecord, hasClassic: boolean): Block[] {
             text("For other programs, this writes it with a model card of the Hugging Face hub:"),
             command("export", ...run, "--to", form, "--out", form),
           ]),
-          ...(hasHead({ objective }) && !isFitted
+          ...(hasHead({ objective })
             ? [
                 text("For people, this writes one HTML file that answers as they type, without a network:"),
                 command("export", ...run, "--to", "page", "--out", "page"),

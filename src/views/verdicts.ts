@@ -2,7 +2,7 @@
 
 import type { Tone } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
-import { capital, formatCount, formatDuration, formatLoss } from "../format.ts";
+import { capital, formatCount, formatDuration, formatLoss, percent } from "../format.ts";
 import { METHODS, takesSteps } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { keptEvaluation, type RunRecord } from "../record/record.ts";
@@ -93,7 +93,11 @@ const shareOfCopies = (record: RunRecord) => {
   return unseen ? 1 - unseen.rows / rows : 0;
 };
 
-const areMostlyCopies = (record: RunRecord) => shareOfCopies(record) >= MOST_COPIES;
+/** The share of the test rows that differ from a training row in a few words at most. */
+const shareAlike = (record: RunRecord) =>
+  Math.max(shareOfCopies(record), ...comparedWith(record).map(({ alike = 0 }) => alike));
+
+const areMostlyCopies = (record: RunRecord) => shareAlike(record) >= MOST_COPIES;
 
 /** "; of the 22 that resemble no training row, 21", where others do. */
 function describeUnseen(record: RunRecord): string {
@@ -284,13 +288,12 @@ function weighAgainstBest(record: RunRecord): string | null {
   const isPerfect =
     readFigure(record.results!.test.compared[0].measured[measure.key]) === (measure.isError ? 0 : measure.most);
   const isDone = isPerfect || (standing === "better" && !METHODS[record.options.mode].isFitted);
+  const lacking = standing === "worse" || takesSteps(record.options.mode) ? null : noBetter(record, record.results!);
+  if (lacking)
+    return `${lacking}: these rows do not show that the answer follows from the text. Could a person tell it from the text alone? If so, add rows, of the rarest answers first.`;
   const ideas = isDone ? [] : whatHelps(record);
   const name = nameCompared(record, best);
   const why = isKept ? "comes with this run" : "takes seconds";
-  if (areMostlyCopies(record)) {
-    const copies = formatCount(best.rows - record.results!.test.compared[0].unseen!.rows);
-    return `${copies} of ${formatCount(best.rows)} test rows have a near-copy among the training rows: how good it is on new texts cannot be told from them. A test set of new texts (${setting("test")}) would tell, or what you type yourself.`;
-  }
   const verdict = {
     better: isKept ? `Take this model, not ${name}.` : "",
     worse: `${capital(name)} is better, and ${why}: take it.`,
@@ -298,6 +301,8 @@ function weighAgainstBest(record: RunRecord): string | null {
       ? `${capital(name)} is as good, within ${measure.most === 1 ? "2 points" : "2 %"}, and ${why}: it is enough.`
       : `Whether it is better than ${name}, which ${why}, cannot be told from ${formatCount(best.rows)} rows${describeRange(measure, best)}.${wouldTell(measure, best)}`,
   };
+  if (areMostlyCopies(record))
+    return `${standing === "worse" ? `${verdict.worse} ` : ""}${percent(shareAlike(record), 0)} of the test rows differ from a training row in a few words at most: how good it is on texts in other words cannot be told from them. A test set of such texts (${setting("test")}) would tell, or what you type yourself.`;
   const take = best === others.at(-1) || !standing ? "" : verdict[standing];
   return [take, ideas.length > 0 ? `Try ${ideas.join(", or ")}.` : ""].filter(Boolean).join(" ") || null;
 }

@@ -205,6 +205,22 @@ test("a model's file gives the same answers, to the bit; words, pairs and charac
   }
 });
 
+test("rows of templates resemble each other, new sentences about the same do not", async () => {
+  const read = async (name: string) => {
+    const bytes = readFileSync(packagePath(`test/golden/phrasings/${name}.csv`));
+    return loadDataset({ file: bytesReader("rows.csv", bytes) }, { fractions: [1, 0, 0] });
+  };
+  const [templates, sentences] = await Promise.all([read("en-train"), read("en-test")]);
+  const alike = async (train: LoadedDataset["train"], test: LoadedDataset["train"]) => {
+    const { baselines } = await fitBaselines({ ...templates, train, val: train.select([]), test });
+    return baselines[0]!.alike!;
+  };
+  const { train } = templates;
+  const half = (parity: number) => train.select([...train.positions()].filter((row) => row % 2 === parity));
+  assert.ok((await alike(half(0), half(1))) > 0.9);
+  assert.is(await alike(train, sentences.train), 0);
+});
+
 test("a text with hardly a word of the training data is unlike it", () => {
   // Behind each vocabulary of words is one of characters.
   const isUnlikeBy = (vocabularies: readonly Pick<Ngrams, "ngrams" | "rows">[]) =>

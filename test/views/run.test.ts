@@ -269,12 +269,30 @@ test("the run beside the baselines: where they win, the summary says so and what
   assert.match(showResult(copied, 400), /10 of 20 test messages right; of the 4 that resemble no training row, 3\. /);
   assert.match(
     showResult(copied, 400),
-    /note: 16 of 20 test rows have a near-copy among the training rows: how good it is on new texts cannot be told from them\. A test set of new texts \(--test\) would tell/,
+    /note: 80 % of the test rows differ from a training row in a few words at most: how good it is on texts in other words cannot be told from them\. A test set of such texts \(--test\) would tell/,
   );
+  const alike = (share: number) => {
+    const resembling = structuredClone(equal);
+    resembling.results!.test.compared[1]!.alike = share;
+    return showResult(resembling, 400);
+  };
+  assert.match(alike(0.5), "note: 50 % of the test rows differ from a training row in a few words at most:");
+  assert.not.match(alike(0.4), "differ from a training row");
   // What helped a small GPT-2 is not advised for another base.
   const other = showResult({ ...equal, vocabulary: "another" }, 300);
   assert.match(other, enough);
   assert.not.match(other, "Try ");
+  // Where most rows have one label, it is said what of the others was right; what is fitted has nothing to set.
+  const rare = await alternatingData([...new Array<string>(9).fill("ham"), "spam"], 1000);
+  const [, ofRare] = baselines(rare);
+  const never = predict(rare, () => 0);
+  const blind = recordOf(rare, never, [{ name: "TF-IDF", values: never.map(() => 0) }, ofRare!]);
+  const fitted = showResult({ ...blind, options: { ...DEFAULTS, mode: "probe" } }, 300);
+  assert.match(fitted, /right; of the 20 that are not ham, 0\. Always guessing ham: 180, as good\. /);
+  assert.match(
+    fitted,
+    "note: It is not clearly better than always guessing ham: these rows do not show that the answer follows from the text. ",
+  );
   const limits = "3 of 9 training rows, stopped after 5 billion multiply-adds";
   const limited = recordOf(data, predictions, [{ name: "TF-IDF", values: same, limits }, always!]);
   assert.is(limited.results!.test.compared[1]!.limits, limits);
@@ -427,7 +445,7 @@ test("the headline: a share of few messages is none, a language model has its pe
     ({
       ...{ options: DEFAULTS, objective: "classification", unequal: false, examples: 1234, seconds: 61, step: 3 },
       ...{ evaluations: [{ step: 2, val: { loss: 0.5, accuracy: 0.25, macroF1: 0.2 } }] },
-      ...{ results: { before: at(before), after: at(after) }, ...more },
+      ...{ results: { before: at(before), after: at(after), test: { details: { classes: [] } } }, ...more },
     }) as unknown as RunRecord;
   const found = (after: object, more = {}) => headline(record({}, after, more))?.replaceAll("\u00a0", " ");
   assert.is(found({ rows: 2, accuracy: 0.5 }), "1 of 2 test messages right: too few to tell");

@@ -39,7 +39,7 @@ export const words: Words<ClassDetails> = {
       const [p, r] = [precision, recall].map((one) => (one ? percent(one.share) : "–"));
       return `${right}; of "${brief(labels[decision.positive!]!)}" by its threshold precision ${p}, recall ${r}`;
     }
-    return right;
+    return right + describeRare(labels, test);
   },
   blocks: (run, { test }) => [
     classesTable(nameClasses(run, test), CLASSES, rankingColumns(test)),
@@ -51,6 +51,19 @@ export const words: Words<ClassDetails> = {
   ],
   notes: ({ labels, options }, results) => describeDecision(results, labels, options.threshold),
 };
+
+/** From this share on, a class makes a model look good that never says another one. */
+const MOST = 0.9;
+
+/** "; of the 15 that are not ham, 4", where most are ham. */
+function describeRare(labels: readonly string[], { details: { classes } }: Test): string {
+  const rows = classes.reduce((sum, one) => sum + one.rows, 0);
+  const at = classes.findIndex((one) => one.rows >= MOST * rows);
+  if (at < 0 || rows < FEW_ROWS || classes[at]!.rows === rows) return "";
+  const others = classes.toSpliced(at, 1);
+  const right = others.reduce((sum, one) => sum + Math.round(one.rows * (one.recall?.share ?? 0)), 0);
+  return `; of the ${formatCount(rows - classes[at]!.rows)} that are not ${brief(labels[at]!)}, ${formatCount(right)}`;
+}
 
 const nameClasses = ({ labels }: Shown, { details }: Test) =>
   details.classes.map((one, i) => ({ ...one, label: labels[i]! }));
