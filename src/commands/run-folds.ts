@@ -65,11 +65,16 @@ export async function runFolds(study: OpenedFolds, options: StudyOptions): Promi
   const title = ({ key }: Trial) => titles.get(key) ?? `all ${all.train.size} rows`;
   const printer = new TrialPrinter(all, json, [{ rates: [folds.map(({ trial }) => trial)] }], title);
   printer.begin(record.spec.base);
-  const trained = await watch(printer, (how) =>
-    trainFolds(study, { ...how, out, device, checkpointEvery, ended: new Ended(out) }),
-  );
+  const ended = new Ended(out);
+  const trained = await watch(printer, (how) => trainFolds(study, { ...how, out, device, checkpointEvery, ended }));
   if (trained === null) {
     printNote(options.resumption);
+    const ran = await Promise.all(folds.map(({ trial }) => ended.find(trial)));
+    const first = ran.findIndex((run) => run !== null);
+    if (first >= 0 && !json) {
+      printNote(`until then the run of ${title(folds[first]!.trial)} answers, which has not learned from all rows`);
+      tryIt(out, ran[first]!.record);
+    }
     return 130;
   }
   if (Array.isArray(trained)) return reportMissing(trained.map(title));

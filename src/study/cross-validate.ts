@@ -152,6 +152,8 @@ export async function trainFolds(
   });
   const found = await Promise.all(trials.map((trial) => ended.find(trial)));
   const runs = found.filter((run) => run !== null);
+  // Until there is a run on all rows.
+  if (out !== undefined) await keepBest(out, runs[0]?.record.trial);
   if (runs.length < trials.length) return trials.filter((_, i) => !found[i]);
   const records = runs.map(({ record }) => record as FoldRecord);
   const said = folds.map(async (fold, i) => predicted.get(fold.trial.key) ?? readPredicted(out!, fold, records[i]!));

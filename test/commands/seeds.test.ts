@@ -165,6 +165,10 @@ test("folds test every row, and the run that is saved has learned from all of th
   });
   assertCode(stopped, 130);
   assert.match(stopped.stderr, "--resume folds\n");
+  // The best so far is kept: a run that has ended answers.
+  assert.match(stopped.stderr, "until then the run of fold 1 of 3 answers");
+  const answered = runCommand("classify", [...CPU, "--run", "folds", "win a prize"], { cwd: folder });
+  assertCode(await answered, 0);
   assert.not.ok(existsSync(join(folder, "folds", "report.html")));
   const resumed = await train(["--resume", "folds", ...CPU]);
   assertCode(resumed, 0);
