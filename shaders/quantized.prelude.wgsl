@@ -1,4 +1,4 @@
-// Weights in q8 and q4, in the layout of src/blocks.ts, four neighbours at a time; `at`, the number of the first, is a
+// Weights in q8 and q4, in the layout of src/core/blocks.ts, four neighbours at a time; `at`, the number of the first, is a
 // multiple of 4. A shader that reads them says where they are: `word(i)`, a word of the tensor; `weights()`, how many
 // it has; and what the codes of q4 stand for, `nf4(code)` and `maximum(code)`, of which the lowest 4 and 8 bits count.
 

@@ -19,19 +19,8 @@ export type { Device, DeviceInfo } from "./backend/backend.ts";
 export type { DeviceName } from "./backend/device.ts";
 export { type DeviceOptions, openDevice } from "./backend/device.ts";
 export { ClassicModel } from "./classic/model.ts";
-export type { ModelConfig } from "./config.ts";
-export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
-export type { DatasetOptions, DatasetSpec } from "./data/dataset-options.ts";
-export type { LoadedDataset } from "./data/datasets.ts";
-export type { LabelledRow } from "./data/sets/memory-rows.ts";
-export type { Split } from "./data/sets/split.ts";
-export type { BlockStats, Blocks } from "./data/text/blocks.ts";
-export type { LoadedTagged, Tagged, TaggedOptions, TaggedRow, TaggedSpec, TaggedStats } from "./data/text/tagged.ts";
-export type { LoadedTexts, TextRow, TextsOptions, TextsSpec } from "./data/text/texts.ts";
-export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
-export type { TrainingData } from "./data/training-data.ts";
-export type { Block } from "./document/blocks.ts";
-export type { ErrorCode, ErrorCodes } from "./error-codes.ts";
+export type { ModelConfig } from "./core/config.ts";
+export type { ErrorCode, ErrorCodes } from "./core/error-codes.ts";
 export {
   ConfigError,
   DataError,
@@ -41,7 +30,21 @@ export {
   LowrankError,
   ShapeError,
   TrainingError,
-} from "./errors.ts";
+} from "./core/errors.ts";
+export type { Target } from "./core/names.ts";
+export type { LeftOut } from "./core/places.ts";
+export type { WeightDtype } from "./core/tensor.ts";
+export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
+export type { DatasetOptions, DatasetSpec } from "./data/dataset-options.ts";
+export type { LoadedDataset } from "./data/datasets.ts";
+export type { LabelledRow } from "./data/sets/memory-rows.ts";
+export type { Split } from "./data/sets/split.ts";
+export type { BlockStats, Blocks } from "./data/text/blocks.ts";
+export type { LoadedTagged, Tagged, TaggedOptions, TaggedRow, TaggedSpec, TaggedStats } from "./data/text/tagged.ts";
+export type { LoadedTexts, TextRow, TextsOptions, TextsSpec } from "./data/text/texts.ts";
+export { Tokenizer } from "./data/tokenizer.ts";
+export type { TrainingData } from "./data/training-data.ts";
+export type { Block } from "./document/blocks.ts";
 export type * from "./globals.ts";
 export type { ClassifyOptions } from "./infer/calls.ts";
 export { Classifier, type ClassifierOptions } from "./infer/classifier.ts";
@@ -64,8 +67,6 @@ export type { TrainModelOptions } from "./learner/train.ts";
 export type { LearnOptions } from "./learner/training.ts";
 export type { Mode } from "./methods/index.ts";
 export type { Init, LoraConfig, Scaling } from "./methods/lora.ts";
-export type { Target } from "./names.ts";
-export type { LeftOut } from "./places.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export { setPackageUrl } from "./platform/package-url.ts";
 export type { RunRecord } from "./record/record.ts";
@@ -85,7 +86,6 @@ export type { Answer, Classification, Scored, TaggedSpan, TaggedText } from "./t
 export type { ScoreDetails } from "./tasks/regression/regression-training.ts";
 export type { Answered, Results, TestResults } from "./tasks/task.ts";
 export type { EntityDetails } from "./tasks/tokens/tokens-training.ts";
-export type { WeightDtype } from "./tensor.ts";
 export {
   type Checkpoint,
   type EvaluationRecord,

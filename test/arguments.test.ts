@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { ConfigError, DeviceError } from "../src/errors.ts";
+import { ConfigError, DeviceError } from "../src/core/errors.ts";
 import * as api from "../src/index.ts";
 import { assertFails, temporaryFolder } from "./helpers/border.ts";
 import { afterAll, test } from "./helpers/harness.ts";
@@ -117,7 +117,6 @@ const listArguments = ({ device, model, data, adapter }: World): Record<string, 
   "Tokenizer.load": { good: { options: { model } } },
   "tokenizer.encode": { good: { text: "a", options: {} }, also: { text: ["the string"] } },
   "tokenizer.encodeBytes": { good: { utf8: new Uint8Array(1) } },
-  "tokenizer.encodeBatch": { good: { texts: ["a"] }, also: { texts: ["an array of strings"] } },
   "tokenizer.decode": { good: { ids: [1] }, also: OTHER_IDS },
   "tokenizer.decodeBytes": { good: { ids: [1] }, also: OTHER_IDS },
   registerFile: { good: { path: "a", file: new Blob() } },

@@ -121,9 +121,9 @@ const SOURCES: Source[] = [...list("src", ".ts"), ...list("src", ".tsx")]
   });
 
 /** The public API: what others import, and nothing here does. */
-const API = ["src/index.ts"];
+const API = ["src/index.ts", "src/globals.ts"];
 
-/** The room that a file is in: "ops"; "" for the ground floor, files directly in src/. */
+/** The room that a file is in: "ops"; "" for one directly in src/, where only the API is. */
 const fileRoom = (path: string) =>
   API.includes(path) ? "api" : (/^src\/(web\/(?:page|worker)|[^/]+)\//.exec(path)?.[1] ?? "");
 
@@ -136,7 +136,7 @@ const within = ({ path, imports }: Source) =>
 
 /** The rooms from the ground up: each imports from itself and from those before it. */
 const ROOMS = [
-  ["", "platform", "ops", "plan", "document", "methods", "labels", "tasks", "model", "backend", "io", "data"],
+  ["core", "platform", "ops", "plan", "document", "methods", "labels", "tasks", "model", "backend", "io", "data"],
   // What needs no device; what runs a model on one; what writes and classifies; what trains; a run's record, and what is
   // shown of it; what a run leaves, what takes it elsewhere, what repeats runs.
   ["classic", "engine", "infer", "train", "record", "views", "run", "export", "study", "learner"],
@@ -145,16 +145,16 @@ const ROOMS = [
 
 /** Rooms that use less than what is below them. */
 const ONLY: Record<string, string[]> = {
-  ops: [""],
-  plan: ["", "ops"],
-  document: [""],
-  methods: [""],
-  labels: [""],
-  tasks: ["", "document", "labels"],
-  model: ["", "ops", "plan", "methods", "tasks"],
-  backend: ["", "ops", "plan"],
+  ops: ["core"],
+  plan: ["core", "ops"],
+  document: ["core"],
+  methods: ["core"],
+  labels: ["core"],
+  tasks: ["core", "document", "labels"],
+  model: ["core", "ops", "plan", "methods", "tasks"],
+  backend: ["core", "ops", "plan"],
   // The tensors of an adapter are those that its mode trains.
-  io: ["", "platform", "methods", "tasks", "model"],
+  io: ["core", "platform", "methods", "tasks", "model"],
   api: ROOMS.slice(0, ROOMS.indexOf("bench")),
 };
 

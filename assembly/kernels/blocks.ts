@@ -1,4 +1,4 @@
-// Weights in blocks of 16, 8 or 4 bits, widened to floats as src/blocks.ts describes. A matrix is in panels of eight
+// Weights in blocks of 16, 8 or 4 bits, widened to floats as src/core/blocks.ts describes. A matrix is in panels of eight
 // outputs (src/backend/block-panels.ts), a table in rows. One such operand at a time: `use_blocks` says which.
 import { PANEL, TYPE_INT16, TYPE_Q4, TYPE_Q8 } from "./generated/numbers";
 import { load_half } from "./half";

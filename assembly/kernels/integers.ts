@@ -1,4 +1,4 @@
-// Products with frozen weights in integers (src/blocks.ts, int16): the codes of the weights as they are, times the rows
+// Products with frozen weights in integers (src/core/blocks.ts, int16): the codes of the weights as they are, times the rows
 // of the other operand, which are rounded to codes of 12 bits as they are packed, each with a scale of its own in every
 // block of the depth. In a block the sum of the codes' products is exact: it is at most 384 * 2047^2, below 2^31.
 // Multiplication and addition of the results are rounded as everywhere, never fused: the bits are the same in both

@@ -1,9 +1,9 @@
 /** The interface of a device that runs plans, the same for every backend. */
-import { ConfigError, DeviceError } from "../errors.ts";
+import { ConfigError, DeviceError } from "../core/errors.ts";
+import { COMMON_DTYPES, type DType, hasDtype, type Tensor } from "../core/tensor.ts";
 import type { StepValues } from "../ops/kernel.ts";
 import { formatBytes, type MemoryLimits } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
-import { COMMON_DTYPES, type DType, hasDtype, type Tensor } from "../tensor.ts";
 
 /** A device, to print. */
 export interface DeviceInfo {

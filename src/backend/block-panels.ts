@@ -1,10 +1,10 @@
 /**
- * Matrices in blocks, in panels: as src/blocks.ts describes, but with the codes of eight outputs next to each other,
+ * Matrices in blocks, in panels: as src/core/blocks.ts describes, but with the codes of eight outputs next to each other,
  * [out / 8][in][8], and their blocks' scales or maxima, [out / 8][blocks][8]. Of q4 a byte has the codes of outputs t
  * and t + 4, the first in the upper half. In int16 pairs of inputs stand together, [out / 8][in / 2][8][2], and the
  * scales as they are.
  */
-import { BLOCKS, type BlockDtype, layoutBlocks } from "../blocks.ts";
+import { BLOCKS, type BlockDtype, layoutBlocks } from "../core/blocks.ts";
 import { PANEL } from "./panels.ts";
 
 /** Copies a tensor of `shape` [in, out] between the two layouts: into panels, or back. */

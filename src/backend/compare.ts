@@ -4,11 +4,11 @@
  * tested separately. The second backend also runs each plan as it is, in whole submissions, and what is read must agree
  * with that, too: a driver may order dispatches wrongly.
  */
-import { DeviceError } from "../errors.ts";
+import { DeviceError } from "../core/errors.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
 import { boundTensors, type Dispatch, type StepValues } from "../ops/kernel.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import type { Program, Segment, SegmentName } from "../plan/plan.ts";
-import { formatShape, type Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 import { pipelineName } from "./webgpu-shaders.ts";
 

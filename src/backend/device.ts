@@ -1,8 +1,8 @@
 /** Selects and opens a device. */
 import { canHaveGPU, requestGPU } from "#platform";
-import { checkArguments, checkOptions, parseChoice } from "../checks.ts";
-import { asyncDispose } from "../dispose.ts";
-import { DeviceError } from "../errors.ts";
+import { checkArguments, checkOptions, parseChoice } from "../core/checks.ts";
+import { asyncDispose } from "../core/dispose.ts";
+import { DeviceError } from "../core/errors.ts";
 import { type Backend, type Device, describeFailure, noHardware } from "./backend.ts";
 import { openWasm } from "./wasm.ts";
 

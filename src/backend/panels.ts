@@ -3,9 +3,10 @@
  * product's inner loop reads: panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only
  * once.
  */
+
+import type { Tensor } from "../core/tensor.ts";
 import { boundTensors, tensorAt } from "../ops/kernel.ts";
 import type { Program } from "../plan/plan.ts";
-import type { Tensor } from "../tensor.ts";
 
 /** Columns of a panel. */
 export const PANEL = 8;

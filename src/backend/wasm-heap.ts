@@ -1,6 +1,6 @@
 /** A host-side allocator for the CPU's memory: large blocks, first fit, adjacent free blocks are merged. */
 
-import { DeviceError } from "../errors.ts";
+import { DeviceError } from "../core/errors.ts";
 import { formatBytes, SMALLER_BATCH } from "../plan/memory.ts";
 import { FIRST_ADDRESS, type Memory } from "./wasm-memory.ts";
 

@@ -1,7 +1,8 @@
 /** Encodes a program as the records that the interpreter in kernels.wasm (assembly/kernels/replay.ts) runs. */
+
+import type { Tensor } from "../core/tensor.ts";
 import { type Dispatch, isGemv, type StepValues, tensorAt } from "../ops/kernel.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
-import type { Tensor } from "../tensor.ts";
 import { OPERATIONS, RECORD_WORDS } from "./generated/operations.ts";
 
 /** An argument that changes from step to step. */

@@ -1,5 +1,5 @@
 /** The CPU as a device: bytes, and threads that run lists of records over them with kernels.wasm. */
-import { concat } from "../concat.ts";
+import { concat } from "../core/concat.ts";
 
 /** The first page holds the module's own data. */
 export const FIRST_ADDRESS = 1 << 16;

@@ -1,6 +1,6 @@
 /** Workers that run kernels.wasm (kernels-worker.ts), in a memory that is shared with them or is the worker's own. */
 import { startWorker } from "#workers";
-import { DeviceError } from "../errors.ts";
+import { DeviceError } from "../core/errors.ts";
 import type { Memory, Runs, Team, Thread, Threads, Times } from "./wasm-memory.ts";
 
 /** A request to a worker. */

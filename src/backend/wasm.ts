@@ -1,15 +1,15 @@
 /** Opens the CPU: on threads, on the caller's thread, or in a worker. */
 import { allowRelaxedSimd, availableMemory, isPageThread, nextTurn, parallelism, readAsset } from "#platform";
 import { NotStarted } from "#workers";
-import { isBlockDtype } from "../blocks.ts";
-import { checkNumber } from "../checks.ts";
-import { DeviceError } from "../errors.ts";
-import { halfToFloat } from "../half.ts";
+import { isBlockDtype } from "../core/blocks.ts";
+import { checkNumber } from "../core/checks.ts";
+import { DeviceError } from "../core/errors.ts";
+import { halfToFloat } from "../core/half.ts";
+import { expectWrite, type Tensor } from "../core/tensor.ts";
 import type { StepValues } from "../ops/kernel.ts";
 import { checkMemory } from "../plan/check-memory.ts";
 import { fits, listTables, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
-import { expectWrite, type Tensor } from "../tensor.ts";
 import {
   type Backend,
   type DeviceInfo,

@@ -1,8 +1,8 @@
 /** The source of a shader as it is compiled. */
 
+import { WEIGHT_DTYPES } from "../core/tensor.ts";
 import { entryWords, TABLE_ENTRIES } from "../ops/jobs.ts";
 import { type Fields, isTable, type Kernel } from "../ops/kernel.ts";
-import { WEIGHT_DTYPES } from "../tensor.ts";
 import { NUMBERS } from "./generated/numbers.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import type { Shader } from "./webgpu-shaders.ts";

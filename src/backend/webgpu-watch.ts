@@ -1,5 +1,5 @@
 /** Waits for a WebGPU device. Nothing else does, so that whatever waits ends when the device fails. */
-import { DeviceError, LowrankError } from "../errors.ts";
+import { DeviceError, LowrankError } from "../core/errors.ts";
 
 /** Seconds that a graphics card has for a submission, or a pipeline: its driver resets one that is busy for ten. */
 const PATIENCE = 60;

@@ -4,8 +4,10 @@
  */
 
 import { availableMemory, gpuVersion, platformName, restUntil } from "#platform";
-import { DeviceError, LowrankError } from "../errors.ts";
-import { halfToFloat } from "../half.ts";
+import { DeviceError, LowrankError } from "../core/errors.ts";
+import { halfToFloat } from "../core/half.ts";
+import { setting } from "../core/setting.ts";
+import { expectWrite, type Tensor } from "../core/tensor.ts";
 import { type Access, boundTensors, type Dispatch, type Element, isTable, type StepValues } from "../ops/kernel.ts";
 import { checkMemory } from "../plan/check-memory.ts";
 import {
@@ -19,8 +21,6 @@ import {
   withoutShared,
 } from "../plan/memory.ts";
 import { dispatchesOf, type Program, type SegmentName } from "../plan/plan.ts";
-import { setting } from "../setting.ts";
-import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, noHardware, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { nudgeUntil } from "./webgpu-nudge.ts";
 import { estimateWork, Pace } from "./webgpu-pace.ts";

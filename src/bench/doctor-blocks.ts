@@ -1,8 +1,8 @@
 /** The report of doctor as blocks. */
 import { describeDevice } from "../backend/backend.ts";
+import { nameList } from "../core/errors.ts";
+import { digits } from "../core/format.ts";
 import { type Block, heading, makeTable, note, text } from "../document/blocks.ts";
-import { nameList } from "../errors.ts";
-import { digits } from "../format.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { type CheckedShader, caseTitle, type DoctorReport, type Examined } from "./doctor.ts";
 import { describeYardsticks } from "./yardsticks.ts";

@@ -2,7 +2,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { packagePath } from "#platform";
-import { ConfigError, LowrankError } from "../errors.ts";
+import { ConfigError, LowrankError } from "../core/errors.ts";
 
 /** Python imports nothing from the folder where the command was started. */
 const ENV = { ...process.env, PYTHONSAFEPATH: "1" };

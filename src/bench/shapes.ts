@@ -1,5 +1,5 @@
 /** The shapes that are measured or checked, of GPT-2 and of a Llama-type model. */
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../core/config.ts";
 
 export type ShapeName = keyof typeof CONFIGS;
 

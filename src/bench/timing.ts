@@ -1,10 +1,10 @@
 /** Times programs on a device. Like all that the page of the benchmark uses, it runs in Node and in pages. */
 import type { Backend, Session } from "../backend/backend.ts";
 import { MOST_TIMED } from "../backend/webgpu-timer.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { type Dispatch, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { SegmentName } from "../plan/plan.ts";
-import type { Tensor } from "../tensor.ts";
 
 /** Segments of a program, to time. */
 export interface Work {

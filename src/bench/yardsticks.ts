@@ -1,8 +1,8 @@
 /** A GPU's peak rates, with which kernels are compared: of a plain copy and of a plain loop of multiply-adds. */
 import type { Backend } from "../backend/backend.ts";
+import { Tensor } from "../core/tensor.ts";
 import { activationForward } from "../ops/activation.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Kernel } from "../ops/kernel.ts";
-import { Tensor } from "../tensor.ts";
 import { prepareDispatch, stopwatch, type Work, wallTime } from "./timing.ts";
 
 export interface Yardsticks {

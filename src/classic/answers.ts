@@ -1,10 +1,10 @@
 /** What a classic model makes of texts, and what reads one: all that using one loads. */
 
-import { checkArguments } from "../checks.ts";
-import { ConfigError } from "../errors.ts";
+import { checkArguments } from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
+import { isBlank, TEXTS, type TextOrPair } from "../core/pair.ts";
 import { parseJson } from "../io/limits.ts";
 import { COUNTS } from "../io/peft/peft.ts";
-import { isBlank, TEXTS, type TextOrPair } from "../pair.ts";
 import { TASKS } from "../tasks/index.ts";
 import type { Labelled } from "../tasks/predictions.ts";
 import { scoreRows } from "./logistic.ts";

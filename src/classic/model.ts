@@ -1,5 +1,5 @@
 /** A classic model: a linear one on the TF-IDF of texts, which needs neither a base model nor a device. */
-import type { PairSettings, TextOrPair } from "../pair.ts";
+import type { PairSettings, TextOrPair } from "../core/pair.ts";
 import type { MessagesObjective } from "../tasks/index.ts";
 import type { Classification, Scored } from "../tasks/predictions.ts";
 import type { ClassicParts } from "./parts.ts";

@@ -1,5 +1,5 @@
 /** How much texts resemble each other: rows that differ in a few words, as those made of templates do. */
-import type { TextOrPair } from "../pair.ts";
+import type { TextOrPair } from "../core/pair.ts";
 import type { SparseRows, Tfidf } from "./tfidf.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** A classic model and its file, by name: what a page knows of them before it uses one. */
 import { exists, isServed, joinPath } from "#platform";
-import type { PairSettings } from "../pair.ts";
+import type { PairSettings } from "../core/pair.ts";
 import type { MessagesObjective } from "../tasks/index.ts";
 import type { Tfidf } from "./tfidf.ts";
 

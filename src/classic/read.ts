@@ -10,8 +10,8 @@ import {
   parseChoice,
   show,
   type Tree,
-} from "../checks.ts";
-import { ConfigError, FormatError } from "../errors.ts";
+} from "../core/checks.ts";
+import { ConfigError, FormatError } from "../core/errors.ts";
 import { readJson } from "../io/common.ts";
 import { asDirectory, folderWith, inZip } from "../io/folder.ts";
 import { LIMITS } from "../io/limits.ts";

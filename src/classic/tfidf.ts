@@ -5,8 +5,8 @@
  * message. Those of the two texts of a pair are different n-grams: they have two vocabularies of each kind.
  */
 import { nextTurn } from "#platform";
-import { FormatError } from "../errors.ts";
-import type { TextOrPair } from "../pair.ts";
+import { FormatError } from "../core/errors.ts";
+import type { TextOrPair } from "../core/pair.ts";
 
 /** Sparse rows [rows, width]. */
 export interface SparseRows {

@@ -1,7 +1,7 @@
 /** bench: measures speed, memory and size. Subcommands are imported on demand, so as not to affect others' figures. */
 
+import { WEIGHT_DTYPES } from "../core/tensor.ts";
 import { MODES } from "../methods/index.ts";
-import { WEIGHT_DTYPES } from "../tensor.ts";
 import { choice, command, deviceFlag, main, number, threadsFlag } from "./cli.ts";
 
 const program = command("dev bench", "Measures speed, memory and size, and compares them with other libraries.", [

@@ -1,5 +1,5 @@
 /** How this program was called, for help and hints: the commands that they print work as they are. */
-import { shellWord as quoteWord } from "../quote.ts";
+import { shellWord as quoteWord } from "../core/quote.ts";
 
 /**
  * The words before the arguments of one of the commands: "npx lowrank train" from a project that depends on the

@@ -1,12 +1,12 @@
 /** check: what is wrong with data, and how to train on it; nothing is trained. */
 import { openBackend } from "../backend/device.ts";
+import { DeviceError } from "../core/errors.ts";
+import { nameSettings } from "../core/surface.ts";
 import { asProblem } from "../data/problems.ts";
-import { DeviceError } from "../errors.ts";
 import { type BaseModel, describeModel, loadModel } from "../io/hf.ts";
 import { checkData, type DataCheck, type Readable } from "../run/check.ts";
 import { loadData } from "../run/load-data.ts";
 import { mergePreset, PRESETS, pickSettings } from "../run/settings.ts";
-import { nameSettings } from "../surface.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
 import { checkBlocks, commandBlocks } from "../views/check.ts";

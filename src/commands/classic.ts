@@ -1,14 +1,14 @@
 /** train --mode classic: fits TF-IDF with a linear model, which needs neither a base model nor a device. */
 import type { Command } from "commander";
+import { ConfigError } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
 import { loadDataset } from "../data/datasets.ts";
-import { ConfigError } from "../errors.ts";
 import { writeFolder } from "../io/marker.ts";
 import type { Mode } from "../methods/index.ts";
 import { newRecord, type RunRecord } from "../record/record.ts";
 import { classicContents, RUN, refuseExisting } from "../run/directory.ts";
 import { dataOptions, dataSpec, mergePreset, PRESETS, pickSettings } from "../run/settings.ts";
-import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { trainClassic } from "../train/linear.ts";

@@ -2,15 +2,15 @@
 
 import { isFile } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
-import { checkNumber } from "../checks.ts";
+import { checkNumber } from "../core/checks.ts";
+import { ConfigError, nameList } from "../core/errors.ts";
+import { isBlank, type Pair, pairSettings, readsPairs, type TextOrPair } from "../core/pair.ts";
+import { setting } from "../core/setting.ts";
 import { isFolder } from "../data/sets/source.ts";
 import { knownFormat } from "../data/table/dialect.ts";
-import { ConfigError, nameList } from "../errors.ts";
 import { LabelLimits } from "../infer/table/label-limits.ts";
 import type { Labeller } from "../infer/table/labeller.ts";
 import { runOf } from "../io/peft/open-adapter.ts";
-import { isBlank, type Pair, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
-import { setting } from "../setting.ts";
 import { TASKS } from "../tasks/index.ts";
 import type { Labelled } from "../tasks/predictions.ts";
 import { calledAs, shellWord } from "./called.ts";

@@ -1,6 +1,7 @@
 /** embed: writes the vectors of a table's texts. */
+
+import { WEIGHT_DTYPES } from "../core/tensor.ts";
 import { DEFAULT_BASE } from "../io/hf.ts";
-import { WEIGHT_DTYPES } from "../tensor.ts";
 import { choice, command, deviceFlag, main, threadsFlag } from "./cli.ts";
 import { type EmbedFlags, embedFile } from "./label.ts";
 

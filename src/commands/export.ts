@@ -1,13 +1,13 @@
 /** export: converts a trained model for PEFT, transformers, transformers.js, llama.cpp or a browser. */
 import { exists, joinPath } from "#platform";
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
+import { COMMON_DTYPES, type CommonDtype } from "../core/tensor.ts";
 import { EXPORT, EXPORTS, type ExportKind, FORMS, type Form, planExport, refuseExport } from "../export/index.ts";
 import { marked, writeFolder } from "../io/marker.ts";
 import { openAdapter, runOf } from "../io/peft/open-adapter.ts";
 import { METHODS } from "../methods/index.ts";
 import { RECORD } from "../record/record.ts";
 import { readRecord, TUNED } from "../run/directory.ts";
-import { COMMON_DTYPES, type CommonDtype } from "../tensor.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { choice, command, main, print, printNote, settle } from "./cli.ts";
 

@@ -1,12 +1,12 @@
 /** The flags shared by train and sweep: one for each setting of a run that people are offered, and --set for all. */
 import { type Command, Option } from "commander";
-import { refuseUnknown } from "../checks.ts";
+import { refuseUnknown } from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
+import { joinWords } from "../core/format.ts";
+import { setting } from "../core/setting.ts";
 import { DATA_NAMES, type Files } from "../data/settings.ts";
-import { ConfigError } from "../errors.ts";
-import { joinWords } from "../format.ts";
 import { MODES, takesSteps } from "../methods/index.ts";
 import { readSetting } from "../run/settings.ts";
-import { setting } from "../setting.ts";
 import { defaultRate, type Known, LARGE } from "../train/options.ts";
 import {
   ALL_SETTINGS,

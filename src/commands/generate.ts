@@ -1,13 +1,13 @@
 /** generate: generates text from prompts. */
 import { describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
+import { printable } from "../core/printable.ts";
+import type { WeightDtype } from "../core/tensor.ts";
 import type { GenerateOptions } from "../infer/text/generation.ts";
 import { LanguageModel } from "../infer/text/language-model.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
-import { printable } from "../printable.ts";
 import { BUNDLED_GPT2, expectWriter } from "../record/base-name.ts";
-import type { WeightDtype } from "../tensor.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs } from "./called.ts";
 import {

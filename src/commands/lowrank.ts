@@ -3,7 +3,7 @@
 import { Command } from "commander";
 import { exists } from "#platform";
 import { version } from "../../package.json";
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
 import { calledAs } from "./called.ts";
 import { main } from "./cli.ts";
 

@@ -1,7 +1,7 @@
 /** --plan of a study: the trials, with what each takes. */
 import { openBackend } from "../backend/device.ts";
+import { formatDuration } from "../core/format.ts";
 import { makeTable, text } from "../document/blocks.ts";
-import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
 import { loadModel } from "../io/hf.ts";
 import { formatBytes } from "../plan/memory.ts";

@@ -1,8 +1,8 @@
 /** train --folds: a run for each fold, the estimate that they make together, and the run on all rows. */
 import { joinPath } from "#platform";
+import { nameList } from "../core/errors.ts";
 import { divideFolds } from "../data/sets/folds.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { nameList } from "../errors.ts";
 import { countOf } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { loadData } from "../run/load-data.ts";

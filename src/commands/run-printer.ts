@@ -1,10 +1,10 @@
 /** The output of train: its data, the progress of a run, its results and where it is saved. */
 
 import { joinPath } from "#platform";
+import { formatDuration } from "../core/format.ts";
 import { USUAL_FOLDS } from "../data/sets/folds.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import type { Block } from "../document/blocks.ts";
-import { formatDuration } from "../format.ts";
 import { METHODS, takesSteps } from "../methods/index.ts";
 import { REPORT, type RunRecord } from "../record/record.ts";
 import { TRAINING } from "../tasks/training.ts";

@@ -1,9 +1,9 @@
 /** Opens a study, runs its trials and writes its report, for train --seeds and for sweep. */
 import type { Backend } from "../backend/backend.ts";
+import type { LowrankError } from "../core/errors.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { FeatureStore } from "../engine/features.ts";
-import type { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { methodConfig } from "../methods/training.ts";

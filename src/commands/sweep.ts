@@ -2,8 +2,8 @@
 
 import { environment } from "#platform";
 import { openBackend } from "../backend/device.ts";
-import { checkNumber, isObject } from "../checks.ts";
-import { ConfigError } from "../errors.ts";
+import { checkNumber, isObject } from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
 import { countOf, readJson } from "../io/common.ts";
 import { describeModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";

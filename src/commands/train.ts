@@ -2,8 +2,8 @@
 
 import { joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
-import { checkNumber } from "../checks.ts";
-import { ConfigError } from "../errors.ts";
+import { checkNumber } from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { buildAdapter, removeRun } from "../run/directory.ts";
 import { LiveRun } from "../run/live-run.ts";

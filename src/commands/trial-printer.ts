@@ -1,10 +1,10 @@
 /** The output of sweep and train --seeds: the data, the progress of trials, and their results. */
 import { joinPath } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
+import { type LowrankError, nameList } from "../core/errors.ts";
+import { formatDuration } from "../core/format.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { type Block, text } from "../document/blocks.ts";
-import { type LowrankError, nameList } from "../errors.ts";
-import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
 import { takesSteps } from "../methods/index.ts";
 import { readRecord } from "../run/directory.ts";

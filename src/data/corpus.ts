@@ -1,10 +1,10 @@
 /** The rows of files, in a module: read, labelled, packed into batches. */
-import { DataError, type LowrankError } from "../errors.ts";
+import { DataError, type LowrankError } from "../core/errors.ts";
+import type { Pair, TextOrPair } from "../core/pair.ts";
+import type { LeftOut } from "../core/places.ts";
+import { Rng } from "../core/rng.ts";
 import type { LabelKind } from "../labels/kind.ts";
-import type { Pair, TextOrPair } from "../pair.ts";
-import type { LeftOut } from "../places.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { Rng } from "../rng.ts";
 import { firstCopies } from "./duplicates.ts";
 import { type FeedOptions, joinFields, Pipeline, readError } from "./pipeline.ts";
 import { type CellRows, cellNames, writeCells } from "./table/cell-writer.ts";

@@ -1,7 +1,16 @@
 /** Which data is loaded, and how: the arguments of `loadDataset`, and what those of other data share with them. */
 import { absolutePath } from "#platform";
-import { checkOptions, type FieldKind, type Fields, isFile, isListOf, isText, type Kind, optional } from "../checks.ts";
-import { ConfigError } from "../errors.ts";
+import {
+  checkOptions,
+  type FieldKind,
+  type Fields,
+  isFile,
+  isListOf,
+  isText,
+  type Kind,
+  optional,
+} from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/hub/download-options.ts";
 import type { MessagesObjective } from "../tasks/index.ts";

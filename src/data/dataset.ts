@@ -1,7 +1,7 @@
 /** A list of rows of a corpus: a training, validation or test set. */
-import { DataError } from "../errors.ts";
+import { DataError } from "../core/errors.ts";
+import type { TextOrPair } from "../core/pair.ts";
 import type { Outputs } from "../labels/kind.ts";
-import type { TextOrPair } from "../pair.ts";
 import { type Corpus, type PackedBatch, shuffled } from "./corpus.ts";
 
 /** How rows are padded: not at all, to the training set's longest row (as in the paper), or to a number of tokens. */

@@ -1,14 +1,14 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
-import { parseChoice } from "../checks.ts";
-import { usualLength } from "../config.ts";
-import { ConfigError, DataError } from "../errors.ts";
+import { parseChoice } from "../core/checks.ts";
+import { usualLength } from "../core/config.ts";
+import { ConfigError, DataError } from "../core/errors.ts";
+import { isBlank, joinPair, type PairSettings } from "../core/pair.ts";
+import type { LeftOut } from "../core/places.ts";
+import { LIST_SEPARATOR } from "../core/places.ts";
+import { setting } from "../core/setting.ts";
 import type { Vocabulary } from "../io/tokenizer/vocabulary.ts";
 import { type Combined, findCombined } from "../labels/cells.ts";
 import type { LabelKind } from "../labels/kind.ts";
-import { isBlank, joinPair, type PairSettings } from "../pair.ts";
-import type { LeftOut } from "../places.ts";
-import { LIST_SEPARATOR } from "../places.ts";
-import { setting } from "../setting.ts";
 import type { Splits } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE, isOfMessages, type MessagesObjective, OBJECTIVES } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";

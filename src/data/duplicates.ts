@@ -2,8 +2,8 @@
  * Near-duplicates: messages that differ only in numbers, punctuation, white space and case, of pairs in both texts. They
  * are a group, which no split divides; across given sets they are leaks.
  */
-import { groupBy } from "../group-by.ts";
-import type { TextOrPair } from "../pair.ts";
+import { groupBy } from "../core/group-by.ts";
+import type { TextOrPair } from "../core/pair.ts";
 
 /**
  * The form in which texts are compared: lower case, each run of digits replaced by 0, white space, punctuation and

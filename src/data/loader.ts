@@ -1,5 +1,5 @@
 /** Makes the batches of training epochs and of evaluation. */
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
 
 /** An ordered set of examples: messages with classes (`Dataset`), or blocks of text (`Blocks`). */
 export interface Examples<Batch> {

@@ -1,5 +1,5 @@
 /** data.wasm as it reads files: its exports for rows, and the bytes that it is fed. */
-import { DataError } from "../errors.ts";
+import { DataError } from "../core/errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { utf8Pieces } from "./table/encoding.ts";
 import type { DataExports, DataModule } from "./wasm.ts";

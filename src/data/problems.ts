@@ -1,14 +1,15 @@
 /** What is wrong with data that was read, or to know of it before it is trained on. */
+
+import { errorParts, type LowrankError, nameList } from "../core/errors.ts";
+import { formatCount, formatShare } from "../core/format.ts";
+import { groupBy } from "../core/group-by.ts";
+import { excerpt, isBlank, joinPair, type TextOrPair } from "../core/pair.ts";
+import type { LeftOut } from "../core/places.ts";
+import { setting } from "../core/setting.ts";
+import { settingsIn } from "../core/surface.ts";
 import { brief } from "../document/cells.ts";
-import { errorParts, type LowrankError, nameList } from "../errors.ts";
-import { formatCount, formatShare } from "../format.ts";
-import { groupBy } from "../group-by.ts";
 import { countOf } from "../io/common.ts";
 import { isNumber, labelNotes, settingsOfSeveral } from "../labels/cells.ts";
-import { excerpt, isBlank, joinPair, type TextOrPair } from "../pair.ts";
-import type { LeftOut } from "../places.ts";
-import { setting } from "../setting.ts";
-import { settingsIn } from "../surface.ts";
 import type { Splits } from "../tasks/evaluation.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { Dataset } from "./dataset.ts";

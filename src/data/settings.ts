@@ -1,9 +1,9 @@
 /** The settings of data: what each may be. Those of training and of a whole run are in train/settings.ts. */
 
-import { checkArguments, checkNumber, isListOf, isNumber, type Kind, parseChoice } from "../checks.ts";
-import { ConfigError } from "../errors.ts";
+import { checkArguments, checkNumber, isListOf, isNumber, type Kind, parseChoice } from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
 import { type Flags, inPage, type Setting } from "../methods/method.ts";
-import { setting } from "../setting.ts";
 import { type Objective, TASKS } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { Padding } from "./dataset.ts";

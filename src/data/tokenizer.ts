@@ -3,8 +3,8 @@
  * ids of the library `tokenizers`. It runs in WASM (assembly/data/encode.ts). All methods are synchronous once it is loaded. Letters, numbers
  * and white space are those of Unicode 16.0, as in tiktoken 0.14.
  */
-import { checkArguments, checkOptions, hasKeys, isNumber } from "../checks.ts";
-import { DataError } from "../errors.ts";
+import { checkArguments, checkOptions, hasKeys, isNumber } from "../core/checks.ts";
+import { DataError } from "../core/errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { ChatTemplate } from "../io/tokenizer/vocabulary.ts";
 import { DataModule, Scratch } from "./wasm.ts";
@@ -34,12 +34,6 @@ export const MODES = { special: 1, begin: 2, close: 4 } as const;
 const FRAME = MODES.begin | MODES.close;
 
 const OPTIONS = { allowSpecial: "boolean?", addSpecialTokens: "boolean?" } as const;
-
-/** The concatenated ids of several texts: those of text i are `ids.subarray(offsets[i], offsets[i + 1])`. */
-export interface EncodedBatch {
-  ids: Uint32Array;
-  offsets: Uint32Array;
-}
 
 /**
  * The tokenizer of a model, GPT-2's byte-level BPE by default, in WASM.
@@ -76,7 +70,6 @@ export class Tokenizer {
   private readonly textBlock: number;
   private readonly idBlock: number;
   private readonly mostIds: number;
-  private readonly spareIds: number;
   /** Views of them as bytes and as words. They become empty when memory grows, and are then created again. */
   private textView = new Uint8Array(0);
   private idView = new Uint32Array(0);
@@ -100,7 +93,6 @@ export class Tokenizer {
     this.output = new Scratch(module);
     this.textBlock = module.exports.alloc(CHUNK_BYTES) >>> 0;
     this.mostIds = module.exports.most_ids(CHUNK_BYTES);
-    this.spareIds = module.exports.most_ids(0);
     this.idBlock = module.exports.alloc(4 * this.mostIds) >>> 0;
   }
 
@@ -117,7 +109,7 @@ export class Tokenizer {
     const special = options?.allowSpecial === true ? MODES.special : 0;
     const mode = options?.addSpecialTokens === false ? special : special | FRAME;
     if (text.length <= SHORT_UNITS) {
-      const count = this.encodeShort(text, this.idBlock, mode);
+      const count = this.encodeShort(text, mode);
       return this.ids().slice(0, count);
     }
     this.count = 0;
@@ -137,28 +129,6 @@ export class Tokenizer {
       return { read: part.length, written: part.length };
     }, utf8.length);
     return this.gathered.slice(0, this.count);
-  }
-
-  /** The ids of each text, as from `encode`. */
-  encodeBatch(texts: readonly string[]): EncodedBatch {
-    checkArguments({ texts }, { texts: "texts" });
-    this.count = 0;
-    const offsets = new Uint32Array(texts.length + 1);
-    // Ids of short texts stay in the id block until it may be full.
-    let waiting = 0;
-    const growth = (this.mostIds - this.spareIds) / CHUNK_BYTES;
-    const flush = () => {
-      if (waiting > 0) this.gather(this.ids().subarray(0, waiting));
-      waiting = 0;
-    };
-    for (const [i, text] of texts.entries()) {
-      if (waiting + growth * BYTES_PER_UNIT * text.length + this.spareIds > this.mostIds) flush();
-      if (text.length <= SHORT_UNITS) waiting += this.encodeShort(text, this.idBlock + 4 * waiting);
-      else this.encodeText(text);
-      offsets[i + 1] = this.count + waiting;
-    }
-    flush();
-    return { ids: this.gathered.slice(0, this.count), offsets };
   }
 
   /**
@@ -197,11 +167,11 @@ export class Tokenizer {
     return new DecodeStream((ids) => this.decodeView(ids));
   }
 
-  /** Encodes at most SHORT_UNITS to ids at `out` in WASM; returns their number. */
-  private encodeShort(text: string, out: number, mode: number = FRAME): number {
+  /** Encodes at most SHORT_UNITS to ids in the id block; returns their number. */
+  private encodeShort(text: string, mode: number): number {
     if (this.textView.length === 0) this.textView = this.module.bytes(this.textBlock, CHUNK_BYTES);
     const { written } = this.encoder.encodeInto(text, this.textView);
-    return this.module.exports.encode(this.textBlock, written, out, mode);
+    return this.module.exports.encode(this.textBlock, written, this.idBlock, mode);
   }
 
   /** The id block, valid until memory grows. */
@@ -216,7 +186,7 @@ export class Tokenizer {
     return this.byteView;
   }
 
-  private encodeText(text: string, mode: number = FRAME): void {
+  private encodeText(text: string, mode: number): void {
     this.encodeChunks(
       (target, from) => this.encoder.encodeInto(from === 0 ? text : text.slice(from), target),
       text.length,

@@ -4,7 +4,7 @@
  * out.
  */
 import { readAsset } from "#platform";
-import { DataError, FormatError } from "../errors.ts";
+import { DataError, FormatError } from "../core/errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { checkSize, GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "../io/tokenizer/vocabulary.ts";
 

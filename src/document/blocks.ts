@@ -2,8 +2,8 @@
  * What is shown of a run, of a sweep or of data, as blocks: laid out once, rendered for a terminal, as Markdown, as
  * HTML, in the page, and as CSV. Texts are as they came: renderers make them printable and shorten them.
  */
-import { joinPair, type PairSettings, type TextOrPair } from "../pair.ts";
-import { type Estimate, formatStanding, type Standing } from "../statistics.ts";
+import { joinPair, type PairSettings, type TextOrPair } from "../core/pair.ts";
+import { type Estimate, formatStanding, type Standing } from "../core/statistics.ts";
 import type { Chart } from "./chart.ts";
 
 interface Heading {

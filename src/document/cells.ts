@@ -1,7 +1,7 @@
 /** The cells of tables for people. */
 
-import { formatCount, percent } from "../format.ts";
-import { printableLine } from "../printable.ts";
+import { formatCount, percent } from "../core/format.ts";
+import { printableLine } from "../core/printable.ts";
 import type { Cell, Column, Table } from "./blocks.ts";
 
 /** The cell of a figure that was not measured. */

@@ -2,7 +2,7 @@
  * A chart as plain data: what it shows, and nothing of how it looks. The page draws it as part of itself, files have it
  * as an SVG document.
  */
-import type { Interval } from "../statistics.ts";
+import type { Interval } from "../core/statistics.ts";
 
 /** A value without a number is not drawn: a line has a gap there. */
 type Value = number | null;

@@ -4,14 +4,14 @@
  * is written there: a prompt that begins with it starts behind it (`sampleFirst`).
  */
 import type { Backend, Session } from "../backend/backend.ts";
-import { DeviceError, ShapeError } from "../errors.ts";
+import { DeviceError, ShapeError } from "../core/errors.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { promptLength } from "../model/batch.ts";
 import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/decoder.ts";
 import { rowLosses } from "../ops/crossentropy.ts";
 import { isGemv, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { type Draw, encodeDraws, NOT_FINITE } from "../ops/sample.ts";
 import type { SegmentName } from "../plan/plan.ts";
-import type { Tensor } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
 
 /** Consecutive tokens of a sequence from a position on, not counting virtual tokens. */

@@ -12,13 +12,13 @@ import { refuseWrong } from "../backend/compare.ts";
 import { SHADERS_DIGEST } from "../backend/generated/digest.ts";
 import { openWasm } from "../backend/wasm.ts";
 import { listPipelines } from "../backend/webgpu-shaders.ts";
-import type { ErrorCode } from "../error-codes.ts";
-import { DeviceError } from "../errors.ts";
+import type { ErrorCode } from "../core/error-codes.ts";
+import { DeviceError } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
+import { hasDtype } from "../core/tensor.ts";
 import { keep, readKept } from "../io/hub/kept.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { dispatchesOf } from "../plan/plan.ts";
-import { setting } from "../setting.ts";
-import { hasDtype } from "../tensor.ts";
 import { compareWork, measure, type Work } from "./check-work.ts";
 
 export interface CheckOptions {

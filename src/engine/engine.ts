@@ -3,7 +3,8 @@
  * trainer and the classifier are built on it.
  */
 import { type Backend, isDropped, type Session } from "../backend/backend.ts";
-import { ShapeError } from "../errors.ts";
+import { ShapeError } from "../core/errors.ts";
+import type { TensorPiece } from "../core/tensor.ts";
 import { type Batch, type Capacity, packBatch, targetWeight } from "../model/batch.ts";
 import { buildPlan, type ModelPlan, type Optimizer, type PlanOptions, SLOTS } from "../model/model.ts";
 import { offsetIn, pageRates } from "../model/parameters.ts";
@@ -12,7 +13,6 @@ import type { StepUpdate } from "../ops/adamw.ts";
 import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import type { SegmentName } from "../plan/plan.ts";
-import type { TensorPiece } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
 
 export interface EngineOptions {

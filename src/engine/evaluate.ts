@@ -1,6 +1,6 @@
 /** Evaluation of a model on a data set. */
 
-import { concat } from "../concat.ts";
+import { concat } from "../core/concat.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import type { TokenBatch } from "../data/text/token-set.ts";

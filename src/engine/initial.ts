@@ -1,13 +1,13 @@
 /** The initial values of a model's parameters. A page that classifies with a trained model does not load it. */
-import { isBlockDtype } from "../blocks.ts";
-import { parseChoice } from "../checks.ts";
-import { floatToHalf, halfToFloat } from "../half.ts";
+import { isBlockDtype } from "../core/blocks.ts";
+import { parseChoice } from "../core/checks.ts";
+import { floatToHalf, halfToFloat } from "../core/half.ts";
+import { HEAD_INITS, type HeadInit, type ModelTensor, tensorName, uniform } from "../core/names.ts";
+import { Rng } from "../core/rng.ts";
+import { numel, type WeightDtype } from "../core/tensor.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft/peft.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
-import { HEAD_INITS, type HeadInit, type ModelTensor, tensorName, uniform } from "../names.ts";
-import { Rng } from "../rng.ts";
-import { numel, type WeightDtype } from "../tensor.ts";
 import { writeTrained } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
@@ -56,8 +56,8 @@ async function columnNorms(base: BaseModel, name: string, dtype: WeightDtype): P
   const [inputs, outputs] = base.shape(name) as [number, number];
   const squares = new Float64Array(outputs);
   if (isBlockDtype(dtype)) {
-    const { dequantize } = await import("../dequantize.ts");
-    const { quantizeMatrix } = await import("../quantize.ts");
+    const { dequantize } = await import("../core/dequantize.ts");
+    const { quantizeMatrix } = await import("../core/quantize.ts");
     const bytes = quantizeMatrix(name, dtype, await base.read(name), inputs, outputs);
     // [out, in].
     for (const [i, value] of dequantize(dtype, bytes, inputs * outputs, inputs).entries())

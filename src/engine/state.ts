@@ -1,11 +1,11 @@
 /** Writes a model's parameters. */
 
-import { BLOCKS } from "../blocks.ts";
-import { ShapeError } from "../errors.ts";
+import { BLOCKS } from "../core/blocks.ts";
+import { ShapeError } from "../core/errors.ts";
+import { numel } from "../core/tensor.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
-import { numel } from "../tensor.ts";
 import type { Weights } from "./weights.ts";
 
 /**

@@ -1,14 +1,14 @@
 /** A plan's parameters on a device, to read and to write. */
 import { type Backend, expectDtype, type Session } from "../backend/backend.ts";
-import { type BlockDtype, isBlockDtype } from "../blocks.ts";
-import { concat } from "../concat.ts";
-import { ConfigError, ShapeError } from "../errors.ts";
-import { floatToHalf } from "../half.ts";
+import { type BlockDtype, isBlockDtype } from "../core/blocks.ts";
+import { concat } from "../core/concat.ts";
+import { ConfigError, ShapeError } from "../core/errors.ts";
+import { floatToHalf } from "../core/half.ts";
+import type * as Quantize from "../core/quantize.ts";
+import { numel, type Tensor, type TensorPiece } from "../core/tensor.ts";
 import type { Parameter, Parameters } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
-import type * as Quantize from "../quantize.ts";
-import { numel, type Tensor, type TensorPiece } from "../tensor.ts";
 
 interface ParameterPlan extends Program {
   spec: ModelSpec;
@@ -39,7 +39,7 @@ export async function loadQuantizer(
   const found = [...parameters.all.values()].find(({ pieces }) => pieces[0]!.tensor.isInBlocks);
   if (!found) return null;
   expectDtype(device, found.pieces[0]!.tensor.dtype);
-  return import("../quantize.ts");
+  return import("../core/quantize.ts");
 }
 
 /** The longest time that an answer is believed to take: that of Firefox. */
@@ -146,7 +146,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     const { pieces, shape, block } = this.parameter(name);
     const { dtype } = pieces[0]!.tensor;
     if (!isBlockDtype(dtype)) return this.readPieces(pieces);
-    const { dequantize } = await import("../dequantize.ts");
+    const { dequantize } = await import("../core/dequantize.ts");
     const values = new Float32Array(numel(shape));
     const width = values.length / shape[0]!;
     for (const { tensor, first } of pieces) {

@@ -1,8 +1,8 @@
+import { printable } from "../core/printable.ts";
+import { linkTarget, literal, markdownFence, markdownLine, markdownText } from "../core/quote.ts";
 import { isOnHub } from "../data/sets/named.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { METHODS } from "../methods/index.ts";
-import { printable } from "../printable.ts";
-import { linkTarget, literal, markdownFence, markdownLine, markdownText } from "../quote.ts";
 import type { BaseName } from "../record/base-name.ts";
 import { findBundled } from "../record/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../record/record.ts";

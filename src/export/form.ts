@@ -1,10 +1,11 @@
 /** A form in which a trained model is exported: what each of them is asked, and what it gives. */
+
+import type { CommonDtype } from "../core/tensor.ts";
 import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
 import type { FinalNorm } from "../io/peft/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { BaseName } from "../record/base-name.ts";
 import type { RunRecord } from "../record/record.ts";
-import type { CommonDtype } from "../tensor.ts";
 import type { Usage } from "./usage.ts";
 
 /** The sources of a form's files. */

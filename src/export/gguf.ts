@@ -1,6 +1,6 @@
 /** --to gguf: a model in one file for llama.cpp, with what was trained merged in. */
-import { architectureName } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { architectureName } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
 import { architectureMetadata, checkArchitecture } from "../io/gguf/gguf-metadata.ts";
 import { ggufArchitecture, ggufTensors } from "../io/gguf/gguf-tensors.ts";
 import { vocabularyMetadata } from "../io/gguf/gguf-vocabulary.ts";

@@ -2,7 +2,8 @@
  * Exports a run to other programs: the list of forms, each in a file that is loaded when it is asked for. What a form
  * cannot express is found before anything is written.
  */
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
+import type { CommonDtype } from "../core/tensor.ts";
 import { listedIn, refuseOutput } from "../io/marker.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
@@ -11,7 +12,6 @@ import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../record/base-name.ts";
 import type { RunRecord } from "../record/record.ts";
 import { hasHead } from "../tasks/index.ts";
-import type { CommonDtype } from "../tensor.ts";
 import { modelCard } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
 import { baseLicence } from "./licence.ts";

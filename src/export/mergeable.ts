@@ -1,9 +1,9 @@
 /** Whether the base model's tensors can hold what was trained. */
-import { architectureName, isEncoder } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { architectureName, isEncoder } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
 import { type AdapterMeta, peftForm } from "../io/peft/peft.ts";
 import { METHODS } from "../methods/index.ts";
-import { setting } from "../setting.ts";
 
 /** Whether a base model has tensors for all that was trained. */
 export const isMergeable = (meta: AdapterMeta) => METHODS[meta.mode].isSeparate !== true;

@@ -1,5 +1,6 @@
 /** --to merged: a model for transformers, with what was trained merged in. */
-import { architectureName, isEncoder, type ModelConfig } from "../config.ts";
+import { architectureName, isEncoder, type ModelConfig } from "../core/config.ts";
+import type { CommonDtype } from "../core/tensor.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { readModelJson } from "../io/model-file.ts";
 import { mergedTensors, wholeTensor } from "../io/peft/merge.ts";
@@ -9,7 +10,6 @@ import { type ComputedTensor, halved, streamedBytes, streamSafetensors } from ".
 import type { FileContent } from "../platform/reader.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";
 import { USAGES } from "../tasks/words.ts";
-import type { CommonDtype } from "../tensor.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { divideHead } from "./losses.ts";
 import { checkMergeable } from "./mergeable.ts";

@@ -1,14 +1,14 @@
 /** --to onnx: a model for ONNX Runtime, in the folder that transformers.js reads. */
-import { architectureName } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { architectureName } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
+import { readsPairs } from "../core/pair.ts";
+import { literal } from "../core/quote.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import { headInFiles, ownTensors } from "../io/peft/merge.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { checkWidths } from "../model/trainable.ts";
-import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { literal } from "../quote.ts";
 import { hasHead, readsTokens, TASKS } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { usageOf } from "../tasks/words.ts";

@@ -1,16 +1,16 @@
 /** The Python code that loads an adapter with PEFT, and what to know about its padding. */
 
-import { lookUp } from "../checks.ts";
-import { isEncoder, textContext } from "../config.ts";
+import { lookUp } from "../core/checks.ts";
+import { isEncoder, textContext } from "../core/config.ts";
+import { readsPairs, type TextOrPair } from "../core/pair.ts";
+import { literal } from "../core/quote.ts";
 import { SHIPPED_MODELS } from "../io/hf.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { hasOwnPooling, headModule } from "../io/peft/peft-form.ts";
 import type { Vocabulary } from "../io/tokenizer/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
-import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
-import { literal } from "../quote.ts";
 import type { BaseName } from "../record/base-name.ts";
 import { hasHead, isMean, type Pooling, readsTokens, TASKS } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";

@@ -1,7 +1,7 @@
 /** --to peft: an adapter directory that PEFT loads with the base model. */
 import { absolutePath, exists, joinPath } from "#platform";
-import { architectureName } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { architectureName } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
 import { readPieces, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { baseDtype } from "../io/peft/adapter-meta.ts";

@@ -1,12 +1,12 @@
 /** The files of a model's tokenizer, as transformers reads them. */
 import { packagePath } from "#platform";
-import { isEncoder } from "../config.ts";
+import { isEncoder } from "../core/config.ts";
+import { readsPairs } from "../core/pair.ts";
 import { type BaseModel, GPT2_FILES } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { makeFastTokenizer, template } from "../io/tokenizer/tokenizer-fast.ts";
 import { CHAT_TEMPLATE, PROMPTS } from "../io/tokenizer/tokenizer-names.ts";
-import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { longestText } from "./peft-code.ts";
 

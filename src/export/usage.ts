@@ -1,11 +1,11 @@
 /** How a trained model is used elsewhere: what it is for, and code for a page, for Node and for PEFT. */
-import { architectureName } from "../config.ts";
+import { architectureName } from "../core/config.ts";
+import { readsPairs, type TextOrPair } from "../core/pair.ts";
+import { printableLine } from "../core/printable.ts";
+import { literal, scriptLiteral } from "../core/quote.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { adapterOptions, describeMethod } from "../methods/training.ts";
-import { readsPairs, type TextOrPair } from "../pair.ts";
-import { printableLine } from "../printable.ts";
-import { literal, scriptLiteral } from "../quote.ts";
 import type { BaseName } from "../record/base-name.ts";
 import { TASKS, type TaskConfig } from "../tasks/index.ts";
 import { USAGES, usageOf } from "../tasks/words.ts";

@@ -5,19 +5,19 @@
  */
 
 import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
-import { checkArguments } from "../checks.ts";
+import { checkArguments } from "../core/checks.ts";
+import { asyncDispose } from "../core/dispose.ts";
+import { ConfigError } from "../core/errors.ts";
+import { didYouMean } from "../core/suggest.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { asyncDispose } from "../dispose.ts";
 import { leave } from "../engine/leave.ts";
 import { isShared, loadBase, writeTrained } from "../engine/state.ts";
 import type { Weights } from "../engine/weights.ts";
-import { ConfigError } from "../errors.ts";
 import { type BaseModel, openBaseModel } from "../io/hf.ts";
 import type { DownloadOptions } from "../io/hub/download-options.ts";
 import { loadAdapter, openAdapter } from "../io/peft/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
-import { didYouMean } from "../suggest.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { Turns } from "./turns.ts";
 

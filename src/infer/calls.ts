@@ -1,5 +1,5 @@
 /** Calls on a classifier: each ends by itself, and those that wait for the same turn are answered together. */
-import { LowrankError } from "../errors.ts";
+import { LowrankError } from "../core/errors.ts";
 import type { Turns } from "./turns.ts";
 
 /** How a call may end without an answer. */

@@ -1,22 +1,22 @@
 /** A trained classifier. */
 
 import { backendOf, type Device } from "../backend/backend.ts";
-import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
-import { concat } from "../concat.ts";
+import { checkArguments, checkOptions, type FieldKind } from "../core/checks.ts";
+import { concat } from "../core/concat.ts";
+import { ConfigError, DataError, DeviceError } from "../core/errors.ts";
+import { isBlank, SENTENCES, TEXTS, type TextOrList, type TextOrPair } from "../core/pair.ts";
+import type { WeightDtype } from "../core/tensor.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
 import type { Initialization } from "../engine/initial.ts";
 import { writeTrained } from "../engine/state.ts";
-import { ConfigError, DataError, DeviceError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/hub/download-options.ts";
 import { adaptedSpec, dtypeOn } from "../io/peft/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { isBlank, SENTENCES, TEXTS, type TextOrList, type TextOrPair } from "../pair.ts";
 import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
-import type { WeightDtype } from "../tensor.ts";
 import { AdapterModel, DEFAULT_NAME, loadModelWith, withAdapter } from "./adapter-model.ts";
 import { type Call, Calls, type ClassifyOptions } from "./calls.ts";
 import type { ModelKind } from "./model-kind.ts";

@@ -1,9 +1,9 @@
 /** Vectors of texts, by which texts of like meaning are found. */
 import type { Device, DeviceInfo } from "../backend/backend.ts";
-import { checkArguments, checkOptions } from "../checks.ts";
+import { checkArguments, checkOptions } from "../core/checks.ts";
+import { isBlank } from "../core/pair.ts";
+import type { WeightDtype } from "../core/tensor.ts";
 import { type BaseModel, DEFAULT_BASE, loadModel } from "../io/hf.ts";
-import { isBlank } from "../pair.ts";
-import type { WeightDtype } from "../tensor.ts";
 import { closing } from "./adapter-model.ts";
 import type { ClassifyOptions } from "./calls.ts";
 import { Classifier, type ClassifierOptions, checkFinite, OPTIONS } from "./classifier.ts";

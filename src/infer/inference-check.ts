@@ -1,9 +1,9 @@
 /** The check of a WebGPU device before it classifies or generates: a few tokens, forward only. */
 import type { Backend } from "../backend/backend.ts";
+import { ConfigError, DeviceError } from "../core/errors.ts";
 import { engineWork } from "../engine/check-work.ts";
 import { type CheckOptions, type Choice, chooseDevice } from "../engine/device-check.ts";
 import type { Weights } from "../engine/weights.ts";
-import { ConfigError, DeviceError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import type { ModelKind } from "./model-kind.ts";
 

@@ -1,6 +1,6 @@
 /** The influence of each word of a message on its label, by leaving it out. */
 
-import type { TextOrPair } from "../pair.ts";
+import type { TextOrPair } from "../core/pair.ts";
 import { hasOneClass } from "../tasks/index.ts";
 import type { Classification } from "../tasks/predictions.ts";
 import type { Classifier } from "./classifier.ts";

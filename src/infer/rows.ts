@@ -1,15 +1,15 @@
 /** Texts as rows of batches, and their logits. */
 
-import { textContext } from "../config.ts";
+import { textContext } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
+import { pairSettings, readsPairs, type TextOrPair } from "../core/pair.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { InFlight } from "../engine/in-flight.ts";
 import { targetLogits } from "../engine/targets.ts";
-import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import type { Batch, Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import { classifiedRow, readsTokens, type TaskConfig } from "../tasks/index.ts";
 
 /** Texts a batch, of one adapter. */

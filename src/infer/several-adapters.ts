@@ -1,6 +1,7 @@
 /** What only a model with several adapters needs, or one that lays its own down. Imported on demand. */
+
+import { ConfigError } from "../core/errors.ts";
 import type { Weights } from "../engine/weights.ts";
-import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { adapterShapes, adapterTensors } from "../io/peft/adapter-meta.ts";
 import { loadAdapter } from "../io/peft/open-adapter.ts";

@@ -1,8 +1,8 @@
 /** How a token classifier reads texts. Few do: it is loaded on demand. */
 
+import type { TextOrList } from "../core/pair.ts";
 import { splitWords, type Word, WordEncoder } from "../data/text/words.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import type { TextOrList } from "../pair.ts";
 import { predictions, type TaggedText } from "../tasks/predictions.ts";
 import { type Entity, entityFinder } from "../tasks/tokens/entities.ts";
 

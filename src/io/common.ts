@@ -1,9 +1,9 @@
 /** Helpers shared by the readers of several formats. */
 
 import { openFile, readBytes } from "#platform";
-import { isObject, lookUp } from "../checks.ts";
-import { MODEL_TYPES, type ModelConfig } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { isObject, lookUp } from "../core/checks.ts";
+import { MODEL_TYPES, type ModelConfig } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
 import { filePieces } from "../platform/reader.ts";
 import { parseHfConfig } from "./hf-config.ts";
 import { LIMITS, parseJson } from "./limits.ts";

@@ -1,5 +1,5 @@
 /** CSV (RFC 4180). Lossless, but for tables that people open in a spreadsheet. */
-import { cellText } from "../quote.ts";
+import { cellText } from "../core/quote.ts";
 
 /** A field; null and undefined are written as empty. */
 export type Field = string | number | boolean | null | undefined;

@@ -2,8 +2,8 @@
 
 import { absolutePath, sha256 } from "#platform";
 import { version } from "../../package.json";
-import { ConfigError } from "../errors.ts";
-import { numel } from "../tensor.ts";
+import { ConfigError } from "../core/errors.ts";
+import { numel } from "../core/tensor.ts";
 import type { BaseModel } from "./hf.ts";
 import { keep, readKept } from "./hub/kept.ts";
 import type { AdapterMeta } from "./peft/adapter-meta.ts";

@@ -4,7 +4,7 @@
  * name.
  */
 import { exists, isServed, joinPath, openFile } from "#platform";
-import { DownloadError } from "../errors.ts";
+import { DownloadError } from "../core/errors.ts";
 import { forgetFile, loadUrlFiles, putFile, registeredFile, registeredNames } from "../platform/files.ts";
 import { isRemote, isZip } from "../platform/paths.ts";
 import { blobReader, type FileReader } from "../platform/reader.ts";

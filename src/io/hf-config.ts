@@ -3,8 +3,8 @@
  * for such a model.
  */
 
-import { checkKinds, inRange, lookUp, withoutNulls } from "../checks.ts";
-import { type ModelConfig, type ModelType, traits } from "../config.ts";
+import { checkKinds, inRange, lookUp, withoutNulls } from "../core/checks.ts";
+import { type ModelConfig, type ModelType, traits } from "../core/config.ts";
 import { type Family, positionOffset } from "./layouts.ts";
 import { parseConfig, ROPE_SCALINGS, unsupported } from "./model-config.ts";
 

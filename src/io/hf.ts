@@ -1,14 +1,14 @@
 /** Checkpoints in Hugging Face's layout: a directory with config.json, and model.safetensors or its shards. */
 
 import { exists, isServed, joinPath, packagePath } from "#platform";
-import { checkArguments, checkOptions, lookUp } from "../checks.ts";
-import { isEncoder, type ModelConfig } from "../config.ts";
-import { asyncDispose } from "../dispose.ts";
-import { ConfigError, FormatError } from "../errors.ts";
-import { baseShapes, lmHeadShapes } from "../names.ts";
+import { checkArguments, checkOptions, lookUp } from "../core/checks.ts";
+import { isEncoder, type ModelConfig } from "../core/config.ts";
+import { asyncDispose } from "../core/dispose.ts";
+import { ConfigError, FormatError } from "../core/errors.ts";
+import { baseShapes, lmHeadShapes } from "../core/names.ts";
+import type { Shape } from "../core/tensor.ts";
 import { isGguf, isRemote } from "../platform/paths.ts";
 import type { Pooling } from "../tasks/index.ts";
-import type { Shape } from "../tensor.ts";
 import { parseModelConfig, readJson, refuseQuantized, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./hub/download-options.ts";
 import { joinParts } from "./parts.ts";

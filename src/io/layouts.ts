@@ -3,9 +3,9 @@
  * it; a Llama's and an encoder's queries, keys and values, which are one matrix [in, out] here, are several, and so are
  * gate and up; a GPT-NeoX's are one, by head.
  */
-import { type ModelConfig, traits } from "../config.ts";
-import { baseTensors, columnsIn, type LayerName, lmHeadTensors, type ModelTensor } from "../names.ts";
-import { numel, type Shape } from "../tensor.ts";
+import { type ModelConfig, traits } from "../core/config.ts";
+import { baseTensors, columnsIn, type LayerName, lmHeadTensors, type ModelTensor } from "../core/names.ts";
+import { numel, type Shape } from "../core/tensor.ts";
 import type { NamedTensor, RowOrder } from "./peft/peft-form.ts";
 
 export type Family = ReturnType<typeof traits>["family"];

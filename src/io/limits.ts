@@ -1,5 +1,5 @@
 /** Limits of untrusted input. Readers check them before they parse anything. */
-import { FormatError } from "../errors.ts";
+import { FormatError } from "../core/errors.ts";
 
 export const LIMITS = {
   /** Bytes of a JSON file. The largest in use, a tokenizer.json with 250,000 tokens, has some 20 MB. */

@@ -15,8 +15,8 @@ import {
   removeEmpty,
   writeDirectory,
 } from "#platform";
-import { isObject, isText } from "../checks.ts";
-import { ConfigError, nameList } from "../errors.ts";
+import { isObject, isText } from "../core/checks.ts";
+import { ConfigError, nameList } from "../core/errors.ts";
 import { isTemporary, parentFolders } from "../platform/paths.ts";
 import { contentPieces, type FileContent } from "../platform/reader.ts";
 import { readJson, readPieces } from "./common.ts";

@@ -1,5 +1,5 @@
 /** Reads and checks the config.json of a GPT-2, or a model's description by the same keys. */
-import { checkKinds, type Fields, inRange, type Kind, lookUp, show, withoutNulls } from "../checks.ts";
+import { checkKinds, type Fields, inRange, type Kind, lookUp, show, withoutNulls } from "../core/checks.ts";
 import {
   ACTIVATIONS,
   innerWidth,
@@ -8,8 +8,8 @@ import {
   MODEL_TYPES,
   type ModelConfig,
   type RopeScaling,
-} from "../config.ts";
-import { ConfigError, FormatError } from "../errors.ts";
+} from "../core/config.ts";
+import { ConfigError, FormatError } from "../core/errors.ts";
 
 /** Keys that change the computation, with their defaults. */
 const SWITCHES = {

@@ -2,8 +2,8 @@
  * Reads and writes the tensors of models other than GPT-2 as files have them: see layouts.ts. Loaded only for such a
  * model.
  */
-import { isEncoder, type ModelConfig } from "../config.ts";
-import type { Shape } from "../tensor.ts";
+import { isEncoder, type ModelConfig } from "../core/config.ts";
+import type { Shape } from "../core/tensor.ts";
 import { type FilePart, type InFiles, layoutOf, tensorsInFiles } from "./layouts.ts";
 import { collect } from "./safetensors/collect.ts";
 import type { ComputedTensor } from "./safetensors/safetensors-write.ts";

@@ -3,8 +3,8 @@
  * text.
  */
 import { createHasher, exists, joinPath } from "#platform";
-import { checkKinds, isText, lookUp, show } from "../checks.ts";
-import { ConfigError } from "../errors.ts";
+import { checkKinds, isText, lookUp, show } from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { Pooling } from "../tasks/index.ts";
 import { readJson } from "./common.ts";

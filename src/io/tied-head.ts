@@ -1,6 +1,6 @@
 /** Whether a model's head is its token table, where a file has both. Loaded on demand: few files do. */
-import type { ModelConfig } from "../config.ts";
-import { sameShape } from "../tensor.ts";
+import type { ModelConfig } from "../core/config.ts";
+import { sameShape } from "../core/tensor.ts";
 import { layoutOf } from "./layouts.ts";
 import type { TensorFile } from "./safetensors/tensor-file.ts";
 

@@ -1,5 +1,5 @@
 /** Reads zip files. Their directory is read once, and checked before a file in it is read. */
-import { FormatError, LowrankError } from "../errors.ts";
+import { FormatError, LowrankError } from "../core/errors.ts";
 import { segments } from "../platform/paths.ts";
 import { bytesReader, checkSize, type FileReader, sizedReader } from "../platform/reader.ts";
 import { LIMITS } from "./limits.ts";

@@ -1,10 +1,10 @@
 /** What labels are: names of classes, numbers, several in one. */
-import { isObject, isText } from "../checks.ts";
-import { ConfigError, nameList } from "../errors.ts";
-import { joinWords } from "../format.ts";
-import { groupBy } from "../group-by.ts";
-import { isSameCell } from "../quote.ts";
-import { setting } from "../setting.ts";
+import { isObject, isText } from "../core/checks.ts";
+import { ConfigError, nameList } from "../core/errors.ts";
+import { joinWords } from "../core/format.ts";
+import { groupBy } from "../core/group-by.ts";
+import { isSameCell } from "../core/quote.ts";
+import { setting } from "../core/setting.ts";
 
 export const LONGEST_LABEL = 64;
 

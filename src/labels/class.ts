@@ -1,7 +1,7 @@
 /** Classes: each text has one of a few names. */
-import { DataError, nameList } from "../errors.ts";
-import { lineOf, placeOf, ROWS } from "../places.ts";
-import { setting } from "../setting.ts";
+import { DataError, nameList } from "../core/errors.ts";
+import { lineOf, placeOf, ROWS } from "../core/places.ts";
+import { setting } from "../core/setting.ts";
 import {
   checkNames,
   findCombined,

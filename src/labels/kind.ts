@@ -1,5 +1,5 @@
 /** What is asked of a kind of labels: how they are read, divided among sets, guessed and shown. Each kind is a file. */
-import type { LeftOut } from "../places.ts";
+import type { LeftOut } from "../core/places.ts";
 
 /** What a column of a table holds, as far as it may be the label. */
 type ColumnKind = "labels" | "flags" | "numbers";

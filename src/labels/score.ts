@@ -1,7 +1,7 @@
 /** Scores: each text has a number. */
-import { ConfigError, DataError, nameList } from "../errors.ts";
-import { MOST_LISTED, placeOf } from "../places.ts";
-import { either, setting } from "../setting.ts";
+import { ConfigError, DataError, nameList } from "../core/errors.ts";
+import { MOST_LISTED, placeOf } from "../core/places.ts";
+import { either, setting } from "../core/setting.ts";
 import { countRows, haveDecimals, isNumber, NEARLY_ALL, readOne } from "./cells.ts";
 import type { LabelKind, LabelRows, ReadLabels } from "./kind.ts";
 

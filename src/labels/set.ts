@@ -1,9 +1,9 @@
 /** Sets: each text has any number of labels. */
-import { isListOf, isText } from "../checks.ts";
-import { DataError, nameList } from "../errors.ts";
-import { percent } from "../format.ts";
-import { LIST_SEPARATOR, placeOf } from "../places.ts";
-import { setting } from "../setting.ts";
+import { isListOf, isText } from "../core/checks.ts";
+import { DataError, nameList } from "../core/errors.ts";
+import { percent } from "../core/format.ts";
+import { LIST_SEPARATOR, placeOf } from "../core/places.ts";
+import { setting } from "../core/setting.ts";
 import {
   checkNames,
   countRows,

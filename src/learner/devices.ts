@@ -5,7 +5,7 @@
 import type { Device } from "../backend/backend.ts";
 import type { DeviceName } from "../backend/device.ts";
 import { openDevice } from "../backend/device.ts";
-import { isText } from "../checks.ts";
+import { isText } from "../core/checks.ts";
 import { Turns } from "../infer/turns.ts";
 import type { DownloadEvent, DownloadOptions } from "../io/hub/download-options.ts";
 

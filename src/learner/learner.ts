@@ -1,9 +1,10 @@
 /** A model that classifies, learns on and saves: what `train` and `load` give. */
 import { absolutePath } from "#platform";
 import type { Device, DeviceInfo } from "../backend/backend.ts";
-import { checkNumber, isObject, isText } from "../checks.ts";
-import { asyncDispose } from "../dispose.ts";
-import { ConfigError } from "../errors.ts";
+import { checkNumber, isObject, isText } from "../core/checks.ts";
+import { asyncDispose } from "../core/dispose.ts";
+import { ConfigError } from "../core/errors.ts";
+import { readsPairs, type TextOrList, type TextOrPair } from "../core/pair.ts";
 import type { ClassifyOptions } from "../infer/calls.ts";
 import { Classifier } from "../infer/classifier.ts";
 import type { Completion, GenerateOptions } from "../infer/text/generation.ts";
@@ -11,7 +12,6 @@ import { LanguageModel } from "../infer/text/language-model.ts";
 import { Turns } from "../infer/turns.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft/peft.ts";
-import { readsPairs, type TextOrList, type TextOrPair } from "../pair.ts";
 import type { FineTuneRun } from "../run/fine-tune.ts";
 import { atLeast } from "../tasks/certainty.ts";
 import { hasHead, type Objective, TASKS } from "../tasks/index.ts";

@@ -2,7 +2,7 @@
 import { exists, joinPath, modelAddress } from "#platform";
 import type { Device } from "../backend/backend.ts";
 import type { DeviceName } from "../backend/device.ts";
-import { checkArguments, checkOptions, isText } from "../checks.ts";
+import { checkArguments, checkOptions, isText } from "../core/checks.ts";
 import { readJson } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";

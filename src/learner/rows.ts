@@ -1,13 +1,13 @@
 /** The rows that a model learns of, from wherever they come, and those that it has learned of. */
 import { exists, modelAddress } from "#platform";
-import { checkKinds, type FieldKind, inRange, isText, type Kind, optional } from "../checks.ts";
+import { checkKinds, type FieldKind, inRange, isText, type Kind, optional } from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
 import type { DatasetOptions } from "../data/dataset-options.ts";
 import type { LabelledRow } from "../data/sets/memory-rows.ts";
 import { isBundled } from "../data/sets/named.ts";
 import type { TaggedRow } from "../data/text/tagged.ts";
 import type { TextRow, TextsOptions } from "../data/text/texts.ts";
 import { matchData, type TrainingData } from "../data/training-data.ts";
-import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import { FILE_SOURCE, type FileSource, openSource } from "../platform/files.ts";

@@ -1,7 +1,7 @@
 /** A model as files: the directory of its adapter, or a zip of it. Loaded when it is saved. */
 import { absolutePath, exists, joinPath } from "#platform";
-import { checkArguments, checkOptions } from "../checks.ts";
-import { LowrankError } from "../errors.ts";
+import { checkArguments, checkOptions } from "../core/checks.ts";
+import { LowrankError } from "../core/errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { listedIn, marked, refuseOutput, writeFolder } from "../io/marker.ts";
 import type { Adapter } from "../io/peft/peft.ts";

@@ -1,7 +1,7 @@
 /** `train`: a model of rows, in one call. */
 import type { Device } from "../backend/backend.ts";
 import type { DeviceName } from "../backend/device.ts";
-import { checkArguments, checkOptions, isText } from "../checks.ts";
+import { checkArguments, checkOptions, isText } from "../core/checks.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { type BaseModel, DEFAULT_BASE, loadModel } from "../io/hf.ts";
 import { BUNDLED_GPT2 } from "../record/base-name.ts";

@@ -1,15 +1,15 @@
 /** How a model learns, for the first time or further rows. Loaded when it does. */
 
 import type { Device } from "../backend/backend.ts";
-import { checkArguments, checkOptions } from "../checks.ts";
+import { checkArguments, checkOptions } from "../core/checks.ts";
+import { DataError, nameList } from "../core/errors.ts";
+import { numel } from "../core/tensor.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { DataError, nameList } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { type AdapterMeta, adapterShapes, dtypeOn } from "../io/peft/adapter-meta.ts";
 import type { Adapter, Tensors } from "../io/peft/peft.ts";
 import { takesSteps } from "../methods/index.ts";
 import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
-import { numel } from "../tensor.ts";
 import { OPTIONS } from "../train/job.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { TrainEvent } from "../train/records.ts";

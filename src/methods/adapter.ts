@@ -1,6 +1,6 @@
 /** Adapter layers (Houlsby et al. 2019, without their layer norms): a bottleneck after each half of a block. */
-import { addedTensors, affine, allBlocks } from "../names.ts";
-import type { Rng } from "../rng.ts";
+import { addedTensors, affine, allBlocks } from "../core/names.ts";
+import type { Rng } from "../core/rng.ts";
 import { type Flags, type Guide, inPage, type Method, type Training } from "./method.ts";
 
 export interface AdapterPart {

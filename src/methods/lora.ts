@@ -1,7 +1,7 @@
 /** LoRA (Hu et al. 2021): a frozen matrix W, to which B A of low rank is added and trained. */
-import { checkNumber, isListOf, type NumberRange, parseChoice, show } from "../checks.ts";
-import { isLlama, MAX_LAYERS, type ModelConfig } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { checkNumber, isListOf, type NumberRange, parseChoice, show } from "../core/checks.ts";
+import { isLlama, MAX_LAYERS, type ModelConfig } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
 import {
   ADAPTED,
   allBlocks,
@@ -20,8 +20,8 @@ import {
   TARGETS,
   type Target,
   uniform,
-} from "../names.ts";
-import type { Rng } from "../rng.ts";
+} from "../core/names.ts";
+import type { Rng } from "../core/rng.ts";
 import { type Flags, type Guide, inPage, type Method, type Training } from "./method.ts";
 
 // ---------------------------------------------------------------------------------------------------- settings

@@ -4,9 +4,9 @@
  * `flags`, their texts in --help.
  */
 
-import type { NumberRange } from "../checks.ts";
-import type { ModelConfig } from "../config.ts";
-import type { ModelTensor } from "../names.ts";
+import type { NumberRange } from "../core/checks.ts";
+import type { ModelConfig } from "../core/config.ts";
+import type { ModelTensor } from "../core/names.ts";
 
 /** The definition of a setting. Its flag, its check and its field in the page are derived from it. */
 export interface Setting<T> {

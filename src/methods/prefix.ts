@@ -1,6 +1,6 @@
 /** Prefix tuning (Li and Liang 2021): trained keys and values before those of each text, in every block. */
-import { qkvWidth } from "../config.ts";
-import { addedTensors, keyValueColumns } from "../names.ts";
+import { qkvWidth } from "../core/config.ts";
+import { addedTensors, keyValueColumns } from "../core/names.ts";
 import type { Guide, Method } from "./method.ts";
 import { mostTokens, type VirtualOptions, type VirtualPart } from "./prompt.ts";
 

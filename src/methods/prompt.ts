@@ -1,6 +1,6 @@
 /** Prompt tuning (Lester et al. 2021): trained vectors before each text, rows like those of tokens. */
-import type { ModelConfig } from "../config.ts";
-import { addedTensors, outside } from "../names.ts";
+import type { ModelConfig } from "../core/config.ts";
+import { addedTensors, outside } from "../core/names.ts";
 import { type Flags, type Guide, inPage, type Method, type Training } from "./method.ts";
 
 export interface VirtualPart {

@@ -1,8 +1,9 @@
 /** AdamW as what trains a model: the backward list, and the update behind it. */
+
+import { Tensor } from "../core/tensor.ts";
 import { type AdamWConfig, adamw, adamwStepValues, type StepUpdate } from "../ops/adamw.ts";
 import { countPartials, gradnorm } from "../ops/gradnorm.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import { Tensor } from "../tensor.ts";
 import { Backward } from "./backward.ts";
 import type { Forward, Loss, Optimizer, Training } from "./model.ts";
 

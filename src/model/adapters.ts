@@ -1,9 +1,9 @@
 /** LoRA's adapters of a matrix in a plan: groups that are handled together, and the room for what they compute. */
-import { firstColumn, type Place } from "../names.ts";
+import { firstColumn, type Place } from "../core/names.ts";
+import { alignView, numel, Tensor } from "../core/tensor.ts";
 import { type AdapterGroup, adapterColumns } from "../ops/adapters.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
-import { alignView, numel, Tensor } from "../tensor.ts";
 import type { Capacity, Rows } from "./batch.ts";
 import { findAdapters, only, type Parameter, type Parameters } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";

@@ -1,5 +1,5 @@
 /** The architectures by their families. */
-import { type ModelConfig, traits } from "../config.ts";
+import { type ModelConfig, traits } from "../core/config.ts";
 import { bert } from "./bert.ts";
 import { gpt2 } from "./gpt2.ts";
 import type { Architecture } from "./graph.ts";

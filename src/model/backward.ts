@@ -2,10 +2,11 @@
  * The backward list of a plan, from the loss down: sections in reverse order, each by the rules of its layers. Only
  * what trains loads it.
  */
+
+import type { Tensor } from "../core/tensor.ts";
 import { crossentropyBackward } from "../ops/crossentropy.ts";
 import { type Access, boundTensors, type Dispatch } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
-import type { Tensor } from "../tensor.ts";
 import { rowTensor } from "./batch.ts";
 import type { Layer, Section, Value } from "./graph.ts";
 import { HEAD, type Head, type HeadPiece, rowsFrom } from "./head.ts";

@@ -1,11 +1,11 @@
 /** A packed batch with its tables, as tensors in one buffer. */
-import { textContext } from "../config.ts";
-import { ShapeError } from "../errors.ts";
+import { textContext } from "../core/config.ts";
+import { ShapeError } from "../core/errors.ts";
+import { alignView, numel, type Role, type Shape, Tensor } from "../core/tensor.ts";
 import { METHODS } from "../methods/index.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import type { RowCount } from "../ops/kernel.ts";
 import { countOutputs, hasValues, isMean, readsTokens } from "../tasks/index.ts";
-import { alignView, numel, type Role, type Shape, Tensor } from "../tensor.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 /** The rows of a tensor: their number, or the step value that counts them, and the most there can be. */

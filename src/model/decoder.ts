@@ -7,7 +7,8 @@
  *
  * Letters: S slots (sequences in the cache), N tokens of a prefill, T positions, C n_embd, V vocabulary.
  */
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
+import { type Shape, Tensor } from "../core/tensor.ts";
 import { attentionCached } from "../ops/attention.ts";
 import { cacheShape, cacheWrite } from "../ops/cache.ts";
 import { crossentropyForward } from "../ops/crossentropy.ts";
@@ -18,7 +19,6 @@ import { DRAW, drawTables, sample } from "../ops/sample.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { hasHead } from "../tasks/index.ts";
-import { type Shape, Tensor } from "../tensor.ts";
 import { architecture } from "./architectures.ts";
 import { type Capacity, inputViews, type Rows, rowTensor } from "./batch.ts";
 import { modelSections, type Section, type Value } from "./graph.ts";

@@ -1,8 +1,8 @@
 /** Dropout of the adapters' inputs, PEFT's lora_dropout, in the plan of a training step. Only what trains loads it. */
-import { BLOCK_LAYERS, type LayerName, type Place } from "../names.ts";
+import { BLOCK_LAYERS, type LayerName, type Place } from "../core/names.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { type DropoutBackward, dropoutBackward, dropoutForward, dropoutMask, type Mask } from "../ops/dropout.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import type { Tensor } from "../tensor.ts";
 import type { Draws, Rows } from "./batch.ts";
 import type { Layer, Value } from "./graph.ts";
 import { findAdapters, type Parameters } from "./parameters.ts";

@@ -3,8 +3,8 @@
  * from top to bottom. Passes (passes.ts) insert what a method or a task adds; lower.ts makes dispatches of layers,
  * rules.ts their backward list, and export/onnx the operators of ONNX.
  */
-import type { ModelConfig } from "../config.ts";
-import { baseShapes, layerName, type Matrix, type Place } from "../names.ts";
+import type { ModelConfig } from "../core/config.ts";
+import { baseShapes, layerName, type Matrix, type Place } from "../core/names.ts";
 import type { ActivationName } from "../ops/activation.ts";
 
 /** A layer's output: rows of `columns` numbers. */

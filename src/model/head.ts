@@ -2,13 +2,13 @@
  * The head of a model, its logits in pieces of classes, or of the vocabulary, and what it learns by. Letters: C n_embd,
  * V vocabulary.
  */
-import type { Place } from "../names.ts";
+import type { Place } from "../core/names.ts";
+import { type Tensor, type TensorPiece, VIEW_ALIGN } from "../core/tensor.ts";
 import { loraDown } from "../ops/adapters.ts";
 import type { Dispatch, Scalar } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
 import { scorelossBackward, scorelossForward } from "../ops/scoreloss.ts";
 import { TASKS, type TaskConfig } from "../tasks/index.ts";
-import { type Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Adapters } from "./adapters.ts";
 import { type Rows, rowTensor } from "./batch.ts";
 import type { Value } from "./graph.ts";

@@ -1,6 +1,7 @@
 /** Lowers the layers of a model to dispatches. Letters: C n_embd, R rank. */
-import { attentionScale, isEncoder, type ModelConfig } from "../config.ts";
-import { layerName, loraName, magnitudeName, type Place, type Site, tensorName } from "../names.ts";
+import { attentionScale, isEncoder, type ModelConfig } from "../core/config.ts";
+import { layerName, loraName, magnitudeName, type Place, type Site, tensorName } from "../core/names.ts";
+import { type Role, Tensor, type TensorPiece } from "../core/tensor.ts";
 import { activationForward } from "../ops/activation.ts";
 import { type AdapterGroup, loraDown } from "../ops/adapters.ts";
 import type { Heads } from "../ops/attention.ts";
@@ -14,7 +15,6 @@ import { normForward } from "../ops/norm.ts";
 import { ropeForward } from "../ops/rope.ts";
 import { swigluForward } from "../ops/swiglu.ts";
 import type { Segment } from "../plan/plan.ts";
-import { type Role, Tensor, type TensorPiece } from "../tensor.ts";
 import { AdapterRoom, type Adapters, addUp } from "./adapters.ts";
 import { type BatchInputs, type Capacity, type Rows, rowTensor } from "./batch.ts";
 import type { Dropout } from "./dropout.ts";

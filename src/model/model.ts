@@ -10,10 +10,11 @@
  * frozen, the model has two parts: the lower computes features, once per example, for the upper.
  */
 
-import { textContext } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { textContext } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
+import { outside } from "../core/names.ts";
+import { Tensor, type TensorPiece } from "../core/tensor.ts";
 import { METHODS } from "../methods/index.ts";
-import { outside } from "../names.ts";
 import type { StepUpdate } from "../ops/adamw.ts";
 import { attentionForward } from "../ops/attention.ts";
 import { crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
@@ -21,7 +22,6 @@ import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
 import { planMemory, SMALLER_BATCH } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { hasHead, hasValues, isMean, readsTokens, TASKS } from "../tasks/index.ts";
-import { Tensor, type TensorPiece } from "../tensor.ts";
 import { architecture as findArchitecture } from "./architectures.ts";
 import { type BatchInputs, type Capacity, makeBatchInputs, type Rows, roomFor, rowTensor } from "./batch.ts";
 import type { Dropout } from "./dropout.ts";

@@ -2,10 +2,10 @@
  * The parameters of a model as tensors of a plan. A parameter is trained if it has a gradient. Trained parameters are
  * stored in pages, as are their gradients and moments, so that AdamW and the gradient norm take one dispatch a page.
  */
-import { DeviceError } from "../errors.ts";
-import type { ModelTensor, Place } from "../names.ts";
+import { DeviceError } from "../core/errors.ts";
+import type { ModelTensor, Place } from "../core/names.ts";
+import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../core/tensor.ts";
 import { formatBytes } from "../plan/memory.ts";
-import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import { type ModelSpec, parameterList } from "./trainable.ts";
 
 export interface Parameter extends ModelTensor {

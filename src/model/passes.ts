@@ -1,5 +1,5 @@
 /** Passes over a model's graph: methods and tasks add layers before, behind and between those that are there. */
-import { magnitudeName } from "../names.ts";
+import { magnitudeName } from "../core/names.ts";
 import type { Layer, Section, Value } from "./graph.ts";
 import type { Parameters } from "./parameters.ts";
 

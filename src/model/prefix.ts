@@ -2,9 +2,10 @@
  * Prefix tuning (Li and Liang 2021): n keys and values a block, which every token sees before those of its own
  * sequence. They are rows of their own after the tokens' queries, keys and values.
  */
+
+import type { Tensor } from "../core/tensor.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { prefixBackward, prefixForward } from "../ops/prefix.ts";
-import type { Tensor } from "../tensor.ts";
 import { attentionHeads, type Common, type Lowering, type Source } from "./lower.ts";
 import { only } from "./parameters.ts";
 

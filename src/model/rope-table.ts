@@ -2,10 +2,10 @@
  * Rotary position embedding (ops/rope.ts) as a layer, and its table, with the roundings of transformers, which computes
  * the angles in f32: at far positions their last bit is much of an angle.
  */
-import type { ModelConfig, RopeScaling } from "../config.ts";
+import type { ModelConfig, RopeScaling } from "../core/config.ts";
+import { Tensor } from "../core/tensor.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import type { ropeForward } from "../ops/rope.ts";
-import { Tensor } from "../tensor.ts";
 
 export type RopeConfig = NonNullable<ModelConfig["rope"]> & { dims: number };
 

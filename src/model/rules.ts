@@ -4,7 +4,8 @@
  *
  * Letters: C n_embd, R rank.
  */
-import { layerName, magnitudeName } from "../names.ts";
+import { layerName, magnitudeName } from "../core/names.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { attentionBackward } from "../ops/attention.ts";
 import { doraBackward } from "../ops/dora.ts";
 import { embeddingBackward, embeddingPositionBackward } from "../ops/embedding.ts";
@@ -16,7 +17,6 @@ import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { normBackward, normParametersBackward } from "../ops/norm.ts";
 import { ropeBackward } from "../ops/rope.ts";
 import { swigluBackward } from "../ops/swiglu.ts";
-import type { Tensor } from "../tensor.ts";
 import { type Adapters, adapterPart } from "./adapters.ts";
 import { type BatchInputs, type Rows, rowTensor } from "./batch.ts";
 import type { Cheap, Layer, Section, Value } from "./graph.ts";

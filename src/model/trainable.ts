@@ -1,14 +1,14 @@
 /** A model's tensors, and which of them each mode trains. */
 
-import { BLOCKS, type BlockDtype, isBlockDtype } from "../blocks.ts";
-import { architectureName, innerWidth, isEncoder, type ModelConfig } from "../config.ts";
-import { ConfigError } from "../errors.ts";
+import { BLOCKS, type BlockDtype, isBlockDtype } from "../core/blocks.ts";
+import { architectureName, innerWidth, isEncoder, type ModelConfig } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
+import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../core/names.ts";
+import { setting } from "../core/setting.ts";
+import { numel, type WeightDtype } from "../core/tensor.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import type { LoraConfig } from "../methods/lora.ts";
-import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../names.ts";
-import { setting } from "../setting.ts";
 import { countOutputs, hasHead, readsTokens, TASKS, type TaskConfig } from "../tasks/index.ts";
-import { numel, type WeightDtype } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
 export interface ModelSpec extends MethodConfig {

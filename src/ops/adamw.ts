@@ -1,4 +1,4 @@
-import { expectShape, type Tensor, VIEW_ALIGN } from "../tensor.ts";
+import { expectShape, type Tensor, VIEW_ALIGN } from "../core/tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, flatGrid, type StepValues } from "./kernel.ts";
 
 export const adamwKernel = defineKernel(

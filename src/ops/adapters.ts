@@ -2,8 +2,8 @@
  * LoRA added to a weight: y += scale * (x A^T) B^T, with A [r, in] and B [out, r]; W + B A is never formed. `down` =
  * scale * x A^T is a product of its own, and down B^T is part of `linear`. Their gradients are in lora.ts.
  */
-import { ShapeError } from "../errors.ts";
-import type { Tensor } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import type { Tensor } from "../core/tensor.ts";
 import type { Dispatch, RowCount } from "./kernel.ts";
 import { matmul } from "./matmul.ts";
 

@@ -1,5 +1,5 @@
-import { ShapeError } from "../errors.ts";
-import { expectShape, formatShape, type Tensor } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import { expectShape, formatShape, type Tensor } from "../core/tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 const DIMS = {

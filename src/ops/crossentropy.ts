@@ -1,5 +1,5 @@
 /** Softmax cross-entropy with ignored and weighted rows, over logits that may be split into pieces of classes. */
-import type { Tensor } from "../tensor.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
 
 /** The target of an ignored row, as in PyTorch. */

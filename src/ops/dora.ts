@@ -3,8 +3,8 @@
  * is trained: y = (magnitude / norm) * x W' + bias, norm the lengths of the columns of W'. W' is never formed. In the
  * backward pass the norm is a constant (section 4.3), as in PEFT. Columns without a magnitude are not scaled.
  */
-import type { Columns } from "../names.ts";
-import { expectShape, type Tensor } from "../tensor.ts";
+import type { Columns } from "../core/names.ts";
+import { expectShape, type Tensor } from "../core/tensor.ts";
 import { type AdapterGroup, expectFours } from "./adapters.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, flatGrid, type Scalar, typeCode } from "./kernel.ts";
 

@@ -4,7 +4,7 @@
  * column: Threefry-2x32 with 20 rounds (Salmon et al. 2011), a counter-based generator, which every backend computes to
  * the bit. It does not depend on where a row lies in its batch.
  */
-import { expectShape, type Tensor } from "../tensor.ts";
+import { expectShape, type Tensor } from "../core/tensor.ts";
 import { ACTIVATION } from "./activation.ts";
 import type { AdapterGroup } from "./adapters.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";

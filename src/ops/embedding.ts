@@ -1,5 +1,5 @@
 /** Token and position embedding. The token table may be split into pieces of rows, with a dispatch each. */
-import type { Tensor, TensorPiece } from "../tensor.ts";
+import type { Tensor, TensorPiece } from "../core/tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, typeCode } from "./kernel.ts";
 
 export const embeddingForwardKernel = defineKernel(

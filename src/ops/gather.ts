@@ -2,7 +2,7 @@
  * Rows of a table, or means of rows that follow each other: those at which sequences are classified, so that everything
  * after them runs on B rows instead of N, and a token's row of an adapter.
  */
-import type { Tensor } from "../tensor.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, type Scalar } from "./kernel.ts";
 
 export const gatherForwardKernel = defineKernel(

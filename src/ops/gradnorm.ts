@@ -1,4 +1,4 @@
-import { expectShape, type Tensor } from "../tensor.ts";
+import { expectShape, type Tensor } from "../core/tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 /** Partial sums of a chunk: the invocations of a workgroup. */

@@ -2,8 +2,8 @@
  * Tables in uniform memory. A dispatch computes several things at once, a job each (grouped GEMM, as in cuBLAS), such
  * as the products of the adapters of q, k and v: its table `jobs` is part of the plan.
  */
-import { ShapeError } from "../errors.ts";
-import { Tensor } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import { Tensor } from "../core/tensor.ts";
 import { type Dispatch, type Fields, type Kernel, tensorAt } from "./kernel.ts";
 
 /** Entries of a table, used or not. */

@@ -2,8 +2,8 @@
  * Kernel definitions, common to all backends: the name (also of the WGSL file, the pipeline and the timing label), the
  * tensors in binding order, the scalars in the order of the uniform struct, and the grid.
  */
-import { ShapeError } from "../errors.ts";
-import { expectShape, type Tensor, WEIGHT_DTYPES } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import { expectShape, type Tensor, WEIGHT_DTYPES } from "../core/tensor.ts";
 
 /** write: every element that is used later is written; update: earlier contents are used too. */
 export type Access = "write" | "update" | "read";

@@ -2,7 +2,7 @@
  * A linear layer with its adapters, and what follows it, as one product: out = x W + bias + down B^T, then a residual
  * or the activation. The gradient of x has the same form: dx = dy W^T + ddown A, then the activation's derivative.
  */
-import { expectShape, type Shape, type Tensor } from "../tensor.ts";
+import { expectShape, type Shape, type Tensor } from "../core/tensor.ts";
 import { ACTIVATION, type ActivationName } from "./activation.ts";
 import type { AdapterGroup } from "./adapters.ts";
 import { type Dispatch, defineKernel, dispatch, type Product, type RowCount, scalarAt, typeCode } from "./kernel.ts";

@@ -2,8 +2,8 @@
  * The gradients of LoRA (see adapters.ts): `down`'s is a product, and those of A and B have a kernel, which handles two
  * matrices at once. Only what trains loads them. Formulas: Hu et al. 2021, section 4.1.
  */
-import { ShapeError } from "../errors.ts";
-import { expectShape, formatShape, type Tensor } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import { expectShape, formatShape, type Tensor } from "../core/tensor.ts";
 import { type AdapterGroup, adapterColumns, expectFours } from "./adapters.ts";
 import { jobsOf, jobTable } from "./jobs.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, type Fields, type RowCount, totalWork } from "./kernel.ts";

@@ -3,8 +3,8 @@
  * of BLAS gemm), of which each backend has several variants, chosen by shape; and the gradient of the bias. A dispatch
  * computes several products, a job each (grouped GEMM, as in cuBLAS): those of the adapters of one matrix.
  */
-import { ShapeError } from "../errors.ts";
-import { expectShape, formatShape, type Tensor } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import { expectShape, formatShape, type Tensor } from "../core/tensor.ts";
 import { jobsOf, jobTable } from "./jobs.ts";
 import {
   ceilDiv,

@@ -1,5 +1,5 @@
 /** LayerNorm, and RMS norm, which is the same around 0 instead of the row's mean, and without a bias. */
-import type { Tensor } from "../tensor.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, type Scalar } from "./kernel.ts";
 
 export const normForwardKernel = defineKernel(

@@ -2,8 +2,8 @@
  * Prefix tuning: n keys and values a block. Block l has columns l * 2W .. of prefix [n, L * 2W], W = KV HS: keys, then
  * values.
  */
-import { ShapeError } from "../errors.ts";
-import { formatShape, type Tensor } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
 import { type Heads, headSize } from "./attention.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 

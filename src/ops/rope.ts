@@ -4,8 +4,8 @@
  * transformers' Llama; of GPT-NeoX's heads only the first numbers, as if they were the head. The angles' cosines and
  * sines come from a table of the host (model/rope-table.ts), since those of a GPU are not exact enough.
  */
-import { ShapeError } from "../errors.ts";
-import { formatShape, type Tensor } from "../tensor.ts";
+import { ShapeError } from "../core/errors.ts";
+import { formatShape, type Tensor } from "../core/tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 export const ropeKernel = defineKernel(

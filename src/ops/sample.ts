@@ -4,7 +4,7 @@
  * temperature, top-k, top-p. A draw is a function of the seed, the stream and the token's number in it, by Threefry as
  * dropout's masks are: both backends draw with the same number.
  */
-import { numel, type Tensor } from "../tensor.ts";
+import { numel, type Tensor } from "../core/tensor.ts";
 import { encodeTable, entryWords, TABLE_ENTRIES, tableShape } from "./jobs.ts";
 import { type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 

@@ -1,5 +1,5 @@
 /** The losses of each score by itself: the squared error, and binary cross-entropy of logits. */
-import type { Tensor } from "../tensor.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
 
 /** The losses by their numbers in kernels, where they are a pipeline constant `loss`. */

@@ -1,5 +1,5 @@
 /** SwiGLU (Shazeer 2020), the activation of a gated MLP: silu(gate) * up, silu(x) = x / (1 + exp(-x)). */
-import type { Tensor } from "../tensor.ts";
+import type { Tensor } from "../core/tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
 
 export const swigluForwardKernel = defineKernel(

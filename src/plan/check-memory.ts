@@ -1,6 +1,6 @@
 /** The memory of a plan, and why it does not fit, in words. Imported on demand where plans mostly fit. */
-import { DeviceError } from "../errors.ts";
-import type { Role } from "../tensor.ts";
+import { DeviceError } from "../core/errors.ts";
+import type { Role } from "../core/tensor.ts";
 import { formatBytes, type MemoryLimits, memoryTotals, SMALLER_BATCH } from "./memory.ts";
 import type { MemoryPlan } from "./plan.ts";
 

@@ -3,8 +3,8 @@
  * use the same buffer. The byte count is known before anything is allocated.
  */
 
+import type { Role, Tensor } from "../core/tensor.ts";
 import { boundTensors } from "../ops/kernel.ts";
-import type { Role, Tensor } from "../tensor.ts";
 import type { MemoryPlan, PlannedBuffer, Segment } from "./plan.ts";
 
 export interface MemoryLimits {

@@ -3,8 +3,8 @@
  * capacity, prepared once by a backend, and replayed for every batch.
  */
 
+import type { Role, Tensor } from "../core/tensor.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import type { Role, Tensor } from "../tensor.ts";
 
 /**
  * norms: those of DoRA, where a weight has changed; zero: gradients to 0; forward: logits and loss; backward:

@@ -1,4 +1,6 @@
 /** Operations and bytes of a dispatch, as far as they follow from the dispatch; the same for every device. */
+
+import type { Tensor } from "../core/tensor.ts";
 import {
   boundTensors,
   type Dispatch,
@@ -11,7 +13,6 @@ import {
   totalWork,
   type Work,
 } from "../ops/kernel.ts";
-import type { Tensor } from "../tensor.ts";
 import type { Segment } from "./plan.ts";
 
 /** The work of a dispatch. Except for products whole tensors count: exact if the batch fills the plan's capacity. */

@@ -4,8 +4,8 @@
  * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a
  * URL, which are fetched and read-only; otherwise a path in the origin private file system.
  */
-import { concat } from "../concat.ts";
-import { ConfigError, DeviceError, DownloadError } from "../errors.ts";
+import { concat } from "../core/concat.ts";
+import { ConfigError, DeviceError, DownloadError } from "../core/errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
 import type { Hasher } from "./browser-download.ts";
 import { checkFile, FIRST_MESSAGE } from "./build.ts";

@@ -2,7 +2,7 @@
  * What belongs to this build: files and workers of another one are refused. A page may be older than what its server
  * has by now, and a program than the folder that it runs from; operations, records and tables would not fit.
  */
-import { FormatError } from "../errors.ts";
+import { FormatError } from "../core/errors.ts";
 
 /** Set by the build (`buildConstants` in src/tools/bundles.mjs): a hash of all that it is made of, and of each file. */
 declare const BUILD: string;

@@ -1,6 +1,6 @@
 /** Files by a path of their own, whatever they are read from: in Node and in pages alike. */
-import { can, checkArguments, type Kind } from "../checks.ts";
-import { ConfigError } from "../errors.ts";
+import { can, checkArguments, type Kind } from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
 import { blobReader, type FileReader, handleReader, type NodeFileHandle } from "./reader.ts";
 
 /**

@@ -1,5 +1,5 @@
 /** HTTP requests, repeated, timed and limited in size. Lowrank sends no others. */
-import { DownloadError, type ErrorDetails } from "../errors.ts";
+import { DownloadError, type ErrorDetails } from "../core/errors.ts";
 
 export interface FetchOptions {
   /** Ends the download, and rejects with its reason. */

@@ -17,7 +17,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
-import { LowrankError } from "../errors.ts";
+import { LowrankError } from "../core/errors.ts";
 import { parentFolders, TEMPORARY } from "./paths.ts";
 import type { FileContent } from "./reader.ts";
 

@@ -2,8 +2,8 @@
 
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { ConfigError, DeviceError } from "../errors.ts";
-import { setting } from "../setting.ts";
+import { ConfigError, DeviceError } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
 
 /**

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
 import { packageUrl } from "./package-url.ts";
 
 /** A file by which the package is known: an installed one, a clone, or a copy of its folders. */

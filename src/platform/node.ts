@@ -11,7 +11,7 @@ import { promisify } from "node:util";
 import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
 import { inflateRaw as inflateAll } from "node:zlib";
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
 import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { makeFolder } from "./node-disk.ts";

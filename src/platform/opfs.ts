@@ -1,5 +1,5 @@
 /** Paths in the page's own storage, the origin private file system. */
-import { ConfigError, type DownloadError } from "../errors.ts";
+import { ConfigError, type DownloadError } from "../core/errors.ts";
 import { segments } from "./paths.ts";
 
 /** Throws ConfigError where there is no page: in Node, with the wrong build. */

@@ -1,5 +1,5 @@
 /** Where the package's files are, if the program has said so. */
-import { checkArguments } from "../checks.ts";
+import { checkArguments } from "../core/checks.ts";
 
 let said: string | undefined;
 

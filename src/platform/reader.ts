@@ -1,4 +1,4 @@
-import { ConfigError, LowrankError } from "../errors.ts";
+import { ConfigError, LowrankError } from "../core/errors.ts";
 
 /** A file opened for random access. Offsets and lengths are bytes. */
 export interface FileReader {

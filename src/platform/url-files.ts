@@ -1,5 +1,5 @@
 /** Files on a server, read by ranges where supported, and bodies of responses. Imported on demand: few pages use it. */
-import { ConfigError, DownloadError } from "../errors.ts";
+import { ConfigError, DownloadError } from "../core/errors.ts";
 import { type Answer, ask, bodyLength, collect, readBody, readWhole, refused } from "./http.ts";
 import { blobReader, type FileReader, filePieces, sizedReader } from "./reader.ts";
 

@@ -1,4 +1,4 @@
-import { DeviceError } from "../errors.ts";
+import { DeviceError } from "../core/errors.ts";
 
 export interface WorkerHandle {
   post(message: unknown): void;

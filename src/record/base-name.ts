@@ -1,9 +1,9 @@
 /** How files name a base model. */
 import { absolutePath, packagePath } from "#platform";
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
 import { DEFAULT_BASE, SHIPPED_MODELS } from "../io/hf.ts";
 import { parseSnapshot } from "../io/hub/hub-names.ts";
-import { setting } from "../setting.ts";
 import { hasHead, type Objective } from "../tasks/index.ts";
 
 /** A base model as stored in files: its name, if it is in the package or from the hub, otherwise its absolute path. */

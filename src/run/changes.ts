@@ -1,11 +1,5 @@
 /** How far training moved the matrices of a model, relative to their size. */
-import { initialTensors } from "../engine/initial.ts";
-import type { BaseModel } from "../io/hf.ts";
-import { adaptedSpec, baseDtype } from "../io/peft/adapter-meta.ts";
-import type { Adapter, AdapterMeta, Tensors } from "../io/peft/peft.ts";
-import { readFactors } from "../io/peft/peft-form.ts";
-import { loraAdapters } from "../methods/lora.ts";
-import { methodConfig } from "../methods/training.ts";
+
 import {
   ADAPTED,
   baseTensors,
@@ -16,9 +10,16 @@ import {
   type ModelTensor,
   type Place,
   tensorName,
-} from "../names.ts";
+} from "../core/names.ts";
+import { numel } from "../core/tensor.ts";
+import { initialTensors } from "../engine/initial.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { adaptedSpec, baseDtype } from "../io/peft/adapter-meta.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../io/peft/peft.ts";
+import { readFactors } from "../io/peft/peft-form.ts";
+import { loraAdapters } from "../methods/lora.ts";
+import { methodConfig } from "../methods/training.ts";
 import { hasHead } from "../tasks/index.ts";
-import { numel } from "../tensor.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { productNorm } from "./spectrum.ts";

@@ -2,8 +2,8 @@
  * Checks what a run.json says, of which everything that is shown of a run is made. A page loads it when there is a
  * stored run.
  */
-import { findWrongIn, isListOf, isText, isWithin, type Kind, parseChoice, show, type Tree } from "../checks.ts";
-import { ConfigError, FormatError } from "../errors.ts";
+import { findWrongIn, isListOf, isText, isWithin, type Kind, parseChoice, show, type Tree } from "../core/checks.ts";
+import { ConfigError, FormatError } from "../core/errors.ts";
 import type { RunRecord } from "../record/record.ts";
 import type { ClassDetails } from "../tasks/classification/classification-training.ts";
 import { OBJECTIVES, TASKS } from "../tasks/index.ts";

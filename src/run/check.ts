@@ -2,7 +2,11 @@
  * What is known of data before anything is trained on it: how it is read, what is wrong with it, how to train on it.
  */
 
-import { textContext } from "../config.ts";
+import { textContext } from "../core/config.ts";
+import { ConfigError, DownloadError, LowrankError } from "../core/errors.ts";
+import { formatCount } from "../core/format.ts";
+import { joinPair } from "../core/pair.ts";
+import { settingsIn } from "../core/surface.ts";
 import type { DatasetOptions } from "../data/dataset-options.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { asProblem, findProblems, type Problem, problem } from "../data/problems.ts";
@@ -13,16 +17,12 @@ import { WRITTEN } from "../data/table/column-names.ts";
 import { isOnlyTable } from "../data/table/dialect.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
-import { formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { LABELS } from "../labels/index.ts";
 import { NONE } from "../labels/none.ts";
 import { SCORE } from "../labels/score.ts";
 import { TAGS } from "../labels/tags.ts";
 import { methodConfig } from "../methods/training.ts";
-import { joinPair } from "../pair.ts";
-import { settingsIn } from "../surface.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { objectiveWith } from "../tasks/training.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";

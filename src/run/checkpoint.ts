@@ -1,12 +1,12 @@
 /** Checkpoints of a run on disk: the last two, each written atomically, so that a killed run can be resumed. */
 import { exists, joinPath, listDirectory, openFile, remove, removeEmpty, writeFileAtomic } from "#platform";
-import { checkKinds, checkVersion, inRange } from "../checks.ts";
-import { ConfigError, FormatError } from "../errors.ts";
+import { checkKinds, checkVersion, inRange } from "../core/checks.ts";
+import { ConfigError, FormatError } from "../core/errors.ts";
+import { formatShape, type Shape, sameShape } from "../core/tensor.ts";
 import { parseJson } from "../io/limits.ts";
 import { SafetensorsFile } from "../io/safetensors/safetensors.ts";
 import { encodeSafetensors } from "../io/safetensors/safetensors-write.ts";
 import { isTemporary, TEMPORARY } from "../platform/paths.ts";
-import { formatShape, type Shape, sameShape } from "../tensor.ts";
 import type { Checkpoint } from "../train/records.ts";
 
 /** The folder of a run directory that holds its checkpoints. */

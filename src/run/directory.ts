@@ -1,11 +1,12 @@
 /** The run directory: its record, what shows it, and the trained tensors. */
 
 import { exists, joinPath, writeFileAtomic, writeFiles } from "#platform";
-import { checkVersion } from "../checks.ts";
 import { printClassic } from "../classic/file.ts";
 import { CLASSIC } from "../classic/parts.ts";
+import { checkVersion } from "../core/checks.ts";
+import { ConfigError, DataError, LowrankError, nameList } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isMarked, ownFiles, readMarker, refuseOutput, removeFolder, sumFiles, writeFolder } from "../io/marker.ts";
@@ -15,7 +16,6 @@ import { type AdapterFiles, adapterFiles } from "../io/peft/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { FORMAT, failed, RECORD, type RunRecord, VERSION } from "../record/record.ts";
-import { setting } from "../setting.ts";
 import type { ClassicResult } from "../train/linear.ts";
 import { knownBase, ofMode, resolveOptions } from "../train/options.ts";
 import type { RunFailed, TrainResult } from "../train/records.ts";

@@ -1,6 +1,6 @@
 /** The API of training: the trainer, with a result that can be saved. */
 import { backendOf, type Device } from "../backend/backend.ts";
-import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
+import { checkArguments, checkOptions, type FieldKind } from "../core/checks.ts";
 import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
 import type { LanguageModelOptions } from "../infer/text/decoding.ts";
 import { LanguageModel } from "../infer/text/language-model.ts";

@@ -1,6 +1,7 @@
 /** A run that is trained, and kept in its directory meanwhile, if it has one. */
+
+import { LowrankError } from "../core/errors.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { LowrankError } from "../errors.ts";
 import { writeFolder } from "../io/marker.ts";
 import { advance, type RunRecord } from "../record/record.ts";
 import type { Checkpoint, RunFailed, Speed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";

@@ -1,12 +1,12 @@
 /** Loads the data of a run, as its settings or its record say. */
-import { textContext } from "../config.ts";
+import { textContext } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
 import { type LoadedDataset, loadDataset } from "../data/datasets.ts";
 import { divideFolds } from "../data/sets/folds.ts";
 import { loadTagged, type TaggedOptions, type TaggedSpec } from "../data/text/tagged.ts";
 import { type LoadedTexts, loadTexts, type TextsOptions, type TextsSpec } from "../data/text/texts.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { DownloadOptions } from "../io/hub/download-options.ts";
 import type { Adapter } from "../io/peft/peft.ts";

@@ -1,7 +1,7 @@
 /** A language model's texts before it is trained and after it, for the beginnings of texts of the test set. */
 import type { Backend } from "../backend/backend.ts";
+import { LowrankError } from "../core/errors.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { LowrankError } from "../errors.ts";
 import { LanguageModel } from "../infer/text/language-model.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { baseDtype } from "../io/peft/adapter-meta.ts";

@@ -1,15 +1,15 @@
 /** The settings of a run in their one form: flags, files, links and a page's fields are read into it. */
-import { readNumber } from "../checks.ts";
-import { usualLength } from "../config.ts";
+import { readNumber } from "../core/checks.ts";
+import { usualLength } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
+import { TARGETS } from "../core/names.ts";
+import { setting } from "../core/setting.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
 import { checkDataSettings, DATA_NAMES, type Files } from "../data/settings.ts";
 import type { TextsOptions, TextsSpec } from "../data/text/texts.ts";
-import { ConfigError } from "../errors.ts";
 import { DEFAULT_BASE } from "../io/hf.ts";
 import { parseLayers } from "../methods/lora.ts";
-import { TARGETS } from "../names.ts";
 import { BUNDLED_GPT2 } from "../record/base-name.ts";
-import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, hasHead, readsTokens } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { WORDS } from "../tasks/words.ts";

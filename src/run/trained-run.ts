@@ -1,6 +1,6 @@
 /** A run that has been trained, and how it is saved: what the API gives of it. */
 import { absolutePath } from "#platform";
-import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
+import { checkArguments, checkOptions, type FieldKind } from "../core/checks.ts";
 import { readFolder, writeFolder } from "../io/marker.ts";
 import type { RunRecord } from "../record/record.ts";
 import { RUN, refuseExisting } from "./directory.ts";

@@ -2,12 +2,12 @@
 import { exists, joinPath } from "#platform";
 import { isClassic } from "../classic/parts.ts";
 import { readClassic } from "../classic/read.ts";
+import { pairSettings } from "../core/pair.ts";
 import { readJson } from "../io/common.ts";
 import { readMarker } from "../io/marker.ts";
 import { parseMeta } from "../io/peft/adapter-meta.ts";
 import { findAdapter, IS_ADAPTER } from "../io/peft/open-adapter.ts";
 import { META } from "../io/peft/peft.ts";
-import { pairSettings } from "../pair.ts";
 import { RUN } from "./directory.ts";
 
 export interface TrainedTexts {

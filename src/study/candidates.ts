@@ -1,5 +1,5 @@
 /** Settings that a study with a time budget tries if none are given. */
-import { isEncoder, type ModelConfig } from "../config.ts";
+import { isEncoder, type ModelConfig } from "../core/config.ts";
 import { DEFAULT_BASE } from "../io/hf.ts";
 import { comparedRuns } from "../methods/training.ts";
 import { possibleModes } from "../model/trainable.ts";

@@ -1,7 +1,7 @@
 /** Which trials cannot be made, before any is trained. */
 import type { Backend } from "../backend/backend.ts";
+import { LowrankError } from "../core/errors.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { prepareRun } from "../train/prepare.ts";
 import type { Trial } from "./grid.ts";

@@ -1,14 +1,14 @@
 /** Cross-validation: the runs of folds, what they say together, and a run on all rows; and the API of it. */
 import { backendOf } from "../backend/backend.ts";
-import { checkOptions, type FieldKind } from "../checks.ts";
+import { checkOptions, type FieldKind } from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
+import type { TextOrPair } from "../core/pair.ts";
+import { setting } from "../core/setting.ts";
+import type { Estimate } from "../core/statistics.ts";
 import { divideFolds } from "../data/sets/folds.ts";
 import { FeatureStore } from "../engine/features.ts";
-import { ConfigError } from "../errors.ts";
-import type { TextOrPair } from "../pair.ts";
 import { nameBase } from "../record/base-name.ts";
 import type { TrainedRun } from "../run/trained-run.ts";
-import { setting } from "../setting.ts";
-import type { Estimate } from "../statistics.ts";
 import { type Objective, TASKS } from "../tasks/index.ts";
 import { type Answer, byLabel } from "../tasks/predictions.ts";
 import type { Predicted, Results } from "../tasks/task.ts";

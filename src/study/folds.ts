@@ -1,14 +1,14 @@
 /** A study of folds: a run for each, what they say of all rows together, and a run on all rows. */
 import { joinPath } from "#platform";
-import { checkKinds } from "../checks.ts";
 import { fitWithin } from "../classic/fit.ts";
 import type { ClassicModel } from "../classic/model.ts";
 import { setTexts } from "../classic/tfidf.ts";
+import { checkKinds } from "../core/checks.ts";
+import { FormatError } from "../core/errors.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { digestData } from "../data/digest.ts";
 import type { LoadedTexts } from "../data/text/texts.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { FormatError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { takesSteps } from "../methods/index.ts";

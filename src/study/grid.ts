@@ -1,15 +1,15 @@
 /** The cells and trials of a sweep: the product of the values of each arm, without duplicates. */
 
 import { createHasher } from "#platform";
-import { checkNumber, isObject } from "../checks.ts";
-import { ConfigError } from "../errors.ts";
+import { checkNumber, isObject } from "../core/checks.ts";
+import { ConfigError } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
+import { didYouMean } from "../core/suggest.ts";
+import { WEIGHT_DTYPES } from "../core/tensor.ts";
 import { LIMITS } from "../io/limits.ts";
 import { takesSteps } from "../methods/index.ts";
 import { describeMethod, hasSetting } from "../methods/training.ts";
 import { trainOptions } from "../run/settings.ts";
-import { setting } from "../setting.ts";
-import { didYouMean } from "../suggest.ts";
-import { WEIGHT_DTYPES } from "../tensor.ts";
 import { DEFAULTS, type Known, ofMode } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/settings.ts";

@@ -4,7 +4,7 @@
  * to the end. Each rung is a run of its own from its first step, with its own schedule: that costs a third more than
  * resuming the runs of the rung before, but the runs are comparable, and each has the bits of a run by hand.
  */
-import { formatDuration } from "../format.ts";
+import { formatDuration } from "../core/format.ts";
 import { countOf } from "../io/common.ts";
 import { takesSteps } from "../methods/index.ts";
 import { type Cell, expandArms, gatherSeeds, nameTrial, type SweepSpec, type Trial } from "./grid.ts";

@@ -1,7 +1,7 @@
 /** The results of a sweep's cells, and which of them are compared. */
-import { groupBy } from "../group-by.ts";
+import { groupBy } from "../core/group-by.ts";
+import { comparePairs, type Interval, SIGNIFICANT, type Summary, summarize } from "../core/statistics.ts";
 import { METHODS, type Mode, takesSteps } from "../methods/index.ts";
-import { comparePairs, type Interval, SIGNIFICANT, type Summary, summarize } from "../statistics.ts";
 import { type Measure, readEvaluated } from "../tasks/compare.ts";
 import type { Objective } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";

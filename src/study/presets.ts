@@ -1,5 +1,5 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../core/config.ts";
 import type { Mode } from "../methods/index.ts";
 import { takesSteps } from "../methods/index.ts";
 import { GUIDES } from "../methods/training.ts";

@@ -1,9 +1,9 @@
 /** Runs the trials of a study on one device and one data set, at the same time where that is faster. */
 import { exists } from "#platform";
 import type { Backend } from "../backend/backend.ts";
+import { ConfigError, LowrankError } from "../core/errors.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { FeatureStore } from "../engine/features.ts";
-import { ConfigError, LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { type ErrorRecord, errorRecord, newRecord, type RunRecord } from "../record/record.ts";

@@ -1,6 +1,7 @@
 /** The parts of a sweep, for machines that know nothing of each other: each works out the same division. */
+
+import { LowrankError } from "../core/errors.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { countOperations } from "../train/estimate.ts";
 import type { Cell, Trial } from "./grid.ts";

@@ -2,7 +2,7 @@
 
 import { exists, joinPath, listDirectory, remove, writeFileAtomic } from "#platform";
 import type { DeviceInfo } from "../backend/backend.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
 import { readFolder, readMarker, writeFolder } from "../io/marker.ts";
 import { TRIALS } from "../io/peft/open-adapter.ts";
 import { RECORD, type RunRecord, type TrialName } from "../record/record.ts";

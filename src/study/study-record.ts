@@ -1,9 +1,9 @@
 /** study.json: what the trials of a study have in common, and what was asked. It marks a directory as a study's. */
 import { absolutePath, exists, joinPath, listDirectory, writeFileAtomic } from "#platform";
-import { checkVersion, findWrongIn, isObject, show, type Tree } from "../checks.ts";
+import { checkVersion, findWrongIn, isObject, show, type Tree } from "../core/checks.ts";
+import { ConfigError, FormatError, nameList } from "../core/errors.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import type { BaseModel } from "../io/hf.ts";

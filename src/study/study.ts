@@ -1,7 +1,7 @@
 /** The API of training several runs that belong together: a study, in memory or in a directory. */
 import { backendOf, type Device } from "../backend/backend.ts";
-import { checkOptions, type FieldKind, isListOf, isObject, type Kind } from "../checks.ts";
-import { ConfigError, DataError } from "../errors.ts";
+import { checkOptions, type FieldKind, isListOf, isObject, type Kind } from "../core/checks.ts";
+import { ConfigError, DataError } from "../core/errors.ts";
 import { nameBase } from "../record/base-name.ts";
 import type { TrainedRun } from "../run/trained-run.ts";
 import { isUnequal } from "../train/class-weights.ts";

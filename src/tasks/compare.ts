@@ -19,7 +19,7 @@ import {
   type Verdict,
   wilson,
   withTest,
-} from "../statistics.ts";
+} from "../core/statistics.ts";
 import type { Evaluation } from "./evaluation.ts";
 
 /** The rows of a test set as a model answered them. All columns have as many entries. */

@@ -1,5 +1,5 @@
 /** The tasks, by the names of their objectives. A task is added by its file and its lines here. */
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../core/config.ts";
 import * as classification from "./classification/classification.ts";
 import * as lm from "./lm/lm.ts";
 import * as multiLabel from "./multi-label/multi-label.ts";

@@ -1,8 +1,9 @@
 /** Words and tables of messages, and of their classes or labels, that several tasks have. */
+
+import { formatCount, formatScore, percent } from "../core/format.ts";
+import type { PairSettings } from "../core/pair.ts";
+import { type LabelMeasures, LISTED_CLASSES } from "../core/statistics.ts";
 import { type Block, type Cell, makeTable, messageColumns, type RowColumn, type Table } from "../document/blocks.ts";
-import { formatCount, formatScore, percent } from "../format.ts";
-import type { PairSettings } from "../pair.ts";
-import { type LabelMeasures, LISTED_CLASSES } from "../statistics.ts";
 import type { Splits } from "./evaluation.ts";
 import type { Answer } from "./predictions.ts";
 import type { DataShown, Message, Words } from "./task.ts";

@@ -3,10 +3,10 @@
  * model and in files, `training`, how it is trained and measured, `words`, what people read of it, with `usage`, what is
  * made with it.
  */
-import type { Tree } from "../checks.ts";
+import type { Tree } from "../core/checks.ts";
+import type { PairSettings, TextOrPair } from "../core/pair.ts";
 import type { Block, Table } from "../document/blocks.ts";
 import type { LabelKind, LabelRows } from "../labels/kind.ts";
-import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { Columns, Compared, Competitor, Measure, Places } from "./compare.ts";
 import type { Evaluation, Evaluations, Splits } from "./evaluation.ts";
 import type { Answer, Decision, Labelled } from "./predictions.ts";

@@ -1,6 +1,6 @@
 /** A message to try a model with: it is printed into code and commands. */
 
-import { joinPair, type TextOrPair } from "../pair.ts";
+import { joinPair, type TextOrPair } from "../core/pair.ts";
 
 /** Characters that need no escape in any shell, language or page. */
 const PLAIN = /^[\p{L}\p{N}][\p{L}\p{N} ,.?']{0,59}$/u;

@@ -1,5 +1,5 @@
 /** The threshold of a class, and the rules by which it is chosen on the validation set. */
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
 import type { ChosenDecision } from "./task.ts";
 
 /** The highest F1, or the other one as high as possible where precision or recall is at least `least`. */

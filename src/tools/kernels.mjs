@@ -156,7 +156,7 @@ async function writeNumbers() {
     ...rest
   } = await load(`
       export { PANEL } from "./src/backend/panels.ts";
-      export { WEIGHT_DTYPES } from "./src/tensor.ts";
+      export { WEIGHT_DTYPES } from "./src/core/tensor.ts";
       export { FORMATS } from "./src/data/table/dialect.ts";
       export { ROW_ERRORS } from "./src/data/table/row-errors.ts";
       export { MODES } from "./src/data/tokenizer.ts";
@@ -169,7 +169,7 @@ async function writeNumbers() {
       export { EPILOGUES } from "./src/ops/linear.ts";
       export { LOSS } from "./src/ops/scoreloss.ts";
       export { TABLE_ENTRIES } from "./src/ops/jobs.ts";
-      export { VIEW_ALIGN } from "./src/tensor.ts";`);
+      export { VIEW_ALIGN } from "./src/core/tensor.ts";`);
   const { TABLE_ENTRIES, VIEW_ALIGN, WEIGHT_DTYPES } = rest;
   const prefixed = (prefix, numbers) =>
     Object.entries(numbers).map(([name, value]) => [`${prefix}_${name.replace("-", "_").toUpperCase()}`, value]);

@@ -4,9 +4,9 @@ import { fitClassic } from "../classic/fit.ts";
 import type { ClassicModel } from "../classic/model.ts";
 import { shareAlike } from "../classic/nearness.ts";
 import { setTexts } from "../classic/tfidf.ts";
+import type { TextOrPair } from "../core/pair.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import type { TextOrPair } from "../pair.ts";
 import type { Baseline } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 

@@ -1,11 +1,11 @@
 /** The device of a run: the given one, if it computes a small step of the run as the CPU does. */
 
 import { type Backend, describeDevice } from "../backend/backend.ts";
+import { DeviceError } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
 import { engineWork, type Work } from "../engine/check-work.ts";
 import { type CheckOptions, type Choice, chooseDevice } from "../engine/device-check.ts";
-import { DeviceError } from "../errors.ts";
 import { AdamW } from "../model/adamw.ts";
-import { setting } from "../setting.ts";
 import type { Job } from "./job.ts";
 import { type Prepared, prepareRun } from "./prepare.ts";
 import type { FeaturePlan } from "./records.ts";

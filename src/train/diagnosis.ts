@@ -1,10 +1,10 @@
 /** Finds the cause of a loss or gradient that is not finite. */
 
+import { TrainingError } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
 import type { Engine } from "../engine/engine.ts";
-import { TrainingError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { parameterList } from "../model/trainable.ts";
-import { setting } from "../setting.ts";
 import type { StepRecord } from "./records.ts";
 
 /**

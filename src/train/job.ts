@@ -1,6 +1,6 @@
 /** A run to train, and how it starts: the arguments of `fineTune`. */
 import type { Backend } from "../backend/backend.ts";
-import { type FieldKind, hasKeys, isWithin, type Kind, optional } from "../checks.ts";
+import { type FieldKind, hasKeys, isWithin, type Kind, optional } from "../core/checks.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft/peft.ts";

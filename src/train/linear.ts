@@ -2,8 +2,8 @@
 import { fitClassic } from "../classic/fit.ts";
 import type { ClassicModel } from "../classic/model.ts";
 import { setTexts } from "../classic/tfidf.ts";
+import { DataError } from "../core/errors.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import { DataError } from "../errors.ts";
 import { keptFigures } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
 import { TASKS } from "../tasks/index.ts";

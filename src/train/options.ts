@@ -1,18 +1,18 @@
 /** The defaults and presets of training, and its checks. */
 
-import { checkArguments, parseChoice, refuseUnknown } from "../checks.ts";
-import { isEncoder, isLlama, type ModelConfig, type ModelType, traits } from "../config.ts";
+import { checkArguments, parseChoice, refuseUnknown } from "../core/checks.ts";
+import { isEncoder, isLlama, type ModelConfig, type ModelType, traits } from "../core/config.ts";
+import { ConfigError } from "../core/errors.ts";
+import { countBase, isInBlocks } from "../core/names.ts";
+import { setting } from "../core/setting.ts";
 import { checkSetting, refuseLacked } from "../data/settings.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { METHODS, MODES, type Mode, takesSteps } from "../methods/index.ts";
 import { validateLora } from "../methods/lora.ts";
 import type { Rates } from "../methods/method.ts";
 import { adapterOptions, hasSetting, methodConfig, TRAINING } from "../methods/training.ts";
-import { countBase, isInBlocks } from "../names.ts";
-import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, isMean, isOfMessages, type Objective, type Pooling, TASKS } from "../tasks/index.ts";
 import { parseThreshold } from "../tasks/threshold.ts";
 import { TRAINING as OF_TASKS } from "../tasks/training.ts";

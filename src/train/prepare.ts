@@ -1,9 +1,11 @@
 /** Prepares a run before anything is allocated: checks its settings, counts its steps and makes its plans. */
+
+import { ConfigError } from "../core/errors.ts";
+import { setting } from "../core/setting.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, Loader } from "../data/loader.ts";
 import type { TokenBatch } from "../data/text/token-set.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { shortName } from "../io/tokenizer/vocabulary.ts";
@@ -11,7 +13,6 @@ import { takesSteps } from "../methods/index.ts";
 import { roomFor } from "../model/batch.ts";
 import { trainableCount } from "../model/trainable.ts";
 import { countFlops } from "../plan/work.ts";
-import { setting } from "../setting.ts";
 import { rowsPerClass, weighClasses } from "./class-weights.ts";
 import type { Preparable } from "./job.ts";
 import { knownRun, resolveOptions, withAdapter } from "./options.ts";

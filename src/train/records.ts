@@ -1,13 +1,13 @@
 /** The output of a run: steps, evaluations, events, result and checkpoints. */
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { ClassicModel } from "../classic/model.ts";
-import { errorParts, TrainingError } from "../errors.ts";
+import { errorParts, TrainingError } from "../core/errors.ts";
+import type { Role } from "../core/tensor.ts";
 import type { FinalNorm, Tensors } from "../io/peft/peft.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Answered, Predicted, Results } from "../tasks/task.ts";
-import type { Role } from "../tensor.ts";
 import type { TrainOptions } from "./settings.ts";
 
 /** The results of one step. */

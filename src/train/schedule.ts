@@ -1,5 +1,5 @@
 /** Learning rate schedules. */
-import { ConfigError } from "../errors.ts";
+import { ConfigError } from "../core/errors.ts";
 
 export const SCHEDULES = ["constant", "linear", "cosine"] as const;
 export type ScheduleName = (typeof SCHEDULES)[number];

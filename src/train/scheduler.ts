@@ -3,10 +3,10 @@
  * threads of its own; on a GPU one after the other.
  */
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
+import { LowrankError } from "../core/errors.ts";
 import { Engine } from "../engine/engine.ts";
 import type { FeatureStore } from "../engine/features.ts";
 import { loadBase } from "../engine/state.ts";
-import { LowrankError } from "../errors.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";

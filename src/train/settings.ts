@@ -4,15 +4,15 @@
  * does not load the texts of flags, which are below. Which settings a task lacks is in its file.
  */
 
-import type { OtherNames } from "../checks.ts";
+import type { OtherNames } from "../core/checks.ts";
+import { HEAD_INITS, type HeadInit } from "../core/names.ts";
+import { WEIGHT_DTYPES, type WeightDtype } from "../core/tensor.ts";
 import { DATA_FLAGS, DATA_SETTINGS, type DataSettings, type OpenSetting } from "../data/settings.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import { type Flags, inPage, type Setting as MethodSetting } from "../methods/method.ts";
 import { hasSetting, type MethodOptions, settingFlags, TRAINING } from "../methods/training.ts";
 import { MAX_ACCUMULATE } from "../model/trainable.ts";
-import { HEAD_INITS, type HeadInit } from "../names.ts";
 import { OBJECTIVES, type Objective, POOLINGS, type Pooling } from "../tasks/index.ts";
-import { WEIGHT_DTYPES, type WeightDtype } from "../tensor.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 

@@ -3,14 +3,16 @@
  * settings leave it open (`auto`) takes the first size that fits; one that does not fit is told the nearest that does.
  */
 
-import { textContext } from "../config.ts";
+import { textContext } from "../core/config.ts";
+import type { ErrorCode } from "../core/error-codes.ts";
+import { DataError, DeviceError, LowrankError } from "../core/errors.ts";
+import { joinWords } from "../core/format.ts";
+import { setting } from "../core/setting.ts";
+import { COMMON_DTYPES, type WeightDtype } from "../core/tensor.ts";
 import { maxBatchTokens } from "../data/loader.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { Engine } from "../engine/engine.ts";
 import { featureBytes } from "../engine/features.ts";
-import type { ErrorCode } from "../error-codes.ts";
-import { DataError, DeviceError, LowrankError } from "../errors.ts";
-import { joinWords } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { METHODS } from "../methods/index.ts";
@@ -23,8 +25,6 @@ import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkMemory } from "../plan/check-memory.ts";
 import { fits, formatBytes } from "../plan/memory.ts";
-import { setting } from "../setting.ts";
-import { COMMON_DTYPES, type WeightDtype } from "../tensor.ts";
 import type { Preparable } from "./job.ts";
 import { DEFAULTS } from "./options.ts";
 import { peakMemory, runMemory } from "./plan-event.ts";

@@ -3,20 +3,20 @@
  * terminal.
  */
 import { type DeviceInfo, isDropped } from "../backend/backend.ts";
-import { traits } from "../config.ts";
+import { traits } from "../core/config.ts";
+import { ConfigError, TrainingError } from "../core/errors.ts";
+import { numel } from "../core/tensor.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { modelBatch } from "../engine/batches.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Features } from "../engine/features.ts";
 import { IN_FLIGHT, InFlight } from "../engine/in-flight.ts";
 import { writeTrained } from "../engine/state.ts";
-import { ConfigError, TrainingError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft/peft.ts";
 import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Outputs } from "../tasks/task.ts";
-import { numel } from "../tensor.ts";
 import { bestEvaluation, isAboveChance, sinceBest } from "./best.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { Examiner } from "./examiner.ts";

@@ -3,8 +3,8 @@
  * card is for everybody, and the texts may be a person's.
  */
 
+import { formatCount } from "../core/format.ts";
 import { type Block, heading, makeTable, type Table, text } from "../document/blocks.ts";
-import { formatCount } from "../format.ts";
 import { takesSteps } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { findBundled } from "../record/describe-data.ts";

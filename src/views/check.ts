@@ -1,14 +1,14 @@
 /** Data before it is trained on, as blocks. */
 
+import { digits, formatCount, formatDuration, joinWords } from "../core/format.ts";
+import { setting } from "../core/setting.ts";
+import { LISTED_CLASSES } from "../core/statistics.ts";
 import type { Problem } from "../data/problems.ts";
 import type { CheckedColumn } from "../data/table/checked-columns.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { type Block, code, heading, makeTable, text } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
-import { digits, formatCount, formatDuration, joinWords } from "../format.ts";
 import { formatBytes } from "../plan/memory.ts";
-import { setting } from "../setting.ts";
-import { LISTED_CLASSES } from "../statistics.ts";
 import { WORDS } from "../tasks/words.ts";
 import type { TrialEstimate } from "../train/estimate.ts";
 

@@ -1,10 +1,10 @@
 /** Blocks as components: those of the page, of reports in HTML, and of the page of one file. */
 import type { ComponentChildren, RefObject } from "preact";
+import { printableLine } from "../core/printable.ts";
+import { linkTarget } from "../core/quote.ts";
+import { plain } from "../core/setting.ts";
 import type { Block, Cell, Column, Details, Figure, Table } from "../document/blocks.ts";
 import { brief, cellParts, isNumeric, shownColumns, shownRows } from "../document/cells.ts";
-import { printableLine } from "../printable.ts";
-import { linkTarget } from "../quote.ts";
-import { plain } from "../setting.ts";
 
 /** Components that a page and a file have each their own of: see charts/figure.tsx and html.tsx. */
 export interface Medium {

@@ -1,5 +1,9 @@
 /** A run's data, as blocks: its sets, the weights of their classes, rows that were left out or changed. */
 
+import { type LowrankError, nameList } from "../core/errors.ts";
+import { digits, formatCount } from "../core/format.ts";
+import { excerpt, type PairSettings, type TextOrPair } from "../core/pair.ts";
+import { LISTED_CLASSES } from "../core/statistics.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { describeCopies, hasLeaks, UNREAD } from "../data/problems.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
@@ -18,13 +22,9 @@ import {
   text,
 } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
-import { type LowrankError, nameList } from "../errors.ts";
-import { digits, formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { type Combined, labelNotes, settingsOfSeveral } from "../labels/cells.ts";
 import { METHODS, type Mode } from "../methods/index.ts";
-import { excerpt, type PairSettings, type TextOrPair } from "../pair.ts";
-import { LISTED_CLASSES } from "../statistics.ts";
 import type { Splits } from "../tasks/evaluation.ts";
 import { TASKS } from "../tasks/index.ts";
 import type { Rows } from "../tasks/task.ts";

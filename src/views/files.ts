@@ -1,8 +1,8 @@
 /** The files of a report's tables and figures, in a folder next to it. */
 
+import { formatCount } from "../core/format.ts";
 import type { Block, Figure, Table } from "../document/blocks.ts";
 import { shownRows } from "../document/cells.ts";
-import { formatCount } from "../format.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { tableToCsv } from "./csv.ts";
 

@@ -4,10 +4,10 @@
  */
 import type { ComponentChildren } from "preact";
 import { renderToString } from "preact-render-to-string";
+import { printableLine } from "../core/printable.ts";
+import { scriptLiteral } from "../core/quote.ts";
 import type { Block, Cell, Column, Figure, Table } from "../document/blocks.ts";
 import { csvLine } from "../io/csv.ts";
-import { printableLine } from "../printable.ts";
-import { scriptLiteral } from "../quote.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { Blocks, TableView } from "./components.tsx";
 import { csvLines } from "./csv.ts";

@@ -1,7 +1,7 @@
 /** A message with its words coloured by their influence on its label, each of which can be left out. */
 
+import type { TextOrPair } from "../core/pair.ts";
 import type { Influences, TextPart } from "../infer/influence.ts";
-import type { TextOrPair } from "../pair.ts";
 import { ScrollArea } from "./components.tsx";
 import { LabelName } from "./verdict.tsx";
 

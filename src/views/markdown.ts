@@ -1,9 +1,9 @@
 /** Blocks as Markdown. */
 
+import { printableLine } from "../core/printable.ts";
+import { linkTarget, markdownFence, markdownLine, markdownText } from "../core/quote.ts";
 import type { Block, Table } from "../document/blocks.ts";
 import { cellLine, shownColumns, shownRows } from "../document/cells.ts";
-import { printableLine } from "../printable.ts";
-import { linkTarget, markdownFence, markdownLine, markdownText } from "../quote.ts";
 import { aboutRows, blockFile } from "./files.ts";
 
 /** `links`: whether there are files of tables and figures to lead to. Figures are left out where there are none. */

@@ -1,8 +1,9 @@
 /** A run's measures, as they are shown. */
+
+import { formatLoss } from "../core/format.ts";
+import type { Estimate } from "../core/statistics.ts";
 import { NO_INTERVAL } from "../document/cells.ts";
-import { formatLoss } from "../format.ts";
 import type { RunRecord } from "../record/record.ts";
-import type { Estimate } from "../statistics.ts";
 import { type Measure, readEvaluated } from "../tasks/compare.ts";
 import type { Objective } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";

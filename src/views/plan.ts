@@ -1,15 +1,15 @@
 /** A run's memory, as blocks: its plan, and a table over types of weights, recomputation and batch sizes. */
 
 import { type Backend, describeDevice, expectDtype } from "../backend/backend.ts";
+import { formatCount, formatShare } from "../core/format.ts";
+import { setting } from "../core/setting.ts";
+import { numel } from "../core/tensor.ts";
 import { maxBatchTokens } from "../data/loader.ts";
 import { type Block, details, makeTable, text } from "../document/blocks.ts";
-import { formatCount, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import { frozenBlocks, type ModelSpec, parameterList } from "../model/trainable.ts";
 import { printLargest } from "../plan/check-memory.ts";
 import { formatBytes } from "../plan/memory.ts";
-import { setting } from "../setting.ts";
-import { numel } from "../tensor.ts";
 import type { Preparable } from "../train/job.ts";
 import type { TrainEvent } from "../train/records.ts";
 import type { TrainOptions } from "../train/settings.ts";

@@ -1,6 +1,6 @@
+import { capital, formatCount, percent } from "../core/format.ts";
 import { cellLine } from "../document/cells.ts";
 import type { Axis, BarChart, Line, LineChart } from "../document/chart.ts";
-import { capital, formatCount, percent } from "../format.ts";
 import { takesSteps } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../record/record.ts";

@@ -1,13 +1,13 @@
 /** The page of a run, one file: what it is and how good, what it gets wrong, how it was made, how it is used. */
 
 import { describeDevice } from "../backend/backend.ts";
+import { formatCount, formatDuration, formatShare } from "../core/format.ts";
+import { shellWord } from "../core/quote.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { type Block, code, details, figure, heading, note, type Table, text } from "../document/blocks.ts";
-import { formatCount, formatDuration, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import { formatBytes } from "../plan/memory.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { shellWord } from "../quote.ts";
 import { fileName, REPORT, type RunRecord } from "../record/record.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";

@@ -1,12 +1,12 @@
+import { capital, digits, formatCount, formatLoss } from "../core/format.ts";
+import { aboutHolm } from "../core/statistics.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTagged } from "../data/text/tagged.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { againstColumns, type Cell, makeTable, type RowColumn, type Table } from "../document/blocks.ts";
-import { capital, digits, formatCount, formatLoss } from "../format.ts";
 import { describeMethod, hasSetting } from "../methods/training.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../record/record.ts";
-import { aboutHolm } from "../statistics.ts";
 import type { Compared, Measure } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";

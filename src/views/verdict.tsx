@@ -1,6 +1,6 @@
 /** A classifier's answer to a message, in pages. */
 import type { ComponentChildren } from "preact";
-import { formatScore, percent } from "../format.ts";
+import { formatScore, percent } from "../core/format.ts";
 import type { Labelled } from "../tasks/predictions.ts";
 
 /** A bar for a share, hidden from screen readers: the number next to it says the same. */

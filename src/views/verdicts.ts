@@ -1,13 +1,13 @@
 /** A run's results in sentences: against its baselines, what was chosen, what to try next. */
 
+import { capital, formatCount, formatDuration, formatLoss, percent } from "../core/format.ts";
+import { setting } from "../core/setting.ts";
+import type { Estimate, Standing } from "../core/statistics.ts";
 import type { Tone } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
-import { capital, formatCount, formatDuration, formatLoss, percent } from "../format.ts";
 import { METHODS, takesSteps } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { keptEvaluation, type RunRecord } from "../record/record.ts";
-import { setting } from "../setting.ts";
-import type { Estimate, Standing } from "../statistics.ts";
 import { bestOf, type Compared, type Measure, merit, readFigure } from "../tasks/compare.ts";
 import { hasHead } from "../tasks/index.ts";
 import { FEW_ROWS } from "../tasks/message-words.ts";

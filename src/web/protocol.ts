@@ -1,21 +1,21 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { DeviceName } from "../backend/device.ts";
-import type { ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../core/config.ts";
+import type { ErrorCode } from "../core/error-codes.ts";
+import type { TextOrPair } from "../core/pair.ts";
+import type { CommonDtype } from "../core/tensor.ts";
 import type { Problem } from "../data/problems.ts";
 import type { CheckedColumn } from "../data/table/checked-columns.ts";
 import type { Block } from "../document/blocks.ts";
-import type { ErrorCode } from "../error-codes.ts";
 import type { ExportKind } from "../export/index.ts";
 import type { Usage } from "../export/usage.ts";
 import type { GenerateOptions, GenerationChunk, Prompt } from "../infer/text/generation.ts";
 import type { Mode } from "../methods/index.ts";
-import type { TextOrPair } from "../pair.ts";
 import type { RunRecord } from "../record/record.ts";
 import type { Changes } from "../run/changes.ts";
 import type { Pooling } from "../tasks/index.ts";
 import type { Answer as LabelAnswer, Labelled } from "../tasks/predictions.ts";
-import type { CommonDtype } from "../tensor.ts";
 import type { Known } from "../train/options.ts";
 import type { Speed } from "../train/records.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";

@@ -1,10 +1,10 @@
 /** What every backend does with sessions: what is shared, what is released, what comes too late. */
 import * as assert from "uvu/assert";
 import { openInWorker, openWasm } from "../../src/backend/wasm.ts";
+import { Tensor } from "../../src/core/tensor.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { planMemory } from "../../src/plan/memory.ts";
-import { Tensor } from "../../src/tensor.ts";
 import { assertFails } from "../helpers/border.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";

@@ -6,10 +6,10 @@ import { openDevice } from "../../src/backend/device.ts";
 import { isSoftware, openWebGPU } from "../../src/backend/webgpu.ts";
 import { nudgeUntil } from "../../src/backend/webgpu-nudge.ts";
 import { Pace } from "../../src/backend/webgpu-pace.ts";
+import { Tensor } from "../../src/core/tensor.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { planMemory } from "../../src/plan/memory.ts";
-import { Tensor } from "../../src/tensor.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 

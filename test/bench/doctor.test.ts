@@ -13,7 +13,7 @@ import {
   type Step,
 } from "../../src/bench/doctor.ts";
 import { findingBlocks } from "../../src/bench/doctor-blocks.ts";
-import { DeviceError } from "../../src/errors.ts";
+import { DeviceError } from "../../src/core/errors.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { testDevice } from "../helpers/device.ts";
 import { changing, graphicsCard } from "../helpers/graphics-card.ts";

@@ -1,12 +1,12 @@
 /** From rows to batches: balancing, shuffling, packing, padding, epochs and evaluation. */
 import * as assert from "uvu/assert";
+import { Rng } from "../../src/core/rng.ts";
 import { Corpus, type PackedBatch, type ReadOptions } from "../../src/data/corpus.ts";
 import { Dataset } from "../../src/data/dataset.ts";
 import { evaluationBatches, Loader, maxBatchTokens } from "../../src/data/loader.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import { CLASS } from "../../src/labels/class.ts";
-import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { allTexts, fileOf, jsonLines } from "../helpers/tiny.ts";

@@ -1,12 +1,12 @@
 /** Labels that are not classes: scores, and any number of labels a message. */
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../src/core/error-codes.ts";
+import { plain } from "../../src/core/setting.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
-import type { ErrorCode } from "../../src/error-codes.ts";
 import { findCombined, settingsOfSeveral } from "../../src/labels/cells.ts";
 import { LABELS as KINDS } from "../../src/labels/index.ts";
-import { plain } from "../../src/setting.ts";
 import { TASKS } from "../../src/tasks/index.ts";
 import { dataBlocks } from "../../src/views/data.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";

@@ -1,5 +1,8 @@
 /** Pairs of texts: their tokens at every length, errors of rows, duplicates. */
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../src/core/error-codes.ts";
+import type { Pair } from "../../src/core/pair.ts";
+import { Rng } from "../../src/core/rng.ts";
 import { Corpus, type ReadOptions } from "../../src/data/corpus.ts";
 import { Dataset } from "../../src/data/dataset.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
@@ -8,10 +11,7 @@ import { readSource } from "../../src/data/sets/source.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
-import type { ErrorCode } from "../../src/error-codes.ts";
 import { CLASS } from "../../src/labels/class.ts";
-import type { Pair } from "../../src/pair.ts";
-import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { fileOf, jsonLines } from "../helpers/tiny.ts";

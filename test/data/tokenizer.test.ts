@@ -1,10 +1,10 @@
 /** The tokenizer against the definition of GPT-2's encoding. LOWRANK_FUZZ is the number of random texts. */
 import * as assert from "uvu/assert";
 import { packagePath, readBytes } from "#platform";
+import { DataError } from "../../src/core/errors.ts";
+import { Rng } from "../../src/core/rng.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
-import { DataError } from "../../src/errors.ts";
-import { Rng } from "../../src/rng.ts";
 import { ReferenceTokenizer } from "../helpers/bpe-reference.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { randomText } from "../helpers/random-text.ts";
@@ -106,7 +106,6 @@ test("nothing encodes to nothing", () => {
   assert.is(tokenizer.encode("", { allowSpecial: true }).length, 0);
   assert.is(tokenizer.encodeBytes(new Uint8Array(0)).length, 0);
   assert.is(tokenizer.decode([]), "");
-  assert.equal(tokenizer.encodeBatch([]), { ids: new Uint32Array(0), offsets: new Uint32Array(1) });
 });
 
 test("character classes are those of Unicode 16.0, whatever the JavaScript engine knows", () => {
@@ -232,14 +231,7 @@ test("a stream returns the text of all ids in any grouping, and holds back incom
   assert.is(stream.push(...tokenizer.encode("\ufeffHi")), "\ufeffHi");
 });
 
-test("a batch has the ids of its texts", () => {
-  const rng = new Rng(9);
-  const texts = ["", ...Array.from({ length: 500 }, () => randomText(rng, 80)), "", "last"];
-  // at the limits of the short way
-  texts.splice(200, 0, texts.join("\n").repeat(3), "z".repeat(87_381), "z".repeat(87_382));
-  const { ids, offsets } = tokenizer.encodeBatch(texts);
-  assert.is(offsets.length, texts.length + 1);
-  assert.is(offsets[texts.length], ids.length);
-  for (const [i, text] of texts.entries())
-    assertIds(ids.subarray(offsets[i], offsets[i + 1]), tokenizer.encode(text), text);
+test("at the limits of the short way a text has the ids of its bytes", () => {
+  for (const text of ["z".repeat(87_381), "z".repeat(87_382), "wörter ".repeat(40_000)])
+    assertIds(tokenizer.encode(text), tokenizer.encodeBytes(new TextEncoder().encode(text)), `${text.length}`);
 });

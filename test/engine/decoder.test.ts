@@ -1,6 +1,7 @@
 /** The decoder: what it makes token by token is what the whole model makes at once, whoever else is in the cache. */
 import * as assert from "uvu/assert";
-import { textContext } from "../../src/config.ts";
+import { textContext } from "../../src/core/config.ts";
+import { Rng } from "../../src/core/rng.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { promptLength } from "../../src/model/batch.ts";
@@ -8,7 +9,6 @@ import { buildDecoder } from "../../src/model/decoder.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { checkMemory } from "../../src/plan/check-memory.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
-import { Rng } from "../../src/rng.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits } from "../helpers/border.ts";
 import { BOTH, CPU, testDevice, testOnDevices } from "../helpers/device.ts";

@@ -1,8 +1,8 @@
 /** The model as a whole, through the engine: what must not make a difference, and what must never happen. */
 
 import * as assert from "uvu/assert";
+import { ShapeError } from "../../src/core/errors.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
-import { ShapeError } from "../../src/errors.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { AdamW } from "../../src/model/adamw.ts";
 import { type Batch, promptLength } from "../../src/model/batch.ts";

@@ -2,7 +2,7 @@
  * Results in flight: how long a device that takes 100 ms to answer, as WebGPU does in Firefox, keeps the host waiting.
  */
 import * as assert from "uvu/assert";
-import { concat } from "../../src/concat.ts";
+import { concat } from "../../src/core/concat.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { evaluate } from "../../src/engine/evaluate.ts";
 import { InFlight } from "../../src/engine/in-flight.ts";

@@ -1,12 +1,12 @@
 /** Initial values: those of a head, and DoRA's magnitudes, the lengths of the columns of a matrix as it is stored. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { HEAD_INITS, type HeadInit, magnitudeName } from "../../src/core/names.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { initialize, initialTensors } from "../../src/engine/initial.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
-import { HEAD_INITS, type HeadInit, magnitudeName } from "../../src/names.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";

@@ -2,11 +2,11 @@
 import * as assert from "uvu/assert";
 import type { Session } from "../../src/backend/backend.ts";
 import { CONFIGS } from "../../src/bench/shapes.ts";
+import { numel } from "../../src/core/tensor.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { Weights } from "../../src/engine/weights.ts";
 import type { BaseModel } from "../../src/io/hf.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
-import { numel } from "../../src/tensor.ts";
 import { test } from "../helpers/harness.ts";
 import { smallSpec } from "../helpers/models.ts";
 

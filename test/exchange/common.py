@@ -150,7 +150,7 @@ def messages(count, seed=1):
 
 
 class Rng:
-    """src/rng.ts: xoshiro128**, its state filled by SplitMix32."""
+    """src/core/rng.ts: xoshiro128**, its state filled by SplitMix32."""
 
     def __init__(self, seed):
         self.s = []

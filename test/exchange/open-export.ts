@@ -4,7 +4,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";
 import { openBackend } from "../../src/backend/device.ts";
-import { isEncoder } from "../../src/config.ts";
+import { isEncoder } from "../../src/core/config.ts";
+import { readsPairs, type TextOrPair } from "../../src/core/pair.ts";
 import { planExport } from "../../src/export/index.ts";
 import { longestText } from "../../src/export/peft-code.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
@@ -12,7 +13,6 @@ import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { baseDtype } from "../../src/io/peft/adapter-meta.ts";
 import { type OpenedAdapter, openAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../../src/io/peft/peft.ts";
-import { readsPairs, type TextOrPair } from "../../src/pair.ts";
 import type { Decision } from "../../src/tasks/predictions.ts";
 
 export { encoderModel } from "../helpers/tiny.ts";

@@ -22,8 +22,8 @@ import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { packagePath } from "#platform";
-import { LowrankError } from "../../src/errors.ts";
-import { Rng } from "../../src/rng.ts";
+import { LowrankError } from "../../src/core/errors.ts";
+import { Rng } from "../../src/core/rng.ts";
 import { afterAll } from "../helpers/harness.ts";
 import { testRounds } from "../helpers/rounds.ts";
 

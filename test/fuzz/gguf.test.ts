@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
+import type { Rng } from "../../src/core/rng.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
-import type { Rng } from "../../src/rng.ts";
 import { decodeGguf, encodeGguf, type Parts, type Tensor, type Value } from "../helpers/gguf.ts";
 import { fuzz } from "./fuzz.ts";
 import { readBase } from "./models.ts";

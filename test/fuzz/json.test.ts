@@ -1,8 +1,8 @@
 /** The JSON files of adapters, models, runs and tokenizers, changed at random. */
 
 import { ClassicModel } from "../../src/classic/model.ts";
+import type { Rng } from "../../src/core/rng.ts";
 import { MODES } from "../../src/methods/index.ts";
-import type { Rng } from "../../src/rng.ts";
 import { readRecord } from "../../src/run/directory.ts";
 import { listCells } from "../../src/study/grid.ts";
 import { beginStudy, readStudy, type StudyRecord } from "../../src/study/study-record.ts";

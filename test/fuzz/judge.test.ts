@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import * as assert from "uvu/assert";
-import { FormatError } from "../../src/errors.ts";
+import { FormatError } from "../../src/core/errors.ts";
 import { test } from "../helpers/harness.ts";
 import { type Kind, runner } from "./fuzz.ts";
 

@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
-import type { Rng } from "../../src/rng.ts";
+import type { Rng } from "../../src/core/rng.ts";
 import { decodeGguf, encodeGguf } from "../helpers/gguf.ts";
 import { type Case, type Files, fuzz } from "./fuzz.ts";
 import { BASES, PEFT, readBase, type readOurs, readPeft, readTokenizer, TOKENIZERS } from "./models.ts";

@@ -2,6 +2,8 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
+import { baseShapes } from "../../src/core/names.ts";
+import { formatShape, type Shape, sameShape } from "../../src/core/tensor.ts";
 import { Chat } from "../../src/data/text/chat.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
@@ -11,9 +13,7 @@ import { type Adapter, type AdapterMeta, readAdapter, type Tensors } from "../..
 import { adapterFiles } from "../../src/io/peft/peft-write.ts";
 import { encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
 import { readVocabulary } from "../../src/io/tokenizer/tokenizer-files.ts";
-import { baseShapes } from "../../src/names.ts";
 import { encodeCheckpoint, keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { formatShape, type Shape, sameShape } from "../../src/tensor.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
 import { drawTensors, LM, model, modeMeta, testMeta } from "../helpers/adapters.ts";
 import { assertSameBits, numbers } from "../helpers/border.ts";

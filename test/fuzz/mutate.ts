@@ -1,5 +1,5 @@
 /** Mutations that every kind shares: of bytes, and of JSON as it is written (keys twice, numbers of any length). */
-import type { Rng } from "../../src/rng.ts";
+import type { Rng } from "../../src/core/rng.ts";
 
 export function pick<T>(rng: Rng, list: readonly T[]): T {
   return list[rng.below(list.length)]!;

@@ -1,5 +1,8 @@
 /** Rows for a classifier and texts for a language model: CSV, TSV, JSON lines and plain text, changed at random. */
 
+import { LowrankError } from "../../src/core/errors.ts";
+import { joinPair } from "../../src/core/pair.ts";
+import type { Rng } from "../../src/core/rng.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
@@ -7,9 +10,6 @@ import { loadTagged } from "../../src/data/text/tagged.ts";
 import { type LoadedTexts, loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
-import { LowrankError } from "../../src/errors.ts";
-import { joinPair } from "../../src/pair.ts";
-import type { Rng } from "../../src/rng.ts";
 import { randomText } from "../helpers/random-text.ts";
 import { type Case, fuzz } from "./fuzz.ts";
 import { mutateBytes, mutateTree, oneIn, pick, type Tree, toTree, treeText, writtenOddly } from "./mutate.ts";

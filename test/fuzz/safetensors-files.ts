@@ -1,5 +1,5 @@
 /** safetensors files changed where they can be wrong: tensors, the header's entries, its length, bytes. */
-import type { Rng } from "../../src/rng.ts";
+import type { Rng } from "../../src/core/rng.ts";
 import {
   type Entry,
   mutateBytes,

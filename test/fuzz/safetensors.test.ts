@@ -1,5 +1,5 @@
 /** safetensors files of adapters, checkpoints and base models, changed at random. */
-import type { Rng } from "../../src/rng.ts";
+import type { Rng } from "../../src/core/rng.ts";
 import { type Case, type Files, fuzz } from "./fuzz.ts";
 import {
   BASES,

@@ -1,9 +1,9 @@
 /** Excel files changed at random: their bytes, or the XML of their parts. */
 import { unzipSync } from "fflate";
+import type { Rng } from "../../src/core/rng.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { DataModule } from "../../src/data/wasm.ts";
-import type { Rng } from "../../src/rng.ts";
 import { sheetData, sheetRow, workbook } from "../helpers/workbook.ts";
 import { type Case, fuzz } from "./fuzz.ts";
 import { mutateBytes, oneIn } from "./mutate.ts";

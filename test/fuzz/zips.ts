@@ -1,6 +1,6 @@
 /** Zip files whose structure is wrong: entries there twice, sizes and places that lie, paths that leave the folder. */
 import { deflateSync } from "fflate";
-import type { Rng } from "../../src/rng.ts";
+import type { Rng } from "../../src/core/rng.ts";
 import type { Files } from "./fuzz.ts";
 import { mutateBytes, oneIn, pick } from "./mutate.ts";
 

@@ -1,5 +1,5 @@
+import { alignView, type Tensor } from "../../src/core/tensor.ts";
 import { type AdapterGroup, adapterColumns } from "../../src/ops/adapters.ts";
-import { alignView, type Tensor } from "../../src/tensor.ts";
 import { gemm } from "./gemm.ts";
 import type { OpCase } from "./op-case.ts";
 

@@ -1,7 +1,7 @@
 /** Small adapters, and the product of LoRA's matrices, for the tests of adapter directories. */
 
 import { writeDirectory } from "#platform";
-import type { ModelConfig } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/core/config.ts";
 import { adapterShapes } from "../../src/io/peft/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../src/io/peft/peft.ts";
 import { adapterFiles } from "../../src/io/peft/peft-write.ts";

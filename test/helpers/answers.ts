@@ -1,6 +1,7 @@
 /** Answers to test sets: what a run gave, and results of made-up ones. */
+
+import { measureRanking, measureReliability } from "../../src/core/measures.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
-import { measureRanking, measureReliability } from "../../src/measures.ts";
 import type { ClassDetails } from "../../src/tasks/classification/classification-training.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
 import type { Answered, Baseline, Results, TestResults } from "../../src/tasks/task.ts";

@@ -3,9 +3,9 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { ErrorCode } from "../../src/error-codes.ts";
-import { LowrankError } from "../../src/errors.ts";
-import { numel } from "../../src/tensor.ts";
+import type { ErrorCode } from "../../src/core/error-codes.ts";
+import { LowrankError } from "../../src/core/errors.ts";
+import { numel } from "../../src/core/tensor.ts";
 import { afterAll } from "./harness.ts";
 
 /** A new folder, in `parent` where there is one, deleted after the file's last test. */

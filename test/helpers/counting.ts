@@ -1,7 +1,7 @@
 /** A device that is watched: what is written to it, and what it holds. */
 import type { Backend, Session } from "../../src/backend/backend.ts";
 import type { Heap } from "../../src/backend/wasm-heap.ts";
-import { DeviceError } from "../../src/errors.ts";
+import { DeviceError } from "../../src/core/errors.ts";
 import { testDevice } from "./device.ts";
 
 /**

@@ -6,11 +6,11 @@ import { OPERATIONS, RECORD_WORDS } from "../../src/backend/generated/operations
 import { hasRelaxedSimd, openInWorker, openWasm, type WasmBackend } from "../../src/backend/wasm.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
 import { chooseShader, listShaders, pipelineName } from "../../src/backend/webgpu-shaders.ts";
+import type { Tensor } from "../../src/core/tensor.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
 import { type Dispatch, type Kernel, NO_VALUES, type StepValues } from "../../src/ops/kernel.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import { dispatchesOf } from "../../src/plan/plan.ts";
-import type { Tensor } from "../../src/tensor.ts";
 import { afterAll, TESTS, test, testAll } from "./harness.ts";
 
 /** Every device of the kernels' own tests. Threads are given: a machine with one core tests two as well. */

@@ -3,6 +3,7 @@
  * Format and tolerances: test/golden/README.md.
  */
 import type { Backend } from "../../src/backend/backend.ts";
+import type { Target } from "../../src/core/names.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import type { MethodConfig, Mode } from "../../src/methods/index.ts";
@@ -13,7 +14,6 @@ import { makeDropout } from "../../src/model/dropout.ts";
 import { makeValueLoss } from "../../src/model/head.ts";
 import type { Parameter } from "../../src/model/parameters.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
-import type { Target } from "../../src/names.ts";
 import { countOutputs, hasValues, type Objective, readsTokens } from "../../src/tasks/index.ts";
 
 /** The entries of a fixture's `case` metadata that are used. */

@@ -1,5 +1,5 @@
 /** References by rows and by finite differences: the gradient of a function, or whether a formula is that. */
-import { Rng } from "../../src/rng.ts";
+import { Rng } from "../../src/core/rng.ts";
 import { assertAllClose } from "./allclose.ts";
 
 /** Step of the central differences, the cube root of f64's epsilon: truncation and rounding are both near 1e-10. */

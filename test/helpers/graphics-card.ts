@@ -2,7 +2,7 @@
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";
-import { DeviceError } from "../../src/errors.ts";
+import { DeviceError } from "../../src/core/errors.ts";
 import type { Dispatch } from "../../src/ops/kernel.ts";
 import type { Segment } from "../../src/plan/plan.ts";
 import { testDevice } from "./device.ts";

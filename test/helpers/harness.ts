@@ -5,7 +5,7 @@
  */
 import { isMainThread } from "node:worker_threads";
 import { suite } from "uvu";
-import { LowrankError } from "../../src/errors.ts";
+import { LowrankError } from "../../src/core/errors.ts";
 
 type Body = () => void | Promise<void>;
 

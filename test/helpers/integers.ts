@@ -1,5 +1,5 @@
 /** The product with a weight in int16 as assembly/kernels/integers.ts defines it, bit for bit. */
-import { MOST_CODE } from "../../src/blocks.ts";
+import { MOST_CODE } from "../../src/core/blocks.ts";
 
 /** Steps of the depth whose sum is exact. */
 const DEPTH = 384;

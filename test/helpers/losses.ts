@@ -1,7 +1,8 @@
 /** Losses of rows of logits, for crossentropy and scoreloss: the mean over rows, by weight. */
+
+import type { Tensor } from "../../src/core/tensor.ts";
 import { crossentropyLoss } from "../../src/ops/crossentropy.ts";
 import type { Dispatch } from "../../src/ops/kernel.ts";
-import type { Tensor } from "../../src/tensor.ts";
 import { assertGradient } from "./gradient.ts";
 import type { OpCase, Tolerance } from "./op-case.ts";
 

@@ -1,16 +1,16 @@
 /** Small random models and batches, for the tests of plans and of the engine. */
 
-import type { ModelConfig } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/core/config.ts";
+import type { Target } from "../../src/core/names.ts";
+import { Rng } from "../../src/core/rng.ts";
+import { numel } from "../../src/core/tensor.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { AdamW } from "../../src/model/adamw.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
-import type { Target } from "../../src/names.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
-import { Rng } from "../../src/rng.ts";
 import { hasValues, type Objective, type Pooling, type TaskConfig } from "../../src/tasks/index.ts";
-import { numel } from "../../src/tensor.ts";
 
 /** No size is a power of two or a multiple of another by chance: a shape that is mistaken for another shows. */
 export const SMALL: ModelConfig = {

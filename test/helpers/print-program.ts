@@ -1,8 +1,9 @@
 /** Prints a plan: equal text, equal bits. The oracle of a change to plans. */
+
+import { formatShape } from "../../src/core/tensor.ts";
 import { MEMORY_NAMES } from "../../src/plan/check-memory.ts";
 import { formatBytes, memoryTotals } from "../../src/plan/memory.ts";
 import type { MemoryPlan, Program } from "../../src/plan/plan.ts";
-import { formatShape } from "../../src/tensor.ts";
 
 /** The plan as a table: every dispatch with its tensors, their shapes and bytes, then the memory by kind. */
 export function printProgram({ segments, memory }: Program): string {

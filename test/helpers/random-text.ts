@@ -1,5 +1,5 @@
 /** Seeded random texts that look for trouble: all planes, runs of one kind, joints between kinds. */
-import type { Rng } from "../../src/rng.ts";
+import type { Rng } from "../../src/core/rng.ts";
 
 const range = (first: number, last: number) => (rng: Rng) => String.fromCodePoint(first + rng.below(last - first + 1));
 const among =

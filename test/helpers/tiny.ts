@@ -3,14 +3,14 @@
 import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
-import type { ModelConfig } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/core/config.ts";
+import { baseShapes, lmHeadShapes } from "../../src/core/names.ts";
+import { joinPair } from "../../src/core/pair.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import type { Dataset } from "../../src/data/dataset.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
-import { baseShapes, lmHeadShapes } from "../../src/names.ts";
-import { joinPair } from "../../src/pair.ts";
 import { numbers } from "./border.ts";
 import { SMALL } from "./models.ts";
 

@@ -1,6 +1,7 @@
 /** Finished trials with made-up results. */
+
+import type { Estimate } from "../../src/core/statistics.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
-import type { Estimate } from "../../src/statistics.ts";
 import type { FinishedCell, TrialRecord } from "../../src/study/store.ts";
 import { measureClasses } from "./answers.ts";
 

@@ -5,7 +5,7 @@ import { parquetReadObjects } from "hyparquet";
 import * as assert from "uvu/assert";
 import { openDevice } from "../../src/backend/device.ts";
 import { embedFile } from "../../src/commands/label.ts";
-import type { ErrorCode } from "../../src/error-codes.ts";
+import type { ErrorCode } from "../../src/core/error-codes.ts";
 import { Embedder } from "../../src/infer/embedder.ts";
 import { openTable } from "../../src/infer/table/open-table.ts";
 import type { TableRow } from "../../src/infer/table/table.ts";

@@ -12,8 +12,8 @@ import {
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { isTable, labelFile } from "../../src/commands/label.ts";
+import type { ErrorCode } from "../../src/core/error-codes.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
-import type { ErrorCode } from "../../src/error-codes.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LabelLimits } from "../../src/infer/table/label-limits.ts";
 import { labelTable, survey } from "../../src/infer/table/label-table.ts";

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import type { Pair } from "../../src/core/pair.ts";
 import type { DatasetOptions, DatasetSpec } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { peftCode, useCode } from "../../src/export/peft-code.ts";
@@ -12,7 +13,6 @@ import { csvLine } from "../../src/io/csv.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { parseMeta } from "../../src/io/peft/adapter-meta.ts";
 import { GPT2_VOCABULARY } from "../../src/io/tokenizer/vocabulary.ts";
-import type { Pair } from "../../src/pair.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { readTrainedTexts } from "../../src/run/trained-texts.ts";
 import { fitBaselines } from "../../src/train/baselines.ts";

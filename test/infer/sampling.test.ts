@@ -1,6 +1,6 @@
 /** The options of sampling; and text that ends at a string. */
 import * as assert from "uvu/assert";
-import type { ErrorCode } from "../../src/error-codes.ts";
+import type { ErrorCode } from "../../src/core/error-codes.ts";
 import { checkSampling, drawOptions, GREEDY, type SamplingOptions } from "../../src/infer/text/sampling.ts";
 import { StopStrings } from "../../src/infer/text/stop-strings.ts";
 import { assertFails } from "../helpers/border.ts";

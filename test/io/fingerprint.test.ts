@@ -4,7 +4,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { floatToHalf } from "../../src/half.ts";
+import { floatToHalf } from "../../src/core/half.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";

@@ -1,15 +1,15 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { ModelConfig } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/core/config.ts";
+import type { ErrorCode } from "../../src/core/error-codes.ts";
+import { baseShapes } from "../../src/core/names.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
-import type { ErrorCode } from "../../src/error-codes.ts";
 import { loadModel, openBaseModel, resolveModel } from "../../src/io/hf.ts";
 import { parseConfig } from "../../src/io/model-config.ts";
 import { readModelJson } from "../../src/io/model-file.ts";
 import type { NamedTensor } from "../../src/io/peft/peft-form.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
-import { baseShapes } from "../../src/names.ts";
 import { nameBase } from "../../src/record/base-name.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";

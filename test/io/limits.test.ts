@@ -4,7 +4,7 @@ import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, readBytes } from "#platform";
-import { LowrankError } from "../../src/errors.ts";
+import { LowrankError } from "../../src/core/errors.ts";
 import { readJson } from "../../src/io/common.ts";
 import { LIMITS, parseJson } from "../../src/io/limits.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";

@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
 import { CONFIGS } from "../../src/bench/shapes.ts";
-import { attentionScale, type ModelConfig } from "../../src/config.ts";
+import { attentionScale, type ModelConfig } from "../../src/core/config.ts";
 import { parseConfig } from "../../src/io/model-config.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";

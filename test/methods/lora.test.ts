@@ -1,6 +1,7 @@
 import * as assert from "uvu/assert";
 import { CONFIGS } from "../../src/bench/shapes.ts";
-import type { ModelConfig } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/core/config.ts";
+import { baseShapes, baseTensors, headTensors, type ModelTensor, siteName, TARGETS } from "../../src/core/names.ts";
 import { METHODS } from "../../src/methods/index.ts";
 import {
   INITS,
@@ -11,7 +12,6 @@ import {
   SCALINGS,
   validateLora,
 } from "../../src/methods/lora.ts";
-import { baseShapes, baseTensors, headTensors, type ModelTensor, siteName, TARGETS } from "../../src/names.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 

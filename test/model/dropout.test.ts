@@ -1,6 +1,7 @@
 /** Dropout in a plan: masks that follow a sequence wherever it lies, and none where a batch has no draws. */
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
+import { numel } from "../../src/core/tensor.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { LoraConfig } from "../../src/methods/lora.ts";
 import type { Batch } from "../../src/model/batch.ts";
@@ -8,7 +9,6 @@ import { makeDropout } from "../../src/model/dropout.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { dropoutBackwardKernel, dropoutForwardKernel } from "../../src/ops/dropout.ts";
 import { countFlops } from "../../src/plan/work.ts";
-import { numel } from "../../src/tensor.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { assertSameBits } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";

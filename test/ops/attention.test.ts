@@ -1,3 +1,4 @@
+import { Tensor } from "../../src/core/tensor.ts";
 import {
   attentionBackward,
   attentionCached,
@@ -6,7 +7,6 @@ import {
   type Prefix,
 } from "../../src/ops/attention.ts";
 import { cacheShape } from "../../src/ops/cache.ts";
-import { Tensor } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
 import { assertRefused, type OpCase, pairs, rowBounds, sequenceStarts, testAlone, testOp } from "../helpers/op-case.ts";

@@ -1,5 +1,5 @@
+import { Rng } from "../../src/core/rng.ts";
 import { crossentropyBackward, crossentropyForward, IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
-import { Rng } from "../../src/rng.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { test } from "../helpers/harness.ts";
 import { meanLoss, runLoss } from "../helpers/losses.ts";

@@ -1,5 +1,5 @@
+import type { Tensor, WeightDtype } from "../../src/core/tensor.ts";
 import { doraBackward, doraForward, doraNorm } from "../../src/ops/dora.ts";
-import type { Tensor, WeightDtype } from "../../src/tensor.ts";
 import { dense, makeGroup, type Place } from "../helpers/adapter-groups.ts";
 import { add, addColumns, assertGradient, dot, times } from "../helpers/gradient.ts";
 import { type OpCase, testOp, testRows } from "../helpers/op-case.ts";

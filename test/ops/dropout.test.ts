@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import { ACTIVATIONS, type Activation } from "../../src/config.ts";
+import { ACTIVATIONS, type Activation } from "../../src/core/config.ts";
 import { dropoutBackward, dropoutForward, dropoutMask, type Mask } from "../../src/ops/dropout.ts";
 import { FORMULAS, slopes } from "../helpers/activation.ts";
 import { factorsAt, makeGroup } from "../helpers/adapter-groups.ts";

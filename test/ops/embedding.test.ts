@@ -1,7 +1,7 @@
-import { floatToHalf, halfToFloat } from "../../src/half.ts";
+import { floatToHalf, halfToFloat } from "../../src/core/half.ts";
+import { Rng } from "../../src/core/rng.ts";
+import type { TensorPiece } from "../../src/core/tensor.ts";
 import { embeddingBackward, embeddingForward, embeddingPositionBackward } from "../../src/ops/embedding.ts";
-import { Rng } from "../../src/rng.ts";
-import type { TensorPiece } from "../../src/tensor.ts";
 import { addRows } from "../helpers/gradient.ts";
 import { EXACT, type OpCase, rowBounds, sequenceStarts, testOp } from "../helpers/op-case.ts";
 

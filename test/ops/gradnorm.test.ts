@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
+import { Tensor } from "../../src/core/tensor.ts";
 import { countPartials, gradnorm } from "../../src/ops/gradnorm.ts";
-import { Tensor } from "../../src/tensor.ts";
 import { test } from "../helpers/harness.ts";
 import { EXACT, testOp } from "../helpers/op-case.ts";
 

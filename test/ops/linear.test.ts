@@ -1,11 +1,11 @@
 import * as assert from "uvu/assert";
 import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
-import type { BlockDtype } from "../../src/blocks.ts";
+import type { BlockDtype } from "../../src/core/blocks.ts";
+import type { Tensor } from "../../src/core/tensor.ts";
 import { ACTIVATION, type ActivationName } from "../../src/ops/activation.ts";
 import { loraDown } from "../../src/ops/adapters.ts";
 import { linearBackward, linearForward } from "../../src/ops/linear.ts";
 import { loraUpBackward } from "../../src/ops/lora.ts";
-import type { Tensor } from "../../src/tensor.ts";
 import { EXTREMES, FORMULAS, slopes } from "../helpers/activation.ts";
 import { dense, makeGroup, type Place } from "../helpers/adapter-groups.ts";
 import { gemm } from "../helpers/gemm.ts";

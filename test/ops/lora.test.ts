@@ -1,6 +1,6 @@
+import { alignView, type Tensor } from "../../src/core/tensor.ts";
 import { adapterColumns, loraDown } from "../../src/ops/adapters.ts";
 import { type LoraJob, loraBackward, loraUpBackward } from "../../src/ops/lora.ts";
-import { alignView, type Tensor } from "../../src/tensor.ts";
 import { factorsAt, makeGroup, type Place } from "../helpers/adapter-groups.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";

@@ -1,9 +1,9 @@
 import * as assert from "uvu/assert";
 import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
-import { type BlockDtype, isBlockDtype } from "../../src/blocks.ts";
+import { type BlockDtype, isBlockDtype } from "../../src/core/blocks.ts";
+import { numel, type Tensor } from "../../src/core/tensor.ts";
 import { type RowCount, tensorAt } from "../../src/ops/kernel.ts";
 import { type MatmulArguments, matmul, matmulBiasBackward } from "../../src/ops/matmul.ts";
-import { numel, type Tensor } from "../../src/tensor.ts";
 import { assertSameBits } from "../helpers/border.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { addColumns } from "../helpers/gradient.ts";

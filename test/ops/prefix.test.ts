@@ -1,6 +1,6 @@
+import { Tensor } from "../../src/core/tensor.ts";
 import { cacheShape } from "../../src/ops/cache.ts";
 import { cachePrefix, prefixBackward, prefixForward } from "../../src/ops/prefix.ts";
-import { Tensor } from "../../src/tensor.ts";
 import { add } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
 import { assertRefused, EXACT, testOp } from "../helpers/op-case.ts";

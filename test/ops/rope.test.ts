@@ -1,6 +1,6 @@
+import { Tensor } from "../../src/core/tensor.ts";
 import { ropeTable } from "../../src/model/rope-table.ts";
 import { type RotatedHeads, ropeBackward, ropeForward } from "../../src/ops/rope.ts";
-import { Tensor } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
 import { assertRefused, type OpCase, pairs, rowBounds, testAlone, testOp } from "../helpers/op-case.ts";

@@ -1,7 +1,7 @@
 /** The choice of tokens: against definitions on a sorted list, draw by draw, and as a distribution. */
 import * as assert from "uvu/assert";
+import { Rng } from "../../src/core/rng.ts";
 import { type Draw, drawTables, encodeDraws, NOT_FINITE, sample } from "../../src/ops/sample.ts";
-import { Rng } from "../../src/rng.ts";
 import { threefry } from "../helpers/dropout.ts";
 import { EXACT, OpCase, pairs, testOp } from "../helpers/op-case.ts";
 

@@ -1,12 +1,12 @@
 /** Large and small tiles of products give the same bits, where nothing in the files of the ops chooses both. */
 import * as assert from "uvu/assert";
 import { chooseVariant } from "../../src/backend/webgpu-shaders.ts";
+import type { Tensor } from "../../src/core/tensor.ts";
 import { loraDown } from "../../src/ops/adapters.ts";
 import type { Dispatch } from "../../src/ops/kernel.ts";
 import { linearBackward, linearForward } from "../../src/ops/linear.ts";
 import { loraUpBackward } from "../../src/ops/lora.ts";
 import { matmul } from "../../src/ops/matmul.ts";
-import type { Tensor } from "../../src/tensor.ts";
 import { makeGroup } from "../helpers/adapter-groups.ts";
 import { assertSameBits } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";

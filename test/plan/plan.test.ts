@@ -1,5 +1,6 @@
 import * as assert from "uvu/assert";
-import { ConfigError, DeviceError, ShapeError } from "../../src/errors.ts";
+import { ConfigError, DeviceError, ShapeError } from "../../src/core/errors.ts";
+import { alignView, numel, Tensor } from "../../src/core/tensor.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
 import { makeValueLoss } from "../../src/model/head.ts";
@@ -12,7 +13,6 @@ import { checkMemory } from "../../src/plan/check-memory.ts";
 import { formatBytes, memoryTotals, planMemory, withoutShared } from "../../src/plan/memory.ts";
 import type { Program, SegmentName } from "../../src/plan/plan.ts";
 import { countFlops } from "../../src/plan/work.ts";
-import { alignView, numel, Tensor } from "../../src/tensor.ts";
 import { test } from "../helpers/harness.ts";
 import { LLAMA, OPTIMIZER, smallSpec } from "../helpers/models.ts";
 import { printProgram } from "../helpers/print-program.ts";

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, 
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { nextTurn, restoreDirectory, restUntil, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
-import { LowrankError } from "../../src/errors.ts";
+import { LowrankError } from "../../src/core/errors.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test, testIf } from "../helpers/harness.ts";
 import { filesIn, snapshot } from "../helpers/spawn.ts";

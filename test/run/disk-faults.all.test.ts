@@ -17,8 +17,8 @@ import {
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
 import { exists, restoreDirectory } from "#platform";
+import { LowrankError } from "../../src/core/errors.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
-import { LowrankError } from "../../src/errors.ts";
 import { EXPORT, refuseExport } from "../../src/export/index.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { marked, writeFolder } from "../../src/io/marker.ts";

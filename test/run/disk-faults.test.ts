@@ -6,7 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
 import { restoreDirectory, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
-import { LowrankError } from "../../src/errors.ts";
+import { LowrankError } from "../../src/core/errors.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { assertSynced, onFaultyDisk } from "../helpers/disk.ts";
 import { test } from "../helpers/harness.ts";

@@ -1,9 +1,9 @@
 /** The settings of a run, read from text. */
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../src/core/error-codes.ts";
+import { TARGETS } from "../../src/core/names.ts";
 import type { TrainingData } from "../../src/data/training-data.ts";
-import type { ErrorCode } from "../../src/error-codes.ts";
 import { type BaseModel, resolveModel } from "../../src/io/hf.ts";
-import { TARGETS } from "../../src/names.ts";
 import { newRecord } from "../../src/record/record.ts";
 import { resolveSettings } from "../../src/run/load-data.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, readSetting, trainOptions } from "../../src/run/settings.ts";

@@ -2,9 +2,9 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { ModelConfig } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/core/config.ts";
+import type { ErrorCode } from "../../src/core/error-codes.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
-import type { ErrorCode } from "../../src/error-codes.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { MODES, type Mode, takesSteps } from "../../src/methods/index.ts";
 import { trainableCount } from "../../src/model/trainable.ts";

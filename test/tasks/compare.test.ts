@@ -1,6 +1,6 @@
 /** The engine that compares results: figures of columns, their intervals, tests, seeds, rows with copies. */
 import * as assert from "uvu/assert";
-import { type Estimate, f1Of, wilson } from "../../src/statistics.ts";
+import { type Estimate, f1Of, wilson } from "../../src/core/statistics.ts";
 import { bestOf, type Columns, compareWith, estimate, type Measure, selectRows } from "../../src/tasks/compare.ts";
 import { OBJECTIVES } from "../../src/tasks/index.ts";
 import { hitsOf, labelColumns } from "../../src/tasks/multi-label/multi-label-training.ts";

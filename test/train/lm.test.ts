@@ -2,13 +2,13 @@
 
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import type { Estimate } from "../../src/core/statistics.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedTexts, loadTexts, type TextsOptions } from "../../src/data/text/texts.ts";
 import { type FineTuneRun, fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { openAdapter } from "../../src/io/peft/open-adapter.ts";
-import type { Estimate } from "../../src/statistics.ts";
 import type { TrainArguments } from "../../src/train/job.ts";
 import { ofMode } from "../../src/train/options.ts";
 import { assertAllClose } from "../helpers/allclose.ts";

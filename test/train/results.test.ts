@@ -1,11 +1,11 @@
 /** What a run is measured by when it has ended. */
 
 import * as assert from "uvu/assert";
+import { joinPair } from "../../src/core/pair.ts";
+import type { Estimate } from "../../src/core/statistics.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { csvLine } from "../../src/io/csv.ts";
-import { joinPair } from "../../src/pair.ts";
-import type { Estimate } from "../../src/statistics.ts";
 import { textToTry } from "../../src/tasks/text-to-try.ts";
 import { measureClasses } from "../helpers/answers.ts";
 import { test } from "../helpers/harness.ts";

@@ -2,9 +2,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { COMMON_DTYPES } from "../../src/core/tensor.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { expandArms } from "../../src/study/grid.ts";
-import { COMMON_DTYPES } from "../../src/tensor.ts";
 import { estimateTrial } from "../../src/train/estimate.ts";
 import type { Preparable } from "../../src/train/job.ts";
 import { resolveOptions } from "../../src/train/options.ts";

@@ -2,11 +2,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import type { Estimate } from "../../src/core/statistics.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTagged } from "../../src/data/text/tagged.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
 import { readEntities } from "../../src/infer/words.ts";
-import type { Estimate } from "../../src/statistics.ts";
 import { compareWith, keptFigures } from "../../src/tasks/compare.ts";
 import type { TaggedText } from "../../src/tasks/predictions.ts";
 import { type Sentences, training } from "../../src/tasks/tokens/tokens-training.ts";

@@ -8,7 +8,7 @@ import { listShaders } from "../../src/backend/webgpu-shaders.ts";
 import { assembleShader } from "../../src/backend/webgpu-source.ts";
 import { calledAs } from "../../src/commands/called.ts";
 import { command, type DeviceFlags, deviceFlag, main, print, threadsFlag } from "../../src/commands/cli.ts";
-import { ConfigError } from "../../src/errors.ts";
+import { ConfigError } from "../../src/core/errors.ts";
 import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
 import { type Comparison, passes, runGolden } from "../helpers/golden.ts";

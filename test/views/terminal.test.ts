@@ -2,9 +2,9 @@
 import { PassThrough } from "node:stream";
 import stringWidth from "string-width";
 import * as assert from "uvu/assert";
+import { digits, formatDuration } from "../../src/core/format.ts";
+import { setting } from "../../src/core/setting.ts";
 import type { Block, Table } from "../../src/document/blocks.ts";
-import { digits, formatDuration } from "../../src/format.ts";
-import { setting } from "../../src/setting.ts";
 import { endBar } from "../../src/views/terminal/live-bar.ts";
 import { createProgress, describeEvaluation, describeStep } from "../../src/views/terminal/progress.ts";
 import { renderBlocks, renderTable } from "../../src/views/terminal/render.ts";

@@ -1,12 +1,12 @@
 /** The page's comparison of methods, and its smoothed curves, without a browser. */
 import * as assert from "uvu/assert";
+import { formatShare } from "../../src/core/format.ts";
+import { type Estimate, wilson } from "../../src/core/statistics.ts";
 import type { Table } from "../../src/document/blocks.ts";
 import type { ScatterChart } from "../../src/document/chart.ts";
-import { formatShare } from "../../src/format.ts";
 import { MODES } from "../../src/methods/index.ts";
 import { describeMethod } from "../../src/methods/training.ts";
 import { trainOptions } from "../../src/run/settings.ts";
-import { type Estimate, wilson } from "../../src/statistics.ts";
 import { compareWith } from "../../src/tasks/compare.ts";
 import { TRAINING } from "../../src/tasks/training.ts";
 import { DEFAULTS } from "../../src/train/options.ts";

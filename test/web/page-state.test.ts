@@ -3,8 +3,8 @@
 import { h, type VNode } from "preact";
 import { renderToString } from "preact-render-to-string";
 import * as assert from "uvu/assert";
+import { setting } from "../../src/core/setting.ts";
 import type { Problem } from "../../src/data/problems.ts";
-import { setting } from "../../src/setting.ts";
 import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
 import type { Remedy } from "../../src/web/page/shared/error.tsx";
 import type { DataReport, Event, ModelReport, PageRun, WriteRequest } from "../../src/web/protocol.ts";

@@ -1,11 +1,11 @@
 /** Corrected labels: the rows of a review of labels (review.csv) whose column "correct label" somebody has filled. */
-import { isWithin } from "../../checks.ts";
-import { DataError, nameList } from "../../errors.ts";
+import { isWithin } from "../../core/checks.ts";
+import { DataError, nameList } from "../../core/errors.ts";
+import { excerpt, joinPair } from "../../core/pair.ts";
+import { LIST_SEPARATOR, placeOf, ROWS } from "../../core/places.ts";
+import { isSameCell } from "../../core/quote.ts";
 import { findLabel } from "../../labels/cells.ts";
 import { SET } from "../../labels/set.ts";
-import { excerpt, joinPair } from "../../pair.ts";
-import { LIST_SEPARATOR, placeOf, ROWS } from "../../places.ts";
-import { isSameCell } from "../../quote.ts";
 import { CHUNK_BYTES, Corpus, type ReadOptions } from "../corpus.ts";
 import type { Dataset } from "../dataset.ts";
 import type { Files } from "../settings.ts";

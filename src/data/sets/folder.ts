@@ -1,9 +1,9 @@
 /** Folders as data: a folder a class, with a file for each text. */
 import { joinPath, listDirectory, openFile } from "#platform";
-import { ConfigError, DataError } from "../../errors.ts";
+import { ConfigError, DataError } from "../../core/errors.ts";
+import { setting } from "../../core/setting.ts";
 import { LIMITS } from "../../io/limits.ts";
 import { checkSize } from "../../platform/reader.ts";
-import { setting } from "../../setting.ts";
 import type { ReadOptions } from "../corpus.ts";
 import type { CellRows } from "../table/cell-writer.ts";
 import { SETS, setNamed } from "../table/column-names.ts";

@@ -1,8 +1,8 @@
 /** Folds: each row is tested once, by a model that has not learned from it. */
-import { checkNumber } from "../../checks.ts";
-import { ConfigError, DataError, nameList } from "../../errors.ts";
-import { groupBy } from "../../group-by.ts";
-import { setting } from "../../setting.ts";
+import { checkNumber } from "../../core/checks.ts";
+import { ConfigError, DataError, nameList } from "../../core/errors.ts";
+import { groupBy } from "../../core/group-by.ts";
+import { setting } from "../../core/setting.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import type { LoadedDataset } from "../datasets.ts";
 import { countCopies, groupRows } from "../duplicates.ts";

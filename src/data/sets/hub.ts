@@ -5,7 +5,9 @@
  */
 
 import { exists, joinPath } from "#platform";
-import { ConfigError, DataError, nameList } from "../../errors.ts";
+import { ConfigError, DataError, nameList } from "../../core/errors.ts";
+import { either, setting } from "../../core/setting.ts";
+import { nearest } from "../../core/suggest.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import {
   downloading,
@@ -20,8 +22,6 @@ import {
 import { isHubName, type Repository } from "../../io/hub/hub-names.ts";
 import { keep, readKept } from "../../io/hub/kept.ts";
 import { LIMITS } from "../../io/limits.ts";
-import { either, setting } from "../../setting.ts";
-import { nearest } from "../../suggest.ts";
 
 /** A split, and where its files are in the cache. */
 export interface HubSplit {

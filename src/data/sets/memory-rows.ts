@@ -1,11 +1,11 @@
 /** Rows in memory as a file of JSON lines, which is read as any other. */
-import { isListOf, isText } from "../../checks.ts";
-import { ConfigError, DataError, LowrankError } from "../../errors.ts";
+import { isListOf, isText } from "../../core/checks.ts";
+import { ConfigError, DataError, LowrankError } from "../../core/errors.ts";
+import type { TextOrPair } from "../../core/pair.ts";
+import { type LeftOut, MOST_LISTED, placeOf, ROWS } from "../../core/places.ts";
+import { setting } from "../../core/setting.ts";
 import { LABEL_SEPARATOR } from "../../labels/cells.ts";
 import type { LabelKind } from "../../labels/kind.ts";
-import type { TextOrPair } from "../../pair.ts";
-import { type LeftOut, MOST_LISTED, placeOf, ROWS } from "../../places.ts";
-import { setting } from "../../setting.ts";
 import type { Groups } from "../duplicates.ts";
 import type { CellRows } from "../table/cell-writer.ts";
 import type { CellRow } from "../table/cells.ts";

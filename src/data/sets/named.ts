@@ -4,12 +4,12 @@ import { packagePath } from "#platform";
 import languages from "../../../data/datasets/languages.json" with { type: "json" };
 import sms from "../../../data/datasets/sms.json" with { type: "json" };
 import spam from "../../../data/datasets/spam.json" with { type: "json" };
-import { ConfigError } from "../../errors.ts";
+import { ConfigError } from "../../core/errors.ts";
+import { setting } from "../../core/setting.ts";
+import { nearest } from "../../core/suggest.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import { HUB_DATASETS } from "../../io/hub/hub-names.ts";
 import type { FileReader } from "../../platform/reader.ts";
-import { setting } from "../../setting.ts";
-import { nearest } from "../../suggest.ts";
 import { openCollection } from "./sms.ts";
 import { refuseExperiment, type Split } from "./split.ts";
 

@@ -1,10 +1,10 @@
 /** Reads messages with labels in their three sets, from wherever they are. */
 
-import { ConfigError, DataError, nameList } from "../../errors.ts";
+import { ConfigError, DataError, nameList } from "../../core/errors.ts";
+import { COUNTED } from "../../core/places.ts";
+import { setting } from "../../core/setting.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import { SET } from "../../labels/set.ts";
-import { COUNTED } from "../../places.ts";
-import { setting } from "../../setting.ts";
 import { Corpus, type ReadOptions } from "../corpus.ts";
 import { type Dataset, HELD_OUT } from "../dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../dataset-options.ts";

@@ -3,7 +3,7 @@
 import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } from "#platform";
 import description from "../../../data/datasets/sms.json" with { type: "json" };
 import experiment from "../../../data/datasets/sms-experiment.json" with { type: "json" };
-import { DataError, DownloadError } from "../../errors.ts";
+import { DataError, DownloadError } from "../../core/errors.ts";
 import { inZip } from "../../io/folder.ts";
 import { cacheDirectory } from "../../io/hub/cache.ts";
 import { download, fileSize, hash, writing } from "../../io/hub/download.ts";

@@ -1,9 +1,9 @@
 /** The rows of a set: reads its files, checks its labels and counts. */
 
 import { exists, listDirectory, openFile } from "#platform";
-import { ConfigError, DataError } from "../../errors.ts";
+import { ConfigError, DataError } from "../../core/errors.ts";
+import { setting } from "../../core/setting.ts";
 import type { FileReader } from "../../platform/reader.ts";
-import { setting } from "../../setting.ts";
 import type { Corpus, ReadOptions } from "../corpus.ts";
 import { addClasses, Dataset } from "../dataset.ts";
 import { dropCopies, type Groups } from "../duplicates.ts";

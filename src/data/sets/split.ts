@@ -1,8 +1,8 @@
-import { ConfigError, DataError } from "../../errors.ts";
-import { groupBy } from "../../group-by.ts";
+import { ConfigError, DataError } from "../../core/errors.ts";
+import { groupBy } from "../../core/group-by.ts";
+import { Rng } from "../../core/rng.ts";
+import { either, setting } from "../../core/setting.ts";
 import type { LabelKind } from "../../labels/kind.ts";
-import { Rng } from "../../rng.ts";
-import { either, setting } from "../../setting.ts";
 import { checkFractions, type Dataset, partSizes } from "../dataset.ts";
 import { type Compared, type Groups, groupRows } from "../duplicates.ts";
 

@@ -1,6 +1,6 @@
 /** Writes rows of cells into the memory of data.wasm, which reads them: see `take_cells` in assembly/data/reader.ts. */
-import type { LowrankError } from "../../errors.ts";
-import { placeOf, ROWS } from "../../places.ts";
+import type { LowrankError } from "../../core/errors.ts";
+import { placeOf, ROWS } from "../../core/places.ts";
 import type { Pipeline } from "../pipeline.ts";
 import { type CellRow, cellValue, checkSizes, Fault } from "./cells.ts";
 import type { FoundNames } from "./column-facts.ts";

@@ -1,9 +1,9 @@
 /** Cells of values instead of text: of a sheet, a Parquet file, a folder or memory. */
-import { DataError, FormatError, nameList } from "../../errors.ts";
+import { DataError, FormatError, nameList } from "../../core/errors.ts";
+import { placeOf } from "../../core/places.ts";
+import { either, setting } from "../../core/setting.ts";
 import { LIMITS } from "../../io/limits.ts";
-import { placeOf } from "../../places.ts";
 import { formatBytes } from "../../plan/memory.ts";
-import { either, setting } from "../../setting.ts";
 
 /** Why a cell has no value. */
 export class Fault {

@@ -2,12 +2,12 @@
  * What the columns of a table have, by its first rows, and which of them are text and label. Loaded when names leave it
  * open.
  */
-import { show } from "../../checks.ts";
-import { nameList } from "../../errors.ts";
-import { formatCount, joinWords } from "../../format.ts";
+import { show } from "../../core/checks.ts";
+import { nameList } from "../../core/errors.ts";
+import { formatCount, joinWords } from "../../core/format.ts";
+import { setting } from "../../core/setting.ts";
 import { isNumber, LONGEST_LABEL, MANY_CLASSES, NEARLY_ALL, partsOf, SEPARATORS } from "../../labels/cells.ts";
 import type { LabelKind } from "../../labels/kind.ts";
-import { setting } from "../../setting.ts";
 import { isSetColumn, isUsual, sayChosen, usualName } from "./column-names.ts";
 
 /**

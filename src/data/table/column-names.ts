@@ -1,6 +1,6 @@
 /** The usual names of the columns of text and label. */
-import { show } from "../../checks.ts";
-import type { Pair } from "../../pair.ts";
+import { show } from "../../core/checks.ts";
+import type { Pair } from "../../core/pair.ts";
 
 /** Common names. Case, surrounding white space, and the signs between words are ignored. */
 export const TEXT_NAMES = [

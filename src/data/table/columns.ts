@@ -1,9 +1,9 @@
 /** Finds the text and label columns of a file, by their names or by the first rows. */
-import { DataError, nameList } from "../../errors.ts";
+import { DataError, nameList } from "../../core/errors.ts";
+import { setting } from "../../core/setting.ts";
+import { nearest } from "../../core/suggest.ts";
 import { isNumber, LONGEST_LABEL } from "../../labels/cells.ts";
 import type { LabelKind } from "../../labels/kind.ts";
-import { setting } from "../../setting.ts";
-import { nearest } from "../../suggest.ts";
 import { type CellFile, SAMPLE_ROWS } from "./cells.ts";
 import { type ColumnFacts, type Columns, describeColumns, findByContents, type TableSample } from "./column-facts.ts";
 import { isUsual, PAIR_NAMES, plain, sayChosen, TEXT_NAMES, USUAL, usualName } from "./column-names.ts";

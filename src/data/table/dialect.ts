@@ -1,5 +1,5 @@
 /** How the rows of a file are written: its format, by extension and beginning, and its possible separators. */
-import { FormatError } from "../../errors.ts";
+import { FormatError } from "../../core/errors.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import type { CellFile } from "./cells.ts";
 import { utf8Pieces } from "./encoding.ts";

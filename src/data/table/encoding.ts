@@ -1,9 +1,9 @@
 /** The encoding of a file: its text as UTF-8, which is what data.wasm reads. */
 
-import { ConfigError, FormatError } from "../../errors.ts";
+import { ConfigError, FormatError } from "../../core/errors.ts";
+import { setting } from "../../core/setting.ts";
 import { LIMITS } from "../../io/limits.ts";
 import type { FileReader } from "../../platform/reader.ts";
-import { setting } from "../../setting.ts";
 
 /** What a person can do about a file that is not UTF-8. */
 export const encodingHint = (encoding = "windows-1252") =>

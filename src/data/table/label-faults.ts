@@ -1,10 +1,10 @@
 /** Classes that have too few rows, and corrections that are none. */
-import { DataError, nameList } from "../../errors.ts";
+import { DataError, nameList } from "../../core/errors.ts";
+import type { TextOrPair } from "../../core/pair.ts";
+import { lineOf, MOST_LISTED, placeOf } from "../../core/places.ts";
+import { either, setting } from "../../core/setting.ts";
+import { didYouMean } from "../../core/suggest.ts";
 import { hintOfSeveral } from "../../labels/class.ts";
-import type { TextOrPair } from "../../pair.ts";
-import { lineOf, MOST_LISTED, placeOf } from "../../places.ts";
-import { either, setting } from "../../setting.ts";
-import { didYouMean } from "../../suggest.ts";
 import type { Corpus } from "../corpus.ts";
 import type { Dataset } from "../dataset.ts";
 

@@ -1,7 +1,7 @@
 /** Parquet files, read a row group at a time. */
 import { type AsyncBuffer, parquetMetadataAsync, parquetSchema, type SchemaElement } from "hyparquet";
 import { parquetReadColumn } from "hyparquet/src/read.js";
-import { DataError, type ErrorDetails, FormatError, nameList } from "../../errors.ts";
+import { DataError, type ErrorDetails, FormatError, nameList } from "../../core/errors.ts";
 import { LIMITS } from "../../io/limits.ts";
 import { classNames } from "../../labels/cells.ts";
 import type { FileReader } from "../../platform/reader.ts";

@@ -1,7 +1,7 @@
 /** Converts the errors of the readers in data.wasm. */
-import { DataError, FormatError, type LowrankError, nameList } from "../../errors.ts";
-import { placeOf } from "../../places.ts";
-import { nearest } from "../../suggest.ts";
+import { DataError, FormatError, type LowrankError, nameList } from "../../core/errors.ts";
+import { placeOf } from "../../core/places.ts";
+import { nearest } from "../../core/suggest.ts";
 import { rowTooLong } from "./cells.ts";
 import { hasCells, knownFormat } from "./dialect.ts";
 import { encodingHint } from "./encoding.ts";

@@ -1,7 +1,7 @@
 /** A sheet of an Excel file as rows of cells. */
-import { DataError } from "../../errors.ts";
+import { DataError } from "../../core/errors.ts";
+import { setting } from "../../core/setting.ts";
 import type { FileReader } from "../../platform/reader.ts";
-import { setting } from "../../setting.ts";
 import { type CellFile, PIECE_ROWS, SAMPLE_ROWS, textOf } from "./cells.ts";
 import { readSheet, type Sheet, type SheetRow } from "./xlsx.ts";
 

@@ -1,6 +1,6 @@
 /** A CSV, TSV or JSON file as a table: by its first rows its dialect and its columns are found. */
-import { DataError, type LowrankError } from "../../errors.ts";
-import { LIST_SEPARATOR } from "../../places.ts";
+import { DataError, type LowrankError } from "../../core/errors.ts";
+import { LIST_SEPARATOR } from "../../core/places.ts";
 import { bytesReader, type FileReader } from "../../platform/reader.ts";
 import { type FeedOptions, joinFields, nameKeys, type Pipeline, readError } from "../pipeline.ts";
 import { SAMPLE_ROWS } from "./cells.ts";

@@ -1,11 +1,11 @@
 /** Excel files (.xlsx): the rows of a sheet as texts. */
 import { Parser } from "saxen";
-import { DataError, FormatError, nameList } from "../../errors.ts";
+import { DataError, FormatError, nameList } from "../../core/errors.ts";
+import { either, setting } from "../../core/setting.ts";
+import { nearest } from "../../core/suggest.ts";
 import { LIMITS } from "../../io/limits.ts";
 import { openZip } from "../../io/unzip.ts";
 import { checkSize, type FileReader } from "../../platform/reader.ts";
-import { either, setting } from "../../setting.ts";
-import { nearest } from "../../suggest.ts";
 import { Fault } from "./cells.ts";
 
 /** A row by its number in the sheet; empty cells may be missing. */

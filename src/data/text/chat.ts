@@ -3,11 +3,11 @@
  * does. A template is foreign code: it runs in an interpreter that counts what it does. Loaded on demand.
  */
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
-import { isText, lookUp, show } from "../../checks.ts";
-import { ConfigError, DataError, FormatError } from "../../errors.ts";
+import { isText, lookUp, show } from "../../core/checks.ts";
+import { ConfigError, DataError, FormatError } from "../../core/errors.ts";
+import { setting } from "../../core/setting.ts";
 import { LIMITS } from "../../io/limits.ts";
 import type { ChatTemplate } from "../../io/tokenizer/vocabulary.ts";
-import { setting } from "../../setting.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import type { Completion } from "./blocks.ts";
 

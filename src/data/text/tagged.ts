@@ -1,10 +1,10 @@
 /** Sentences of which each word has a tag: reads CoNLL files and JSON lines. */
-import { checkNumber, isObject, isText, isWithin, parseChoice } from "../../checks.ts";
-import { usualLength } from "../../config.ts";
-import { ConfigError, DataError, FormatError } from "../../errors.ts";
+import { checkNumber, isObject, isText, isWithin, parseChoice } from "../../core/checks.ts";
+import { usualLength } from "../../core/config.ts";
+import { ConfigError, DataError, FormatError } from "../../core/errors.ts";
+import { placeOf, ROWS } from "../../core/places.ts";
+import { setting } from "../../core/setting.ts";
 import { GPT2_VOCABULARY } from "../../io/tokenizer/vocabulary.ts";
-import { placeOf, ROWS } from "../../places.ts";
-import { setting } from "../../setting.ts";
 import type { Splits } from "../../tasks/evaluation.ts";
 import { HELD_OUT } from "../dataset.ts";
 import { type GivenFiles, parseOrigin, type ReadingOptions, SOURCE } from "../dataset-options.ts";

@@ -1,5 +1,5 @@
 /** Text files as bytes of UTF-8. */
-import { FormatError } from "../../errors.ts";
+import { FormatError } from "../../core/errors.ts";
 import { LIMITS } from "../../io/limits.ts";
 import { checkSize, type FileReader } from "../../platform/reader.ts";
 import { checkUtf8, encodingHint, utf8Bytes } from "../table/encoding.ts";

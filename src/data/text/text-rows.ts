@@ -1,7 +1,7 @@
 /** The rows of texts for a language model: objects of JSON lines, and the keys of their texts. */
-import { isObject, lookUp } from "../../checks.ts";
-import { DataError, FormatError, nameList } from "../../errors.ts";
-import { setting } from "../../setting.ts";
+import { isObject, lookUp } from "../../core/checks.ts";
+import { DataError, FormatError, nameList } from "../../core/errors.ts";
+import { setting } from "../../core/setting.ts";
 import { WRITTEN } from "../table/column-names.ts";
 import { findUsual } from "../table/columns.ts";
 

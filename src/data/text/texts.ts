@@ -2,14 +2,14 @@
 
 import { packagePath } from "#platform";
 import humanRights from "../../../data/datasets/human-rights.json" with { type: "json" };
-import { checkNumber } from "../../checks.ts";
-import { usualLength } from "../../config.ts";
-import { ConfigError, DataError, FormatError } from "../../errors.ts";
+import { checkNumber } from "../../core/checks.ts";
+import { usualLength } from "../../core/config.ts";
+import { ConfigError, DataError, FormatError } from "../../core/errors.ts";
+import { placeOf, ROWS } from "../../core/places.ts";
+import { Rng } from "../../core/rng.ts";
+import { either, setting } from "../../core/setting.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../../io/hub/download-options.ts";
 import { GPT2_VOCABULARY } from "../../io/tokenizer/vocabulary.ts";
-import { placeOf, ROWS } from "../../places.ts";
-import { Rng } from "../../rng.ts";
-import { either, setting } from "../../setting.ts";
 import type { Splits } from "../../tasks/evaluation.ts";
 import { cutParts, HELD_OUT, partSizes } from "../dataset.ts";
 import { type GivenFiles, parseOrigin, type ReadingOptions, SOURCES } from "../dataset-options.ts";

@@ -1,7 +1,7 @@
 /** Sets whose tokens have a target each: blocks of text, and sentences of which each word has a tag. */
-import { DataError } from "../../errors.ts";
+import { DataError } from "../../core/errors.ts";
+import { Rng } from "../../core/rng.ts";
 import { IGNORE_INDEX } from "../../ops/crossentropy.ts";
-import { Rng } from "../../rng.ts";
 import type { Examples } from "../loader.ts";
 
 /** Sequences whose tokens have a target each, as a packed batch. */

@@ -6,7 +6,7 @@
  * Letters: B texts, P positions in the cache, T new tokens, S = P + T, C n_embd, NH heads in KV groups of G, HS head
  * size, V vocabulary.
  */
-import { attentionScale, type ModelConfig } from "../../config.ts";
+import { attentionScale, type ModelConfig } from "../../core/config.ts";
 import { architecture } from "../../model/architectures.ts";
 import { type Layer, modelSections, type Value } from "../../model/graph.ts";
 import { ropeTable } from "../../model/rope-table.ts";

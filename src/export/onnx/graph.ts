@@ -2,8 +2,9 @@
  * A model in ONNX's form: a graph of operators over named values. Weights lie in a file of their own, one behind the
  * other, so that they can be written in chunks: protobuf wants a message's size first, and at most 2 GB.
  */
+
+import { type CommonDtype, numel, type Shape } from "../../core/tensor.ts";
 import { type ComputedTensor, viewBytes } from "../../io/safetensors/safetensors-write.ts";
-import { type CommonDtype, numel, type Shape } from "../../tensor.ts";
 import {
   type ATTRIBUTE,
   ATTRIBUTE_TYPE,

@@ -1,13 +1,13 @@
 /**
- * How weights are stored: in f32, in half precision, or in 8 bits (src/blocks.ts: the numbers of GGUF's Q8_0). The
+ * How weights are stored: in f32, in half precision, or in 8 bits (src/core/blocks.ts: the numbers of GGUF's Q8_0). The
  * graph has the operators that make f32 of them again. Those of half precision a runtime computes once, when it loads a
  * model. Those of 8 bits it computes in every run, or multiplies by the matrix as it is stored.
  */
-import { BLOCKS, layoutBlocks } from "../../blocks.ts";
+import { BLOCKS, layoutBlocks } from "../../core/blocks.ts";
+import { Quantizer, quantizeMatrix } from "../../core/quantize.ts";
+import type { CommonDtype, Shape } from "../../core/tensor.ts";
 import { collect } from "../../io/safetensors/collect.ts";
 import { type ComputedTensor, halved, viewBytes } from "../../io/safetensors/safetensors-write.ts";
-import { Quantizer, quantizeMatrix } from "../../quantize.ts";
-import type { CommonDtype, Shape } from "../../tensor.ts";
 import { DATA_TYPE, type DataType } from "./protobuf.ts";
 
 /** Adds a node to a graph; returns its output. */

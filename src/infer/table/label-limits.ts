@@ -1,7 +1,7 @@
 /** Labels that are not given, although a model would give them: improbable ones. */
-import { ConfigError } from "../../errors.ts";
-import { formatCount } from "../../format.ts";
-import { setting } from "../../setting.ts";
+import { ConfigError } from "../../core/errors.ts";
+import { formatCount } from "../../core/format.ts";
+import { setting } from "../../core/setting.ts";
 import { atLeast } from "../../tasks/certainty.ts";
 import { TASKS } from "../../tasks/index.ts";
 import { isAnswered, type Labelled } from "../../tasks/predictions.ts";

@@ -1,14 +1,14 @@
 /** Writes a copy of a table with a label and its probability, or a score, in every row. */
 
 import { createHasher, exists, writeFileAtomic } from "#platform";
-import { concat } from "../../concat.ts";
+import { concat } from "../../core/concat.ts";
+import { ConfigError, DataError, LowrankError } from "../../core/errors.ts";
+import { formatCount } from "../../core/format.ts";
+import { isBlank, joinPair, type TextOrPair } from "../../core/pair.ts";
+import { setting } from "../../core/setting.ts";
 import { normalize } from "../../data/duplicates.ts";
-import { ConfigError, DataError, LowrankError } from "../../errors.ts";
-import { formatCount } from "../../format.ts";
 import { LIMITS } from "../../io/limits.ts";
-import { isBlank, joinPair, type TextOrPair } from "../../pair.ts";
 import { formatBytes } from "../../plan/memory.ts";
-import { setting } from "../../setting.ts";
 import { marginOf } from "../../tasks/certainty.ts";
 import { TASKS } from "../../tasks/index.ts";
 import type { Labelled } from "../../tasks/predictions.ts";

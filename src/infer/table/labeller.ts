@@ -1,6 +1,6 @@
 import type { DeviceInfo } from "../../backend/backend.ts";
+import type { TextOrPair } from "../../core/pair.ts";
 import type { AdapterMeta } from "../../io/peft/adapter-meta.ts";
-import type { TextOrPair } from "../../pair.ts";
 import type { TaskConfig } from "../../tasks/index.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
 

@@ -1,7 +1,9 @@
 /** Opens tables: data.wasm finds the rows of a text file, as it does for training. */
 
 import { openFile } from "#platform";
-import { concat } from "../../concat.ts";
+import { concat } from "../../core/concat.ts";
+import type { TextOrPair } from "../../core/pair.ts";
+import { placeOf } from "../../core/places.ts";
 import { type FeedOptions, Pipeline, type PipelineExports, readError } from "../../data/pipeline.ts";
 import { type CellFile, cellValue, textOf } from "../../data/table/cells.ts";
 import type { FoundNames } from "../../data/table/column-facts.ts";
@@ -13,8 +15,6 @@ import { openText, type TextTable } from "../../data/table/text-table.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { csvField } from "../../io/csv.ts";
 import { NONE } from "../../labels/none.ts";
-import type { TextOrPair } from "../../pair.ts";
-import { placeOf } from "../../places.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import type { Table, TableRow } from "./table.ts";
 

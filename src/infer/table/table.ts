@@ -1,6 +1,7 @@
 /** The rows of a table with their bytes in its file (as UTF-8), in order, so that a copy can have more columns. */
+
+import type { TextOrPair } from "../../core/pair.ts";
 import type { DataFormat } from "../../data/table/dialect.ts";
-import type { TextOrPair } from "../../pair.ts";
 
 /** A row, or the header, in which `text` is null. */
 export interface TableRow {

@@ -1,6 +1,6 @@
 /** Vectors in a file, a row each: an array of numpy's, or CSV or Parquet with the texts beside them. */
-import { parseChoice } from "../../checks.ts";
-import { concat } from "../../concat.ts";
+import { parseChoice } from "../../core/checks.ts";
+import { concat } from "../../core/concat.ts";
 import { csvLine } from "../../io/csv.ts";
 
 /** Some rows, in order. */

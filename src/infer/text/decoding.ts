@@ -1,10 +1,12 @@
 /** What a language model does. Imported on demand: a page that classifies does not load it. */
 import { backendOf, type Device } from "../../backend/backend.ts";
-import { checkArguments, checkNumber, checkOptions } from "../../checks.ts";
-import { type ModelConfig, textContext } from "../../config.ts";
+import { checkArguments, checkNumber, checkOptions } from "../../core/checks.ts";
+import { type ModelConfig, textContext } from "../../core/config.ts";
+import { ConfigError, DataError } from "../../core/errors.ts";
+import { keyValueColumns } from "../../core/names.ts";
+import type { WeightDtype } from "../../core/tensor.ts";
 import { Tokenizer } from "../../data/tokenizer.ts";
 import { Decoder } from "../../engine/decoder.ts";
-import { ConfigError, DataError } from "../../errors.ts";
 import { type BaseModel, loadModel } from "../../io/hf.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import { adaptedSpec, dtypeOn } from "../../io/peft/adapter-meta.ts";
@@ -12,9 +14,7 @@ import { findAdapter, loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../../io/peft/peft.ts";
 import type { DecoderPlan } from "../../model/decoder.ts";
 import type { ModelSpec } from "../../model/trainable.ts";
-import { keyValueColumns } from "../../names.ts";
 import { hasHead, TASKS, type TaskConfig } from "../../tasks/index.ts";
-import type { WeightDtype } from "../../tensor.ts";
 import { closing, DEFAULT_NAME, type LoadedModel, loadModelWith, withAdapter } from "../adapter-model.ts";
 import type { ModelKind } from "../model-kind.ts";
 import { NO_ADAPTERS } from "../several-adapters.ts";

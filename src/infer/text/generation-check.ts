@@ -1,6 +1,6 @@
 /** What a language model computes in the check of a WebGPU device. */
 import type { Backend } from "../../backend/backend.ts";
-import { textContext } from "../../config.ts";
+import { textContext } from "../../core/config.ts";
 import { excerptBatch, type Work } from "../../engine/check-work.ts";
 import type { Decoder } from "../../engine/decoder.ts";
 import type { DecoderPlan } from "../../model/decoder.ts";

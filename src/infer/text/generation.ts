@@ -4,12 +4,12 @@
  * What the device made behind the end of a text is thrown away.
  */
 
-import { checkNumber, type FieldKind, isListOf, isText, type Kind } from "../../checks.ts";
-import { textContext } from "../../config.ts";
+import { checkNumber, type FieldKind, isListOf, isText, type Kind } from "../../core/checks.ts";
+import { textContext } from "../../core/config.ts";
+import { ConfigError, DataError } from "../../core/errors.ts";
 import type { Chat, Message } from "../../data/text/chat.ts";
 import type { DecodeStream, Tokenizer } from "../../data/tokenizer.ts";
 import type { Decoder, SampledChunk } from "../../engine/decoder.ts";
-import { ConfigError, DataError } from "../../errors.ts";
 import { NOT_FINITE } from "../../ops/sample.ts";
 import { RunLength } from "./run-length.ts";
 import { checkSampling, drawOptions, GREEDY, type SamplingOptions } from "./sampling.ts";
@@ -192,7 +192,7 @@ function takeSlots(decoder: Decoder, waiting: Sequence[], slots: (Sequence | und
     const free = [...slots.keys()].filter((slot) => slots[slot] === undefined);
     if (free.length === 0) return;
     const sequence = waiting.shift()!;
-    slots[decoder.chooseSlot(sequence.pending, free)] = sequence;
+    slots[decoder.chooseSlot(sequence.unread, free)] = sequence;
   }
 }
 
@@ -259,11 +259,11 @@ class Sequence {
   private readonly stops: StopStrings;
   /** Tokens in the cache, and those to be written next. */
   private position = 0;
-  pending: number[] = [];
+  unread: number[] = [];
   private forgotten = 0;
   private count = 0;
   /** New since the last chunk. */
-  private pending_: Pick<GenerationChunk, "ids" | "forgotten" | "omitted"> = { ids: [] };
+  private unreported: Pick<GenerationChunk, "ids" | "forgotten" | "omitted"> = { ids: [] };
 
   constructor(
     private readonly prompt: number,
@@ -273,7 +273,7 @@ class Sequence {
     private readonly settings: GenerationSettings,
     omitted = 0,
   ) {
-    if (omitted > 0) this.pending_.omitted = omitted;
+    if (omitted > 0) this.unreported.omitted = omitted;
     // An empty prompt starts as a document does.
     this.tokens = ids.length > 0 ? [...ids] : [tokenizer.endOfText];
     this.decoded = tokenizer.decodeStream();
@@ -298,23 +298,23 @@ class Sequence {
 
   /** The most tokens of the next run: until the text or the context ends. One that begins has one more before it. */
   get room(): number {
-    const { isFresh, position, pending, count, limits, settings } = this;
+    const { isFresh, position, unread, count, limits, settings } = this;
     return Math.min(
       settings.maxNewTokens - count - Number(isFresh),
-      limits.context - position - (isFresh ? pending.length : 0),
+      limits.context - position - (isFresh ? unread.length : 0),
     );
   }
 
   /** The tokens that begin it. */
   firstChunk({ slot, to }: { slot: number; to: number }): SampledChunk {
-    return { slot, position: 0, ids: this.pending, draw: this.draw(to, this.count) };
+    return { slot, position: 0, ids: this.unread, draw: this.draw(to, this.count) };
   }
 
   /** Where a run of tokens continues: behind the first chunk, if that is new, with a token that only the device has. */
   nextChunk({ slot, to }: { slot: number; to: number }): SampledChunk {
-    const { isFresh, position, pending, count } = this;
-    if (isFresh) return { slot, position: pending.length, ids: [], draw: this.draw(to, count + 1) };
-    return { slot, position, ids: pending, draw: this.draw(to, count) };
+    const { isFresh, position, unread, count } = this;
+    if (isFresh) return { slot, position: unread.length, ids: [], draw: this.draw(to, count + 1) };
+    return { slot, position, ids: unread, draw: this.draw(to, count) };
   }
 
   private draw(to: number, number: number): SampledChunk["draw"] {
@@ -329,23 +329,23 @@ class Sequence {
         found: `NaN or infinity for token ${id - NOT_FINITE}`,
         hint: "its weights or the adapter's are damaged, or its training diverged",
       });
-    this.position += this.pending.length;
+    this.position += this.unread.length;
     this.tokens.push(id);
-    this.pending_.ids.push(id);
+    this.unreported.ids.push(id);
     this.count++;
     let text = id === this.tokenizer.endOfText ? "" : this.stops.push(this.decoded.push(id));
     const finish = this.finishReason(id);
     if (finish === "end" || finish === "length") text += this.stops.push(this.decoded.end()) + this.stops.end();
     else if (finish === undefined) this.advance(id);
-    const { forgotten, omitted } = this.pending_;
+    const { forgotten, omitted } = this.unreported;
     if (text === "" && finish === undefined && forgotten === undefined && omitted === undefined) return null;
     const chunk: GenerationChunk = {
       prompt: this.prompt,
       text,
-      ...this.pending_,
+      ...this.unreported,
       ...(finish === undefined ? {} : { finish }),
     };
-    this.pending_ = { ids: [] };
+    this.unreported = { ids: [] };
     return chunk;
   }
 
@@ -357,7 +357,7 @@ class Sequence {
 
   private advance(id: number): void {
     const { context } = this.limits;
-    if (this.position < context) this.pending = [id];
+    if (this.position < context) this.unread = [id];
     // The context is full. Positions are absolute, so that all tokens that stay are computed again: half of them, not
     // all but one.
     else this.restart(Math.max(1, context >> 1));
@@ -371,11 +371,11 @@ class Sequence {
   /** Continues from the last `keep` tokens, with an empty cache. */
   private restart(keep: number): void {
     this.position = 0;
-    this.pending = this.tokens.slice(-keep);
-    const forgotten = this.tokens.length - this.pending.length;
+    this.unread = this.tokens.slice(-keep);
+    const forgotten = this.tokens.length - this.unread.length;
     if (forgotten > this.forgotten) {
       this.forgotten = forgotten;
-      this.pending_.forgotten = forgotten;
+      this.unreported.forgotten = forgotten;
     }
   }
 }

@@ -1,7 +1,7 @@
 /** GPT-2 as a language model, or one fine-tuned with `objective` lm: generates text and scores it. */
 
-import { checkArguments, checkOptions, type FieldKind } from "../../checks.ts";
-import type { ModelConfig } from "../../config.ts";
+import { checkArguments, checkOptions, type FieldKind } from "../../core/checks.ts";
+import type { ModelConfig } from "../../core/config.ts";
 import type { Decoder } from "../../engine/decoder.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { DOWNLOAD_OPTIONS } from "../../io/hub/download-options.ts";

@@ -1,7 +1,7 @@
 /** How tokens are chosen (ops/sample.ts): the options, and their ranges. */
 
-import { checkNumber, type NumberRange } from "../../checks.ts";
-import { ConfigError } from "../../errors.ts";
+import { checkNumber, type NumberRange } from "../../core/checks.ts";
+import { ConfigError } from "../../core/errors.ts";
 
 export interface SamplingOptions {
   /** Divides the logits; 0: greedy, the largest logit wins (the first of equals). */

@@ -2,8 +2,8 @@
  * The element types in which GGUF files are written: the bytes of ggml's quantize_row_*_ref, to the bit. Every product,
  * quotient and sum is rounded to f32, as there. ggml-types.ts describes the blocks.
  */
-import { floatToHalf } from "../../half.ts";
-import type { CommonDtype } from "../../tensor.ts";
+import { floatToHalf } from "../../core/half.ts";
+import type { CommonDtype } from "../../core/tensor.ts";
 import { GGML_TYPES, type GgmlType } from "./ggml-types.ts";
 
 export interface Encoding extends GgmlType {

@@ -13,7 +13,7 @@
  *   Q6_K        256 values, in 16 parts: the lower four bits of codes, their upper two, scales i8, scale f16. A value
  *               is scale * (part's scale) * (code - 32).
  */
-import { bfloatToFloat, halfToFloat } from "../../half.ts";
+import { bfloatToFloat, halfToFloat } from "../../core/half.ts";
 
 export interface GgmlType {
   name: string;

@@ -1,7 +1,7 @@
 /** The architectures whose GGUF files are read: the words of llama.cpp for what transformers has other words for. */
 
-import { lookUp } from "../../checks.ts";
-import { ConfigError, FormatError } from "../../errors.ts";
+import { lookUp } from "../../core/checks.ts";
+import { ConfigError, FormatError } from "../../core/errors.ts";
 import type { GgufHeader } from "./gguf.ts";
 
 /** An architecture: transformers' keys and names, by those of the file without `llama.` and `blk.0.`. */

@@ -1,6 +1,6 @@
 /** The config.json that transformers has for the model of a GGUF file. */
-import { ConfigError, FormatError } from "../../errors.ts";
-import { formatShape } from "../../tensor.ts";
+import { ConfigError, FormatError } from "../../core/errors.ts";
+import { formatShape } from "../../core/tensor.ts";
 import { checkShape, type TensorFile } from "../safetensors/tensor-file.ts";
 import { sameValues } from "../tied-head.ts";
 import type { GgufHeader, GgufValue } from "./gguf.ts";

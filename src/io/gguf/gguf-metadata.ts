@@ -1,7 +1,7 @@
 /** The metadata of a model's GGUF file, without its tokens: gguf-config.ts reads it. */
-import { innerWidth, type ModelConfig } from "../../config.ts";
-import { ConfigError } from "../../errors.ts";
-import type { CommonDtype } from "../../tensor.ts";
+import { innerWidth, type ModelConfig } from "../../core/config.ts";
+import { ConfigError } from "../../core/errors.ts";
+import type { CommonDtype } from "../../core/tensor.ts";
 import { ggufArchitecture } from "./gguf-tensors.ts";
 import { f32, text, u32 } from "./gguf-write.ts";
 

@@ -1,8 +1,8 @@
 /** A model in a GGUF file, in the form of transformers: its config.json, and its tensors by their names there. */
 import { openFile } from "#platform";
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../core/config.ts";
+import { numel } from "../../core/tensor.ts";
 import type { FileReader } from "../../platform/reader.ts";
-import { numel } from "../../tensor.ts";
 import { parseModelConfig } from "../common.ts";
 import { turned } from "../parts.ts";
 import { TensorFile } from "../safetensors/tensor-file.ts";

@@ -3,8 +3,8 @@
  * which wavelengths are stretched, from short to long ones; a config.json has the numbers that they are computed from.
  * The last factor is the largest, and the other numbers are the same in all models: Llama 3.1, 3.2 and 3.3.
  */
-import type { RopeScaling } from "../../config.ts";
-import { ConfigError } from "../../errors.ts";
+import type { RopeScaling } from "../../core/config.ts";
+import { ConfigError } from "../../core/errors.ts";
 
 type Llama3 = Omit<Extract<RopeScaling, { rope_type: "llama3" }>, "rope_type">;
 

@@ -2,8 +2,8 @@
  * A model's tensors as GGUF files have them: llama.cpp's names, every matrix [out, in], and a Llama's queries and keys
  * with their rows in the order of interleaved rotary positions. gguf-model.ts reads them.
  */
-import type { ModelConfig } from "../../config.ts";
-import { type CommonDtype, numel, type Shape } from "../../tensor.ts";
+import type { ModelConfig } from "../../core/config.ts";
+import { type CommonDtype, numel, type Shape } from "../../core/tensor.ts";
 import { turned } from "../parts.ts";
 import { collect } from "../safetensors/collect.ts";
 import type { ComputedTensor } from "../safetensors/safetensors-write.ts";

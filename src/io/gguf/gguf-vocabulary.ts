@@ -1,6 +1,6 @@
 /** Writes a model's vocabulary as the metadata of a GGUF file: tokenizer-gguf.ts reads it. */
 import { openFile, packagePath } from "#platform";
-import { ConfigError } from "../../errors.ts";
+import { ConfigError } from "../../core/errors.ts";
 import { isGguf } from "../../platform/paths.ts";
 import { type BaseModel, GPT2_FILES } from "../hf.ts";
 import { readModelJson } from "../model-file.ts";

@@ -2,7 +2,7 @@
  * Writes GGUF files, version 3: see gguf.ts for the format. Tensors are written in chunks, as their values are
  * computed.
  */
-import { numel, type Shape } from "../../tensor.ts";
+import { numel, type Shape } from "../../core/tensor.ts";
 import { sizeError } from "../safetensors/safetensors-write.ts";
 import { Builder } from "./builder.ts";
 import type { Encoding } from "./ggml-encode.ts";

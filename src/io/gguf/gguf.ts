@@ -4,9 +4,9 @@
  * tensor; then, aligned, their data. A string is u64 bytes and UTF-8, a list u32 type and u64 elements. Only the header
  * is read here.
  */
-import { FormatError } from "../../errors.ts";
+import { FormatError } from "../../core/errors.ts";
+import { formatShape, numel } from "../../core/tensor.ts";
 import type { FileReader } from "../../platform/reader.ts";
-import { formatShape, numel } from "../../tensor.ts";
 import { checkCount, LIMITS } from "../limits.ts";
 import { align, checkContiguous, type TensorInfo } from "../safetensors/tensor-file.ts";
 import { GGML_TYPES, type GgmlType, ggmlTypeName } from "./ggml-types.ts";

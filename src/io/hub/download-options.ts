@@ -1,5 +1,5 @@
 /** The options of functions that may download. Separate from the download's code, which is loaded on demand. */
-import type { FieldKind } from "../../checks.ts";
+import type { FieldKind } from "../../core/checks.ts";
 import type { FetchOptions } from "../../platform/http.ts";
 
 /** Progress of a download, with the status values of transformers.js. */

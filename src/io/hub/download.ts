@@ -1,6 +1,6 @@
 /** Downloads that resume, and are verified before the file gets its final name. */
 import { createHasher, exists, moveFile, openAppend, openFile, remove } from "#platform";
-import { DownloadError, LowrankError } from "../../errors.ts";
+import { DownloadError, LowrankError } from "../../core/errors.ts";
 import { type Answer, Broken, bodyLength, type FetchOptions, repeat, request } from "../../platform/http.ts";
 import type { DownloadEvent, DownloadOptions } from "./download-options.ts";
 

@@ -1,11 +1,11 @@
 /** Models of the Hugging Face hub: from the local cache, or downloaded into it. */
 
 import { exists, joinPath, readBytes, writeFileAtomic } from "#platform";
-import { lookUp } from "../../checks.ts";
-import { ConfigError, nameList } from "../../errors.ts";
+import { lookUp } from "../../core/checks.ts";
+import { ConfigError, nameList } from "../../core/errors.ts";
+import { setting } from "../../core/setting.ts";
+import { didYouMean } from "../../core/suggest.ts";
 import { checkSize } from "../../platform/reader.ts";
-import { setting } from "../../setting.ts";
-import { didYouMean } from "../../suggest.ts";
 import { parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "../common.ts";
 import { LIMITS } from "../limits.ts";
 import { readShards } from "../safetensors/shards.ts";

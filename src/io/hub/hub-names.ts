@@ -1,5 +1,5 @@
 /** Names of repositories on the Hugging Face hub, and the folders in which its cache keeps them. */
-import { nearest } from "../../suggest.ts";
+import { nearest } from "../../core/suggest.ts";
 
 export interface Repository {
   type: "model" | "dataset";

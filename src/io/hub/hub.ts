@@ -5,8 +5,8 @@
  */
 
 import { environment, exists, joinPath, linkFile, platformName, readBytes } from "#platform";
-import { isText } from "../../checks.ts";
-import { ConfigError, DownloadError } from "../../errors.ts";
+import { isText } from "../../core/checks.ts";
+import { ConfigError, DownloadError } from "../../core/errors.ts";
 import { type Answer, ask, collect } from "../../platform/http.ts";
 import { LIMITS, parseJson } from "../limits.ts";
 import { hubCacheDirectory, hubHome } from "./cache.ts";

@@ -4,12 +4,12 @@
  * its fingerprint is kept in the cache directory, for the next adapter and the next visit.
  */
 import { exists, isServed, joinPath, remove, writeDirectory } from "#platform";
-import { asyncDispose } from "../../dispose.ts";
-import { ConfigError, DownloadError } from "../../errors.ts";
+import { asyncDispose } from "../../core/dispose.ts";
+import { ConfigError, DownloadError } from "../../core/errors.ts";
+import { setting } from "../../core/setting.ts";
 import { METHODS } from "../../methods/index.ts";
 import { isGguf, isRemote, isZip } from "../../platform/paths.ts";
 import { type FileReader, filePieces } from "../../platform/reader.ts";
-import { setting } from "../../setting.ts";
 import { WEIGHTS as MODEL_WEIGHTS, readJson, SHARDS_INDEX } from "../common.ts";
 import { asDirectory, type Files, folderWith, inZip, openSent } from "../folder.ts";
 import { parseMeta } from "../peft/adapter-meta.ts";

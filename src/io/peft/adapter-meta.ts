@@ -1,15 +1,15 @@
 /** lowrank.json: the settings of an adapter that PEFT's adapter_config.json cannot express. */
 
-import { checkKinds, checkVersion, describeRange, isObject, isWithin, parseChoice } from "../../checks.ts";
-import { isSplit, type ModelConfig, textContext } from "../../config.ts";
-import { ConfigError, FormatError } from "../../errors.ts";
+import { checkKinds, checkVersion, describeRange, isObject, isWithin, parseChoice } from "../../core/checks.ts";
+import { isSplit, type ModelConfig, textContext } from "../../core/config.ts";
+import { ConfigError, FormatError } from "../../core/errors.ts";
+import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../../core/names.ts";
+import { pairSettings } from "../../core/pair.ts";
+import { hasDtype, type Shape, WEIGHT_DTYPES, type WeightDtype } from "../../core/tensor.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../../methods/index.ts";
 import { type LoraConfig, loraScale, RANKS, validateLora } from "../../methods/lora.ts";
 import { type ModelSpec, parameterList } from "../../model/trainable.ts";
-import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../../names.ts";
-import { pairSettings } from "../../pair.ts";
 import { hasHead, OBJECTIVES, POOLINGS, TASKS, type TaskConfig } from "../../tasks/index.ts";
-import { hasDtype, type Shape, WEIGHT_DTYPES, type WeightDtype } from "../../tensor.ts";
 import { parseConfig } from "../model-config.ts";
 
 /** Description of a directory of trained tensors. */

@@ -3,8 +3,7 @@
  * sums. Works in chunks, so that the model is never in memory as a whole. Sums are computed in double precision and
  * rounded once.
  */
-import { floatToHalf, halfToFloat } from "../../half.ts";
-import { loraAdapters } from "../../methods/lora.ts";
+import { floatToHalf, halfToFloat } from "../../core/half.ts";
 import {
   ADAPTED,
   baseShapes,
@@ -15,9 +14,10 @@ import {
   matrixOutputs,
   scaledColumns,
   tensorName,
-} from "../../names.ts";
+} from "../../core/names.ts";
+import { numel, type Shape } from "../../core/tensor.ts";
+import { loraAdapters } from "../../methods/lora.ts";
 import { hasHead } from "../../tasks/index.ts";
-import { numel, type Shape } from "../../tensor.ts";
 import type { BaseModel } from "../hf.ts";
 import { splitParts } from "../parts.ts";
 import type { ComputedTensor } from "../safetensors/safetensors-write.ts";

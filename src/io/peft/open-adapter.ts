@@ -1,8 +1,8 @@
 /** Opens the adapter of a run, or one written by PEFT, together with its base model. */
 
 import { exists, isServed, joinPath } from "#platform";
-import { checkArguments, isObject, isText } from "../../checks.ts";
-import { ConfigError } from "../../errors.ts";
+import { checkArguments, isObject, isText } from "../../core/checks.ts";
+import { ConfigError } from "../../core/errors.ts";
 import { isGguf, isZip } from "../../platform/paths.ts";
 import { readJson } from "../common.ts";
 import { type BaseModel, openBaseModel, resolveModel } from "../hf.ts";

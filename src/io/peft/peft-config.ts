@@ -3,11 +3,11 @@
  * ranks and scales, and what else was trained. Modules are named; what changes the arithmetic otherwise is refused.
  */
 
-import { checkKinds, isListOf, isText, show, withoutNulls } from "../../checks.ts";
-import type { ModelConfig } from "../../config.ts";
-import { ConfigError, FormatError } from "../../errors.ts";
+import { checkKinds, isListOf, isText, show, withoutNulls } from "../../core/checks.ts";
+import type { ModelConfig } from "../../core/config.ts";
+import { ConfigError, FormatError } from "../../core/errors.ts";
+import { type Site, sitesByName } from "../../core/names.ts";
 import { INITS, type LoraConfig, loraScale } from "../../methods/lora.ts";
-import { type Site, sitesByName } from "../../names.ts";
 import { hasHead, OBJECTIVES, type Objective, TASKS } from "../../tasks/index.ts";
 import { HEADS } from "./peft-form.ts";
 import { moduleName } from "./peft-lora.ts";

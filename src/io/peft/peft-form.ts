@@ -1,11 +1,11 @@
 /** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
 
-import { checkKinds } from "../../checks.ts";
-import { isEncoder, isLlama, type ModelConfig } from "../../config.ts";
+import { checkKinds } from "../../core/checks.ts";
+import { isEncoder, isLlama, type ModelConfig } from "../../core/config.ts";
+import { type LoraAdapter, loraName, type Site } from "../../core/names.ts";
+import { numel, type Shape } from "../../core/tensor.ts";
 import { METHODS } from "../../methods/index.ts";
-import { type LoraAdapter, loraName, type Site } from "../../names.ts";
 import { isMean, isOfMessages, type Objective, TASKS } from "../../tasks/index.ts";
-import { numel, type Shape } from "../../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 
 export interface NamedTensor {

@@ -3,14 +3,14 @@
  * Loaded on demand: Lowrank's own runs do not need it.
  */
 
-import { checkKinds, show } from "../../checks.ts";
-import { textContext } from "../../config.ts";
-import { ConfigError, FormatError, nameList } from "../../errors.ts";
+import { checkKinds, show } from "../../core/checks.ts";
+import { textContext } from "../../core/config.ts";
+import { ConfigError, FormatError, nameList } from "../../core/errors.ts";
+import { modelTargets, siteName } from "../../core/names.ts";
+import { setting } from "../../core/setting.ts";
+import { formatShape, type Shape, sameShape } from "../../core/tensor.ts";
 import { METHODS, MODES, type Mode } from "../../methods/index.ts";
-import { modelTargets, siteName } from "../../names.ts";
-import { setting } from "../../setting.ts";
 import { hasHead, type Objective, TASKS } from "../../tasks/index.ts";
-import { formatShape, type Shape, sameShape } from "../../tensor.ts";
 import { checkNames } from "../safetensors/tensor-file.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import {

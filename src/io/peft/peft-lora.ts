@@ -3,9 +3,8 @@
  * [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same. Modules that differ
  * in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
-import { isSplit, type ModelConfig, traits } from "../../config.ts";
-import { FormatError } from "../../errors.ts";
-import { type LoraConfig, loraAdapters, loraScale } from "../../methods/lora.ts";
+import { isSplit, type ModelConfig, traits } from "../../core/config.ts";
+import { FormatError } from "../../core/errors.ts";
 import {
   ADAPTED,
   baseShapes,
@@ -19,9 +18,10 @@ import {
   type Site,
   scaledColumns,
   tensorName,
-} from "../../names.ts";
+} from "../../core/names.ts";
+import type { Shape } from "../../core/tensor.ts";
+import { type LoraConfig, loraAdapters, loraScale } from "../../methods/lora.ts";
 import { hasHead } from "../../tasks/index.ts";
-import type { Shape } from "../../tensor.ts";
 import { type InFiles, layoutOf, modulesIn, rowOrder, tensorsInFiles } from "../layouts.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import {

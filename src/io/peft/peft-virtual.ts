@@ -1,9 +1,9 @@
 /**
  * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as ours.
  */
-import type { ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../core/config.ts";
+import type { ModelTensor } from "../../core/names.ts";
 import { METHODS, type Mode } from "../../methods/index.ts";
-import type { ModelTensor } from "../../names.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { commonConfig, type PeftForm } from "./peft-form.ts";
 

@@ -1,8 +1,8 @@
 /** Writes directories of trained tensors. Separate from the reader: a page that only classifies does not load it. */
-import { traits } from "../../config.ts";
+import { traits } from "../../core/config.ts";
+import { expectShape, numel } from "../../core/tensor.ts";
 import { METHODS } from "../../methods/index.ts";
 import { loraAdapters } from "../../methods/lora.ts";
-import { expectShape, numel } from "../../tensor.ts";
 import type { BaseModel } from "../hf.ts";
 import { type EncodableTensor, encodeSafetensors } from "../safetensors/safetensors-write.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";

@@ -6,11 +6,11 @@
  */
 
 import { exists, joinPath, listDirectory, openFile, readBytes, sha256 } from "#platform";
-import { ConfigError, FormatError, nameList } from "../../errors.ts";
+import { ConfigError, FormatError, nameList } from "../../core/errors.ts";
+import type { ModelTensor } from "../../core/names.ts";
+import { expectShape, type Shape } from "../../core/tensor.ts";
 import { METHODS } from "../../methods/index.ts";
-import type { ModelTensor } from "../../names.ts";
 import { hasHead } from "../../tasks/index.ts";
-import { expectShape, type Shape } from "../../tensor.ts";
 import { readJson } from "../common.ts";
 import { LIMITS } from "../limits.ts";
 import { SafetensorsFile } from "../safetensors/safetensors.ts";

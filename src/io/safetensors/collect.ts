@@ -1,4 +1,4 @@
-import { numel } from "../../tensor.ts";
+import { numel } from "../../core/tensor.ts";
 import type { ComputedTensor } from "./safetensors-write.ts";
 
 export async function collect({ shape, pieces }: ComputedTensor): Promise<Float32Array<ArrayBuffer>> {

@@ -1,7 +1,7 @@
 /** Writes safetensors files, byte for byte as the reference library does: see safetensors.ts for the format. */
-import { FormatError, ShapeError } from "../../errors.ts";
-import { floatToHalf } from "../../half.ts";
-import { formatShape, numel, type Shape } from "../../tensor.ts";
+import { FormatError, ShapeError } from "../../core/errors.ts";
+import { floatToHalf } from "../../core/half.ts";
+import { formatShape, numel, type Shape } from "../../core/tensor.ts";
 
 export type EncodableTensor =
   | { name: string; shape: Shape; dtype: "F32"; data: Float32Array }

@@ -5,10 +5,10 @@
  */
 
 import { openFile } from "#platform";
-import { isListOf, isObject, isText, isWithin, lookUp } from "../../checks.ts";
-import { FormatError } from "../../errors.ts";
+import { isListOf, isObject, isText, isWithin, lookUp } from "../../core/checks.ts";
+import { FormatError } from "../../core/errors.ts";
+import { formatShape, numel } from "../../core/tensor.ts";
 import type { FileReader } from "../../platform/reader.ts";
-import { formatShape, numel } from "../../tensor.ts";
 import { checkCount, countKeys, LIMITS, parseJson } from "../limits.ts";
 import { BYTES, checkContiguous, type Dtype, TensorFile, type TensorInfo } from "./tensor-file.ts";
 

@@ -1,8 +1,8 @@
 /** A model's tensors in several safetensors files, which model.safetensors.index.json lists. */
 
 import { exists, joinPath } from "#platform";
-import { checkKinds } from "../../checks.ts";
-import { FormatError, nameList } from "../../errors.ts";
+import { checkKinds } from "../../core/checks.ts";
+import { FormatError, nameList } from "../../core/errors.ts";
 import { readJson, SHARDS_INDEX } from "../common.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 import { checkNames, type TensorFiles } from "./tensor-file.ts";

@@ -1,8 +1,8 @@
 /** Tensors in a file, whatever its format: its header says where they are. They are read in parts by a FileReader. */
-import { FormatError, nameList, ShapeError } from "../../errors.ts";
-import { bfloatToFloat, halfToFloat } from "../../half.ts";
+import { FormatError, nameList, ShapeError } from "../../core/errors.ts";
+import { bfloatToFloat, halfToFloat } from "../../core/half.ts";
+import { formatShape, type Shape, sameShape } from "../../core/tensor.ts";
 import type { FileReader } from "../../platform/reader.ts";
-import { formatShape, type Shape, sameShape } from "../../tensor.ts";
 
 /** Bytes of one element of each element type of safetensors. */
 export const BYTES = {

@@ -2,8 +2,8 @@
  * Makes the tokenizer.json of a model whose tokens are pieces of words, from the metadata of a GGUF file: "bert" is
  * WordPiece, "t5" Unigram. Loaded for such a model.
  */
-import { checkKinds } from "../../checks.ts";
-import { FormatError } from "../../errors.ts";
+import { checkKinds } from "../../core/checks.ts";
+import { FormatError } from "../../core/errors.ts";
 import { BYTE, CONTROL, type Json, refuse } from "./steps.ts";
 import type { Content } from "./tokenizer-json.ts";
 import type { NamedToken } from "./vocabulary.ts";

@@ -3,8 +3,8 @@
  * model.
  */
 
-import { checkKinds, isListOf, isNumber, isText, lookUp, show } from "../../checks.ts";
-import { FormatError } from "../../errors.ts";
+import { checkKinds, isListOf, isNumber, isText, lookUp, show } from "../../core/checks.ts";
+import { FormatError } from "../../core/errors.ts";
 import { LIMITS } from "../limits.ts";
 import { CLASS_LIMIT, CLASS_RUNS, CLASSES } from "./character-classes.ts";
 import { HOST, type Kind, METASPACE, NFC, type PARTS } from "./parts.ts";

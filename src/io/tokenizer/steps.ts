@@ -1,8 +1,8 @@
 /**
  * Shared by readers of tokenizers: steps of a tokenizer.json, and the refusal of steps that data.wasm does not have.
  */
-import { isObject, withoutNulls } from "../../checks.ts";
-import { ConfigError } from "../../errors.ts";
+import { isObject, withoutNulls } from "../../core/checks.ts";
+import { ConfigError } from "../../core/errors.ts";
 
 /** The id of each token, of a BPE keyed by its byte letters. Without a prototype: a token may be "constructor". */
 export type TokenIds = Readonly<Record<string, number>>;

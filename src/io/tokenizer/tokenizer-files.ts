@@ -1,7 +1,7 @@
 /** Reads the vocabulary of a model from its tokenizer's files. */
 import { exists, joinPath, readBytes } from "#platform";
-import { checkKinds, isListOf, isText, show, withoutNulls } from "../../checks.ts";
-import { ConfigError, FormatError } from "../../errors.ts";
+import { checkKinds, isListOf, isText, show, withoutNulls } from "../../core/checks.ts";
+import { ConfigError, FormatError } from "../../core/errors.ts";
 import { checkCount, LIMITS, parseJson } from "../limits.ts";
 import { asTokenIds, type Json, refuse } from "./steps.ts";
 import { type Content, checkAdded, fromFast, type Listed, refusePrefixSpace } from "./tokenizer-json.ts";

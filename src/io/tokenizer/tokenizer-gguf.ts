@@ -1,7 +1,7 @@
 /** Reads the vocabulary of a model from the metadata of a GGUF file. */
 
-import { checkKinds, lookUp } from "../../checks.ts";
-import { FormatError } from "../../errors.ts";
+import { checkKinds, lookUp } from "../../core/checks.ts";
+import { FormatError } from "../../core/errors.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { CONTROL, type Json, refuse, UNUSED, USER_DEFINED } from "./steps.ts";
 import { listedVocabulary, namedTexts } from "./tokenizer-files.ts";

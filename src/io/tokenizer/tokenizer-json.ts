@@ -1,7 +1,7 @@
 /** Reads a tokenizer.json, the form of the library `tokenizers`. */
 
-import { checkKinds, isObject, lookUp, show, withoutNulls } from "../../checks.ts";
-import { ConfigError, FormatError } from "../../errors.ts";
+import { checkKinds, isObject, lookUp, show, withoutNulls } from "../../core/checks.ts";
+import { ConfigError, FormatError } from "../../core/errors.ts";
 import type { PieceModel } from "./pieces.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { asTokenIds, type Json, refuse, steps, type TokenIds } from "./steps.ts";

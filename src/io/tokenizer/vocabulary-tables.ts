@@ -1,7 +1,7 @@
 /** Tables for data.wasm, made from the tokens, merges and added tokens of a model's files. */
 import { createHasher, readAsset } from "#platform";
-import { isListOf, isText, show } from "../../checks.ts";
-import { FormatError } from "../../errors.ts";
+import { isListOf, isText, show } from "../../core/checks.ts";
+import { FormatError } from "../../core/errors.ts";
 import { LIMITS } from "../limits.ts";
 import { KINDS, NFC, PARTS } from "./parts.ts";
 import type { Part, PieceModel, Step } from "./pieces.ts";

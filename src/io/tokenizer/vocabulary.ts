@@ -1,7 +1,7 @@
 /** The vocabulary of a model's `Tokenizer`: tokenizer-files.ts reads it, vocabulary-tables.ts builds its tables. */
 
-import type { ModelConfig } from "../../config.ts";
-import { ConfigError } from "../../errors.ts";
+import type { ModelConfig } from "../../core/config.ts";
+import { ConfigError } from "../../core/errors.ts";
 import type { Kind } from "./parts.ts";
 import type { Pretokenizer } from "./pretokenizers.ts";
 

@@ -2,10 +2,10 @@
  * Settings compared with the best of them: in a table, a chart and a sentence, for a terminal, a report and the page.
  */
 
+import { capital, formatCompact, formatCount, formatDuration, formatLoss, joinWords } from "../../core/format.ts";
+import { aboutHolm, formatStanding, SIGNIFICANT, type Standing } from "../../core/statistics.ts";
 import { type Figure, figure, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
-import { capital, formatCompact, formatCount, formatDuration, formatLoss, joinWords } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
-import { aboutHolm, formatStanding, SIGNIFICANT, type Standing } from "../../statistics.ts";
 import { countRows, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { nameMeasure, showDifference } from "../../views/measures.ts";

@@ -1,3 +1,5 @@
+import { digits, formatCount, formatLoss, percent } from "../../core/format.ts";
+import type { Estimate } from "../../core/statistics.ts";
 import { DROP, REVIEW } from "../../data/sets/corrections.ts";
 import {
   type Block,
@@ -9,11 +11,9 @@ import {
   type Table,
   text,
 } from "../../document/blocks.ts";
-import { digits, formatCount, formatLoss, percent } from "../../format.ts";
 import { sheetLine } from "../../io/csv.ts";
 import { takesSteps } from "../../methods/index.ts";
 import type { RunRecord } from "../../record/record.ts";
-import type { Estimate } from "../../statistics.ts";
 import { countRows, estimate, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { csvLines } from "../../views/csv.ts";

@@ -1,12 +1,12 @@
+import { formatCount, joinWords } from "../../core/format.ts";
+import { SAMPLES } from "../../core/statistics.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { describeCopies } from "../../data/problems.ts";
 import { hasSettingOf } from "../../data/settings.ts";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, heading, note, text } from "../../document/blocks.ts";
-import { formatCount, joinWords } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
 import { takesSteps } from "../../methods/index.ts";
-import { SAMPLES } from "../../statistics.ts";
 import { countRows, type Measure, type Statistics } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";

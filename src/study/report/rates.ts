@@ -1,7 +1,7 @@
 /** A sweep report's map of rank and alpha, and the learning rates that were tried and chosen. */
 
+import { formatLoss } from "../../core/format.ts";
 import { type Block, figure, heading, makeTable, text } from "../../document/blocks.ts";
-import { formatLoss } from "../../format.ts";
 import { hasSetting } from "../../methods/training.ts";
 import type { Measure } from "../../tasks/compare.ts";
 import { nameMeasure } from "../../views/measures.ts";

@@ -1,14 +1,14 @@
 /** A study's recommendation: one setting, its comparison with the others, and the command that trains it by hand. */
 
-import { isEncoder } from "../../config.ts";
+import { isEncoder } from "../../core/config.ts";
+import { shellWord } from "../../core/quote.ts";
+import { type Standing, stateP } from "../../core/statistics.ts";
 import { DATA_NAMES } from "../../data/settings.ts";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, code, text } from "../../document/blocks.ts";
 import { brief } from "../../document/cells.ts";
 import { METHODS } from "../../methods/index.ts";
-import { shellWord } from "../../quote.ts";
 import { trainOptions } from "../../run/settings.ts";
-import { type Standing, stateP } from "../../statistics.ts";
 import { bestOf, type Measure, readFigure } from "../../tasks/compare.ts";
 import { hasHead } from "../../tasks/index.ts";
 import { isUnequal } from "../../train/class-weights.ts";

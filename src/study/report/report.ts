@@ -1,12 +1,12 @@
 /** The report of a sweep, with confidence intervals and tests: report.md, report.html, tables and figures. */
 import { joinPath, writeFileAtomic } from "#platform";
+import { capital, formatCount, formatLoss, percent } from "../../core/format.ts";
+import { formatP, SIGNIFICANT } from "../../core/statistics.ts";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, type Figure, figure, heading, makeTable, type RowColumn, text } from "../../document/blocks.ts";
-import { capital, formatCount, formatLoss, percent } from "../../format.ts";
 import type { FileContent } from "../../platform/reader.ts";
 import { REPORT, type RunRecord } from "../../record/record.ts";
 import { readRecord } from "../../run/directory.ts";
-import { formatP, SIGNIFICANT } from "../../statistics.ts";
 import { type Measure, readEvaluated } from "../../tasks/compare.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import { WORDS } from "../../tasks/words.ts";

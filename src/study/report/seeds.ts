@@ -1,8 +1,8 @@
 /** A study's words on seeds: how much they alone change, compared with the differences between settings. */
 
+import { formatCount } from "../../core/format.ts";
+import { meanInterval, poolSpread, studentT95, Z95 } from "../../core/statistics.ts";
 import { type Block, heading, text } from "../../document/blocks.ts";
-import { formatCount } from "../../format.ts";
-import { meanInterval, poolSpread, studentT95, Z95 } from "../../statistics.ts";
 import { countRows, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { nameMeasure, showDifference } from "../../views/measures.ts";

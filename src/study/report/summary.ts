@@ -1,7 +1,8 @@
 /** The report of a study in short, for a terminal: its settings, or the seeds of a single one, and its best run. */
+
+import { formatLoss } from "../../core/format.ts";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, text } from "../../document/blocks.ts";
-import { formatLoss } from "../../format.ts";
 import { judgedBy, nameMeasure, showMeasure } from "../../views/measures.ts";
 import { bestTrial, compareWithBest, measureRuns, type Outcome, sortByLoss } from "../outcome.ts";
 import { trialDirectory } from "../store.ts";

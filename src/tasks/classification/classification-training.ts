@@ -1,7 +1,6 @@
 /** How a classifier with one class a message is trained and measured. */
-import type { Kind } from "../../checks.ts";
-import { percent } from "../../format.ts";
-import { CLASS } from "../../labels/class.ts";
+import type { Kind } from "../../core/checks.ts";
+import { percent } from "../../core/format.ts";
 import {
   balancedAccuracy,
   matthews,
@@ -9,8 +8,8 @@ import {
   measureReliability,
   type Ranking,
   type Reliability,
-} from "../../measures.ts";
-import { joinPair } from "../../pair.ts";
+} from "../../core/measures.ts";
+import { joinPair } from "../../core/pair.ts";
 import {
   type Confusion,
   classMeasures,
@@ -18,7 +17,8 @@ import {
   type LabelMeasures,
   LISTED_CLASSES,
   macroF1,
-} from "../../statistics.ts";
+} from "../../core/statistics.ts";
+import { CLASS } from "../../labels/class.ts";
 import { type Columns, type Measure, type Places, pick, shareMeasure } from "../compare.ts";
 import { chooseDecision } from "../decision.ts";
 import { argmaxRows, decide, predictions } from "../predictions.ts";

@@ -1,5 +1,14 @@
 /** What people read of a classifier with one class a message. */
 
+import { formatCount, formatLoss, percent } from "../../core/format.ts";
+import type { Ranking, Reliability } from "../../core/measures.ts";
+import {
+  type Confusion,
+  confusionLookup,
+  countConfusions,
+  LISTED_CLASSES,
+  sortMistakes,
+} from "../../core/statistics.ts";
 import {
   type Block,
   type Cell,
@@ -12,9 +21,6 @@ import {
 } from "../../document/blocks.ts";
 import { brief } from "../../document/cells.ts";
 import type { Axis, Line, LineChart } from "../../document/chart.ts";
-import { formatCount, formatLoss, percent } from "../../format.ts";
-import type { Ranking, Reliability } from "../../measures.ts";
-import { type Confusion, confusionLookup, countConfusions, LISTED_CLASSES, sortMistakes } from "../../statistics.ts";
 import { readFigure } from "../compare.ts";
 import { classesTable, classRows, countMessages, FEW_ROWS, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import type { Classification } from "../predictions.ts";

@@ -1,6 +1,6 @@
 /** How a language model is trained and measured. */
 
-import { formatLoss, formatPerplexity } from "../../format.ts";
+import { formatLoss, formatPerplexity } from "../../core/format.ts";
 import { NONE } from "../../labels/none.ts";
 import { type Columns, type Places, sampledMeasure } from "../compare.ts";
 import type { Rows, Training } from "../task.ts";

@@ -1,7 +1,7 @@
 /** What people read of a language model. */
 
+import { capital, formatPerplexity } from "../../core/format.ts";
 import { makeTable, type Table } from "../../document/blocks.ts";
-import { capital, formatPerplexity } from "../../format.ts";
 import type { Message, Usage, Words } from "../task.ts";
 import type { TextDetails } from "./lm-training.ts";
 

@@ -1,8 +1,8 @@
 /** How a classifier with several labels a message is trained and measured. */
 
-import { percent } from "../../format.ts";
+import { percent } from "../../core/format.ts";
+import { f1Of, type Hits } from "../../core/statistics.ts";
 import { SET } from "../../labels/set.ts";
-import { f1Of, type Hits } from "../../statistics.ts";
 import { type Columns, countRows, type Places, sampledMeasure, shareMeasure } from "../compare.ts";
 import { labelThreshold, sigmoid } from "../predictions.ts";
 import { type LabelledRows, MISTAKES, type Training } from "../task.ts";

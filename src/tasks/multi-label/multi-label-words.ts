@@ -1,8 +1,8 @@
 /** What people read of a classifier with any number of labels a message. */
 
+import { formatCount, formatLoss, percent } from "../../core/format.ts";
+import { type LabelMeasures, labelMeasures } from "../../core/statistics.ts";
 import { type Block, details, type RowColumn } from "../../document/blocks.ts";
-import { formatCount, formatLoss, percent } from "../../format.ts";
-import { type LabelMeasures, labelMeasures } from "../../statistics.ts";
 import { countRows, readFigure } from "../compare.ts";
 import { classesTable, classRows, countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import { type Classification, labelThreshold } from "../predictions.ts";

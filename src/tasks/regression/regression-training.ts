@@ -1,8 +1,8 @@
 /** How a regression is trained and measured. */
 
-import { formatScore } from "../../format.ts";
+import { formatScore } from "../../core/format.ts";
+import { type Interval, summarize, Z95 } from "../../core/statistics.ts";
 import { meanScore, SCORE, trueScores } from "../../labels/score.ts";
-import { type Interval, summarize, Z95 } from "../../statistics.ts";
 import { type Columns, type Places, pick, sampledMeasure } from "../compare.ts";
 import { INTERVAL } from "../stored.ts";
 import { type LabelledRows, MISTAKES, type Training } from "../task.ts";

@@ -1,10 +1,10 @@
 /** What people read of a regression. */
 
+import { formatCount, formatScore } from "../../core/format.ts";
+import { type Summary, summarize } from "../../core/statistics.ts";
 import { type Block, details, figure, makeTable } from "../../document/blocks.ts";
 import type { LineChart } from "../../document/chart.ts";
-import { formatCount, formatScore } from "../../format.ts";
 import { trueScores } from "../../labels/score.ts";
-import { type Summary, summarize } from "../../statistics.ts";
 import { readFigure } from "../compare.ts";
 import { countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import type { Scored } from "../predictions.ts";

@@ -1,8 +1,8 @@
 /** How a token classifier is trained and measured. */
 
-import { percent } from "../../format.ts";
+import { percent } from "../../core/format.ts";
+import { type Hits, type LabelMeasures, labelMeasures } from "../../core/statistics.ts";
 import { TAGS, type TaggedRows } from "../../labels/tags.ts";
-import { type Hits, type LabelMeasures, labelMeasures } from "../../statistics.ts";
 import { type Columns, countRows, type Places, sampledMeasure } from "../compare.ts";
 import { argmaxRows } from "../predictions.ts";
 import { LABEL } from "../stored.ts";

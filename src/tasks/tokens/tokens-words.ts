@@ -1,8 +1,8 @@
 /** What people read of a token classifier. */
 
+import { nameList } from "../../core/errors.ts";
+import { formatCount, percent } from "../../core/format.ts";
 import { type Block, details } from "../../document/blocks.ts";
-import { nameList } from "../../errors.ts";
-import { formatCount, percent } from "../../format.ts";
 import { countRows, readFigure } from "../compare.ts";
 import { classesTable, classRows, countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import type { TaggedText } from "../predictions.ts";

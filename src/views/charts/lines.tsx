@@ -1,7 +1,7 @@
 /** Lines over a common horizontal axis, with intervals, and bars of counts below. */
 
+import { formatCount } from "../../core/format.ts";
 import type { Axis, Line, LineChart } from "../../document/chart.ts";
-import { formatCount } from "../../format.ts";
 import {
   axisRange,
   colorAt,

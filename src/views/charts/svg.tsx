@@ -1,7 +1,7 @@
 /** A chart as an SVG document: with its title, its legend, a white background and colours of its own. */
 import { renderToString } from "preact-render-to-string";
+import { printable } from "../../core/printable.ts";
 import type { Chart } from "../../document/chart.ts";
-import { printable } from "../../printable.ts";
 import { KEY_WIDTH, Key } from "./axes.tsx";
 import { Bars, barsHeight } from "./bars.tsx";
 import { HeatCells } from "./heat-map.tsx";

@@ -1,5 +1,5 @@
 /** Texts in a picture, for which the browser breaks no lines. */
-import { printableLine } from "../../printable.ts";
+import { printableLine } from "../../core/printable.ts";
 
 /** The width in pixels, estimated for a wide font: a file does not know the fonts of its reader. */
 export function textWidth(text: string, size: number): number {

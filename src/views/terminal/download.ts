@@ -1,6 +1,6 @@
 /** Download progress: a live bar on a terminal, otherwise a line per 10 %. */
 
-import { formatDuration } from "../../format.ts";
+import { formatDuration } from "../../core/format.ts";
 import type { DownloadEvent } from "../../io/hub/download-options.ts";
 import { endBar, startBar, type Terminal } from "./live-bar.ts";
 import { oneLine } from "./text.ts";

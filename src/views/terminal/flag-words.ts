@@ -1,6 +1,6 @@
 /** The words of the commands for settings: their flags. */
-import { LowrankError } from "../../errors.ts";
-import { messageFor, type SettingWord } from "../../surface.ts";
+import { LowrankError } from "../../core/errors.ts";
+import { messageFor, type SettingWord } from "../../core/surface.ts";
 import { ALL_SETTINGS, isOffered, offeredChoices, type RunSettings } from "../../train/settings.ts";
 
 /** "--batch-size", or "--no-head-bias" of what is true by default. */

@@ -1,5 +1,5 @@
 /** The progress of a run: a live bar on a terminal, otherwise (a log file, a pipe) occasional lines. */
-import { formatDuration } from "../../format.ts";
+import { formatDuration } from "../../core/format.ts";
 import type { Objective } from "../../tasks/index.ts";
 import type { EvaluationRecord, Speed } from "../../train/records.ts";
 import { describeMeasured, type Evaluated } from "../measures.ts";

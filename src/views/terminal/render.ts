@@ -1,9 +1,9 @@
 /** Blocks for a terminal. */
 
+import { printableLine } from "../../core/printable.ts";
+import { nameSettings } from "../../core/surface.ts";
 import { type Block, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
 import { brief, cellLine, isNumeric, shownColumns, shownRows } from "../../document/cells.ts";
-import { printableLine } from "../../printable.ts";
-import { nameSettings } from "../../surface.ts";
 import { asFlag } from "./flag-words.ts";
 import { drawTable } from "./table.ts";
 import { wrapLines } from "./text.ts";

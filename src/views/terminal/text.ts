@@ -1,6 +1,6 @@
 /** Formats text from outside (labels, messages, names) for tables, reports and the terminal. */
 
-import { printableLine } from "../../printable.ts";
+import { printableLine } from "../../core/printable.ts";
 import { textWidth } from "./width.ts";
 
 /** Lines of a table, which keep to the width themselves. */

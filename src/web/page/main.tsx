@@ -2,7 +2,7 @@
 import { effect, useSignal } from "@preact/signals";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
-import { capital } from "../../format.ts";
+import { capital } from "../../core/format.ts";
 import { App } from "./app.tsx";
 import { beginRuns, shown, storage } from "./runs/runs.ts";
 import { failureReport } from "./shared/client.ts";

@@ -1,8 +1,8 @@
 /** The page that classifies on its own, opened from a file: without a server, a network, or shared memory. */
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { joinPair, type TextOrPair } from "../../core/pair.ts";
 import { type Influences, leaveOut } from "../../infer/influence.ts";
-import { joinPair, type TextOrPair } from "../../pair.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
 import { Words } from "../../views/influence.tsx";
 import { VerdictView } from "../../views/verdict.tsx";

@@ -1,11 +1,11 @@
 /** The worker of a standalone page: takes the files that are in the page, and classifies. It answers in order. */
 import { packagePath } from "#platform";
 import { openOnCaller } from "../../backend/wasm.ts";
+import type { TextOrPair } from "../../core/pair.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { measureInfluences } from "../../infer/influence.ts";
 import { openBaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
-import type { TextOrPair } from "../../pair.ts";
 import { type FileSource, forgetFile, registerFile } from "../../platform/files.ts";
 import { TASKS } from "../../tasks/index.ts";
 

@@ -1,12 +1,12 @@
 /** Describes the data for the page. */
 
+import { groupBy } from "../../core/group-by.ts";
+import type { TextOrPair } from "../../core/pair.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, details } from "../../document/blocks.ts";
 import { cellLine } from "../../document/cells.ts";
-import { groupBy } from "../../group-by.ts";
 import type { BaseModel } from "../../io/hf.ts";
-import type { TextOrPair } from "../../pair.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import type { ClassWeights } from "../../train/class-weights.ts";
 import { DEFAULTS, knownData } from "../../train/options.ts";

@@ -1,5 +1,5 @@
 /** Error reports for the page, which puts its own words for settings in them. */
-import { errorParts, LowrankError, TrainingError } from "../../errors.ts";
+import { errorParts, LowrankError, TrainingError } from "../../core/errors.ts";
 import type { Job } from "../../train/job.ts";
 import { DEFAULTS, knownBase, smallerRate } from "../../train/options.ts";
 import { completeOptions } from "../../train/prepare.ts";

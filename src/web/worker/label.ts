@@ -1,11 +1,12 @@
 /** Labels the rows of a table, or pasted lines, in memory: the bytes that `classify --in` writes to the disk. */
+
+import { formatScore } from "../../core/format.ts";
+import { excerpt, type TextOrPair } from "../../core/pair.ts";
 import { hasCells } from "../../data/table/dialect.ts";
-import { formatScore } from "../../format.ts";
 import { labelRows, survey } from "../../infer/table/label-table.ts";
 import type { Labeller } from "../../infer/table/labeller.ts";
 import { openTable } from "../../infer/table/open-table.ts";
 import { csvField } from "../../io/csv.ts";
-import { excerpt, type TextOrPair } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
 import type { TrainedTexts } from "../../run/trained-texts.ts";
 import { TASKS } from "../../tasks/index.ts";

@@ -1,9 +1,9 @@
 /** The page's messages, texts and base models: bundled, selected by the visitor, stored, from the hub. */
 import { exists, joinPath, linkFile, listDirectory, remove } from "#platform";
+import { ConfigError } from "../../core/errors.ts";
 import type { DatasetOptions } from "../../data/dataset-options.ts";
 import type { TableSample } from "../../data/table/column-facts.ts";
 import type { TrainingData } from "../../data/training-data.ts";
-import { ConfigError } from "../../errors.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import { type BaseModel, loadModel, openBaseModel, SHIPPED_MODELS } from "../../io/hf.ts";
 import { hubCacheDirectory } from "../../io/hub/cache.ts";

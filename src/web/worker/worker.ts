@@ -2,14 +2,14 @@
 
 import { joinPath } from "#platform";
 import { defaultThreads } from "../../backend/wasm.ts";
+import { ConfigError } from "../../core/errors.ts";
+import { countBase } from "../../core/names.ts";
+import { excerpt } from "../../core/pair.ts";
 import type { Problem } from "../../data/problems.ts";
 import { isOnHub } from "../../data/sets/named.ts";
-import { ConfigError } from "../../errors.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import { possibleModes } from "../../model/trainable.ts";
-import { countBase } from "../../names.ts";
-import { excerpt } from "../../pair.ts";
 import { FIRST_MESSAGE } from "../../platform/build.ts";
 import { registerFile } from "../../platform/files.ts";
 import { tellTouchPoints } from "../../platform/page-memory.ts";

@@ -1,6 +1,6 @@
 /** Generates text with a base model, which stays on its device, and with language-model adapters on it. */
 import type { Backend } from "../../backend/backend.ts";
-import { ConfigError } from "../../errors.ts";
+import { ConfigError } from "../../core/errors.ts";
 import type { GenerationChunk } from "../../infer/text/generation.ts";
 import { LanguageModel } from "../../infer/text/language-model.ts";
 import type { BaseModel } from "../../io/hf.ts";

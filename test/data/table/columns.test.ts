@@ -1,14 +1,14 @@
 /** Which columns are text and label: by requested names, by usual names, by their contents. */
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
+import { nameList } from "../../../src/core/errors.ts";
+import { plain } from "../../../src/core/setting.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { findColumns, type TableChoice } from "../../../src/data/table/columns.ts";
-import type { ErrorCode } from "../../../src/error-codes.ts";
-import { nameList } from "../../../src/errors.ts";
 import { labelNotes } from "../../../src/labels/cells.ts";
 import { CLASS } from "../../../src/labels/class.ts";
 import { NONE } from "../../../src/labels/none.ts";
 import { SCORE } from "../../../src/labels/score.ts";
-import { plain } from "../../../src/setting.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
 import { fileOf } from "../../helpers/tiny.ts";

@@ -1,14 +1,14 @@
 /** Files to rows: CSV, TSV and JSON lines, whole and in pieces, good and malformed; all of UTF-8. */
 
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
+import { LowrankError } from "../../../src/core/errors.ts";
+import { joinPair } from "../../../src/core/pair.ts";
+import { Rng } from "../../../src/core/rng.ts";
 import { Corpus, type ReadOptions } from "../../../src/data/corpus.ts";
 import { DataModule } from "../../../src/data/wasm.ts";
-import type { ErrorCode } from "../../../src/error-codes.ts";
-import { LowrankError } from "../../../src/errors.ts";
 import type { TableOptions } from "../../../src/infer/table/open-table.ts";
 import { CLASS } from "../../../src/labels/class.ts";
-import { joinPair } from "../../../src/pair.ts";
-import { Rng } from "../../../src/rng.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test, testAll } from "../../helpers/harness.ts";
 import { testRounds } from "../../helpers/rounds.ts";

@@ -1,11 +1,11 @@
 /** What holds in every format of tables: the same rows are the same data, and the same faults have their own places. */
 import { parquetWriteBuffer } from "hyparquet-writer";
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
 import type { DatasetOptions, DatasetSpec } from "../../../src/data/dataset-options.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { digestData } from "../../../src/data/digest.ts";
 import { DataModule } from "../../../src/data/wasm.ts";
-import type { ErrorCode } from "../../../src/error-codes.ts";
 import { csvField } from "../../../src/io/csv.ts";
 import { forgetFile, registerFile } from "../../../src/platform/files.ts";
 import type { FileReader } from "../../../src/platform/reader.ts";

@@ -1,10 +1,10 @@
 /** Excel files: cells of each type, sheets, merged cells, formulas, and files that are none. */
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
 import { bytesReader } from "../../../src/data/corpus.ts";
 import type { DatasetOptions } from "../../../src/data/dataset-options.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { openSheet } from "../../../src/data/table/sheet.ts";
-import type { ErrorCode } from "../../../src/error-codes.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
 import { readToLabel } from "../../helpers/tables.ts";

@@ -1,11 +1,11 @@
 /** Sentences with a tag for each word: files, what is refused, and how words become tokens. */
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
 import { digestData } from "../../../src/data/digest.ts";
 import { describeCopies } from "../../../src/data/problems.ts";
 import { loadTagged, type TaggedOptions } from "../../../src/data/text/tagged.ts";
 import { splitWords } from "../../../src/data/text/words.ts";
 import { Tokenizer } from "../../../src/data/tokenizer.ts";
-import type { ErrorCode } from "../../../src/error-codes.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
 import { fileOf, jsonLines, setsOf, sizesOf, spelled } from "../../helpers/tiny.ts";

@@ -1,9 +1,9 @@
 /** Texts for a language model: blocks and what they predict, files and how they are cut, and what is refused. */
 import * as assert from "uvu/assert";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
 import { Blocks } from "../../../src/data/text/blocks.ts";
 import { loadTexts, type TextsOptions, type TextsSpec } from "../../../src/data/text/texts.ts";
 import { Tokenizer } from "../../../src/data/tokenizer.ts";
-import type { ErrorCode } from "../../../src/error-codes.ts";
 import { GPT2_VOCABULARY } from "../../../src/io/tokenizer/vocabulary.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test, testAll } from "../../helpers/harness.ts";

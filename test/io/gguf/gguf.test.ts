@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import type { ErrorCode } from "../../../src/error-codes.ts";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
 import { readGgufHeader } from "../../../src/io/gguf/gguf.ts";
 import { LIMITS } from "../../../src/io/limits.ts";
 import { blobReader, type FileReader } from "../../../src/platform/reader.ts";

@@ -13,7 +13,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import type { ErrorCode } from "../../../src/error-codes.ts";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
 import { loadModel, openBaseModel, resolveModel } from "../../../src/io/hf.ts";
 import type { DownloadEvent } from "../../../src/io/hub/download-options.ts";
 import { hubModelName } from "../../../src/io/hub/hub-model.ts";

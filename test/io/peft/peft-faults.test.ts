@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { ErrorCode } from "../../../src/error-codes.ts";
-import { LowrankError } from "../../../src/errors.ts";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
+import { LowrankError } from "../../../src/core/errors.ts";
 import { type AdapterMeta, adapterShapes, encodeMeta, parseMeta } from "../../../src/io/peft/adapter-meta.ts";
 import { readAdapter, type Tensors } from "../../../src/io/peft/peft.ts";
 import { encodeSafetensors } from "../../../src/io/safetensors/safetensors-write.ts";

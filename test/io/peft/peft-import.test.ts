@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { ErrorCode } from "../../../src/error-codes.ts";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
 import type { BaseModel } from "../../../src/io/hf.ts";
 import { loadAdapter, namedBase } from "../../../src/io/peft/open-adapter.ts";
 import { readAdapter, type Tensors } from "../../../src/io/peft/peft.ts";

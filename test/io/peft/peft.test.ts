@@ -1,16 +1,16 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { ErrorCode } from "../../../src/error-codes.ts";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
+import type { Target } from "../../../src/core/names.ts";
+import { sameShape } from "../../../src/core/tensor.ts";
 import { adapterShapes, checkMeta } from "../../../src/io/peft/adapter-meta.ts";
 import { type AdapterMeta, readAdapter } from "../../../src/io/peft/peft.ts";
 import { parsePeftConfig } from "../../../src/io/peft/peft-config.ts";
 import { constantDirection } from "../../../src/io/peft/peft-write.ts";
 import { SafetensorsFile } from "../../../src/io/safetensors/safetensors.ts";
 import { SCALINGS } from "../../../src/methods/lora.ts";
-import type { Target } from "../../../src/names.ts";
 import { openFile } from "../../../src/platform/node.ts";
-import { sameShape } from "../../../src/tensor.ts";
 import {
   drawTensors,
   LM,

@@ -6,6 +6,8 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
+import { ADAPTED, firstColumn, loraName } from "../../../src/core/names.ts";
+import { numel } from "../../../src/core/tensor.ts";
 import { type BaseModel, openBaseModel } from "../../../src/io/hf.ts";
 import { mergedTensors } from "../../../src/io/peft/merge.ts";
 import { loadAdapter } from "../../../src/io/peft/open-adapter.ts";
@@ -13,8 +15,6 @@ import type { AdapterMeta, Tensors } from "../../../src/io/peft/peft.ts";
 import { readAdapter } from "../../../src/io/peft/peft.ts";
 import { streamSafetensors } from "../../../src/io/safetensors/safetensors-write.ts";
 import { loraAdapters } from "../../../src/methods/lora.ts";
-import { ADAPTED, firstColumn, loraName } from "../../../src/names.ts";
-import { numel } from "../../../src/tensor.ts";
 import { drawTensors, LM, modeMeta, product, readAll, testMeta, writeAdapter } from "../../helpers/adapters.ts";
 import { assertAllClose } from "../../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../../helpers/border.ts";

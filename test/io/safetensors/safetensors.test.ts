@@ -1,6 +1,6 @@
 import * as assert from "uvu/assert";
-import type { ErrorCode } from "../../../src/error-codes.ts";
-import { bfloatToFloat, halfToFloat } from "../../../src/half.ts";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
+import { bfloatToFloat, halfToFloat } from "../../../src/core/half.ts";
 import { LIMITS } from "../../../src/io/limits.ts";
 import { SafetensorsFile } from "../../../src/io/safetensors/safetensors.ts";
 import { encodeSafetensors } from "../../../src/io/safetensors/safetensors-write.ts";

@@ -1,6 +1,6 @@
 /** The vocabulary in a GGUF file's metadata is that of the model's tokenizer.json. */
 import * as assert from "uvu/assert";
-import type { ErrorCode } from "../../../src/error-codes.ts";
+import type { ErrorCode } from "../../../src/core/error-codes.ts";
 import { readGgufVocabulary } from "../../../src/io/tokenizer/tokenizer-gguf.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";

@@ -1,8 +1,8 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect, useRef } from "preact/hooks";
+import { percent } from "../../../core/format.ts";
+import { joinPair } from "../../../core/pair.ts";
 import { ENDINGS } from "../../../data/table/dialect.ts";
-import { percent } from "../../../format.ts";
-import { joinPair } from "../../../pair.ts";
 import { OBJECTIVES, type Objective } from "../../../tasks/index.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";

@@ -1,6 +1,6 @@
 /** Examples that are typed, or pasted from a spreadsheet. They become a file like one that the visitor selects. */
 import { computed } from "@preact/signals";
-import { formatCount } from "../../../format.ts";
+import { formatCount } from "../../../core/format.ts";
 import { csvField } from "../../../io/csv.ts";
 import { settled } from "../shared/ask.ts";
 import { EXAMPLES_FILE, keptText } from "../train/saved.ts";

@@ -1,6 +1,7 @@
 /** Notes on the visitor's data, each with a button that deals with it. */
+
+import { formatCount } from "../../../core/format.ts";
 import type { Problem } from "../../../data/problems.ts";
-import { formatCount } from "../../../format.ts";
 import { DEFAULT_OBJECTIVE, type Objective } from "../../../tasks/index.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import type { Remedy } from "../shared/error.tsx";

@@ -1,7 +1,7 @@
 /** How a run is or was trained: its curves, its figures and its evaluations. */
 import { signal } from "@preact/signals";
 import { describeDevice } from "../../../backend/backend.ts";
-import { capital, formatCount, formatDuration, formatLoss } from "../../../format.ts";
+import { capital, formatCount, formatDuration, formatLoss } from "../../../core/format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import { hasLabels } from "../../../tasks/index.ts";

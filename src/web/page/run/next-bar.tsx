@@ -1,5 +1,5 @@
 /** On a phone the bar at the bottom: trains, says how far it is, leads to where the run is tried. */
-import { formatDuration, percent } from "../../../format.ts";
+import { formatDuration, percent } from "../../../core/format.ts";
 import { isUnderWay } from "../../protocol.ts";
 import { shown, speed } from "../runs/runs.ts";
 import { goTo } from "../shared/scroll.ts";

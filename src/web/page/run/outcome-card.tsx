@@ -1,6 +1,6 @@
 /** The results of the shown run, and what it learned, in figures. */
 import type { ComponentChildren } from "preact";
-import { capital, joinWords, percent } from "../../../format.ts";
+import { capital, joinWords, percent } from "../../../core/format.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import type { Change, Changes } from "../../../run/changes.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";

@@ -2,8 +2,8 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
+import { capital } from "../../../core/format.ts";
 import type { Usage } from "../../../export/usage.ts";
-import { capital } from "../../../format.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import type { ErrorReport, OtherForm, PageRun, Takeable, TakeReport, WantedForm } from "../../protocol.ts";
 import { shown } from "../runs/runs.ts";

@@ -1,6 +1,7 @@
 /** Buttons for what the result of a run advises. */
+
+import { waysIn } from "../../../core/surface.ts";
 import { readSetting } from "../../../run/settings.ts";
-import { waysIn } from "../../../surface.ts";
 import type { PageRun } from "../../protocol.ts";
 import { asField } from "../train/field-list.ts";
 import { takeSettings } from "../train/setup.ts";

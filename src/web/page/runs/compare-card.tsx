@@ -1,7 +1,7 @@
 /** Compares methods: starts the runs of a comparison, and shows what they say together. */
 import { computed } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { joinWords } from "../../../format.ts";
+import { joinWords } from "../../../core/format.ts";
 import { METHODS, MODES } from "../../../methods/index.ts";
 import { comparedRuns, describeMethod, GUIDES, hasSetting } from "../../../methods/training.ts";
 import { hasHead } from "../../../tasks/index.ts";

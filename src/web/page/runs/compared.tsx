@@ -1,7 +1,7 @@
 /** A comparison: the table, the chart and the sentences of a study. Its code is loaded with the first one. */
 import { useMemo } from "preact/hooks";
+import { joinWords, percent } from "../../../core/format.ts";
 import { type Block, text } from "../../../document/blocks.ts";
-import { joinWords, percent } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { compareWithBest, type MeasuredRun, measureRuns } from "../../../study/outcome.ts";
 import { comparisonTable, describeComparison, sizeFigure } from "../../../study/report/comparison.ts";

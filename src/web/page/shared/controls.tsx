@@ -3,7 +3,7 @@
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren, Ref } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import type { NumberRange } from "../../../checks.ts";
+import type { NumberRange } from "../../../core/checks.ts";
 
 /** The attributes of a field whose text a signal holds. */
 export const bound = <T extends string>(text: Signal<T>) => ({

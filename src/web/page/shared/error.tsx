@@ -1,6 +1,6 @@
 /** Errors in place: summary, details, hint, and buttons that fix them. */
 import type { ComponentChildren, Ref } from "preact";
-import { capital } from "../../../format.ts";
+import { capital } from "../../../core/format.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { ErrorReport } from "../../protocol.ts";
 import { asField } from "../train/field-list.ts";

@@ -1,8 +1,8 @@
 /** Words for runs, times and sentences. */
-import { capital } from "../../../format.ts";
+import { capital } from "../../../core/format.ts";
+import { nameSettings } from "../../../core/surface.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { dataName } from "../../../record/record.ts";
-import { nameSettings } from "../../../surface.ts";
 import type { PageRun, RunState } from "../../protocol.ts";
 import { asField } from "../train/field-list.ts";
 import { EXAMPLES_FILE, PASTED_FILE } from "../train/saved.ts";

@@ -1,6 +1,6 @@
 /** The page's worker, and what it says of itself. */
 import { signal } from "@preact/signals";
-import { percent } from "../../../format.ts";
+import { percent } from "../../../core/format.ts";
 import type { ErrorReport } from "../../protocol.ts";
 import { failureReport, openClient } from "./client.ts";
 

@@ -1,11 +1,11 @@
 /** The settings that have a field, as the tables of settings and of their words have them. */
 
-import { describeRange, type NumberRange } from "../../../checks.ts";
+import { describeRange, type NumberRange } from "../../../core/checks.ts";
+import { TARGETS } from "../../../core/names.ts";
+import type { SettingWord } from "../../../core/surface.ts";
 import { DATA_NAMES, hasSettingOf, type OpenSetting } from "../../../data/settings.ts";
 import { MODES, type Mode } from "../../../methods/index.ts";
 import { GUIDES } from "../../../methods/training.ts";
-import { TARGETS } from "../../../names.ts";
-import type { SettingWord } from "../../../surface.ts";
 import { OBJECTIVES, type Objective } from "../../../tasks/index.ts";
 import { TRAINING } from "../../../tasks/training.ts";
 import { WORDS } from "../../../tasks/words.ts";

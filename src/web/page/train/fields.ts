@@ -1,6 +1,6 @@
 /** The settings of a run, as the form has them: the defaults, and what was entered into fields. */
 import { batch, computed, signal } from "@preact/signals";
-import { readNumber } from "../../../checks.ts";
+import { readNumber } from "../../../core/checks.ts";
 import { hasSettingOf } from "../../../data/settings.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import { readSetting } from "../../../run/settings.ts";

@@ -1,8 +1,8 @@
 /** "How it works": LoRA explained by this run's settings, with a figure of W + (alpha / r) B A to scale. */
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import type { ModelConfig } from "../../../config.ts";
-import { formatCompact, formatCount, formatShare } from "../../../format.ts";
+import type { ModelConfig } from "../../../core/config.ts";
+import { formatCompact, formatCount, formatShare } from "../../../core/format.ts";
 import { METHODS } from "../../../methods/index.ts";
 import { loraScale } from "../../../methods/lora.ts";
 import { GUIDES } from "../../../methods/training.ts";

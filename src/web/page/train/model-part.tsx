@@ -1,7 +1,7 @@
 /** The choice of the base model: bundled, stored in this browser, from a folder, or from the Hugging Face Hub. */
 
-import { architectureName } from "../../../config.ts";
-import { formatCompact } from "../../../format.ts";
+import { architectureName } from "../../../core/config.ts";
+import { formatCompact } from "../../../core/format.ts";
 import { DEFAULT_BASE } from "../../../io/hf.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { formatBytes } from "../../../plan/memory.ts";

@@ -1,6 +1,6 @@
 /** The button that starts a run, what the run takes, and its settings. */
-import { isLlama } from "../../../config.ts";
-import { formatCompact, formatCount, formatDuration, formatShare } from "../../../format.ts";
+import { isLlama } from "../../../core/config.ts";
+import { formatCompact, formatCount, formatDuration, formatShare } from "../../../core/format.ts";
 import { takesSteps } from "../../../methods/index.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import { hasAdapter, type RunEstimate } from "../../protocol.ts";

@@ -1,6 +1,6 @@
 /** Answers in words, next to the true ones. */
 import type { ComponentChildren } from "preact";
-import { formatScore } from "../../../format.ts";
+import { formatScore } from "../../../core/format.ts";
 import type { Answer } from "../../../tasks/predictions.ts";
 import { LabelName } from "../../../views/verdict.tsx";
 

@@ -1,5 +1,5 @@
 /** Messages with their labels, of which a click tries one. */
-import { joinPair } from "../../../pair.ts";
+import { joinPair } from "../../../core/pair.ts";
 import type { KnownMessage } from "../../protocol.ts";
 import { showAnswer } from "./judge.tsx";
 import { setMessage } from "./try.ts";

@@ -2,11 +2,11 @@
 
 import { useSignal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
+import { formatCount, percent } from "../../../core/format.ts";
+import { joinPair } from "../../../core/pair.ts";
 import { ENDINGS } from "../../../data/table/dialect.ts";
 import { makeTable, messageColumns, type RowColumn } from "../../../document/blocks.ts";
-import { formatCount, percent } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
-import { joinPair } from "../../../pair.ts";
 import { type Answer, answerOf } from "../../../tasks/predictions.ts";
 import type { Message, TestResults } from "../../../tasks/task.ts";
 import { WORDS } from "../../../tasks/words.ts";

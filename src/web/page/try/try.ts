@@ -1,7 +1,7 @@
 /** The message that is tried: its label by the shown run and by the base model, and which of its words count. */
 import { computed, effect, signal } from "@preact/signals";
+import type { TextOrPair } from "../../../core/pair.ts";
 import { type Influences, leaveOut } from "../../../infer/influence.ts";
-import type { TextOrPair } from "../../../pair.ts";
 import { TASKS } from "../../../tasks/index.ts";
 import { type ErrorReport, isUnderWay, type Verdict } from "../../protocol.ts";
 import { shown } from "../runs/runs.ts";

@@ -2,8 +2,8 @@
  * Text that the base model and the shown run's adapter write, side by side, as it is generated; or a chat with each.
  */
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { describeRange } from "../../../checks.ts";
-import { formatCount } from "../../../format.ts";
+import { describeRange } from "../../../core/checks.ts";
+import { formatCount } from "../../../core/format.ts";
 import { DEFAULT_BASE } from "../../../io/hf.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { ScrollArea } from "../../../views/components.tsx";

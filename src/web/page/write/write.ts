@@ -1,9 +1,9 @@
 /** What the base model and the adapter of the shown run write, as they write it: texts, or a chat with each. */
 import { computed, signal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
-import { type NumberRange, readNumber } from "../../../checks.ts";
+import { type NumberRange, readNumber } from "../../../core/checks.ts";
+import { formatCount } from "../../../core/format.ts";
 import type { Message } from "../../../data/text/chat.ts";
-import { formatCount } from "../../../format.ts";
 import type { GenerationChunk } from "../../../infer/text/generation.ts";
 import { SAMPLING_RANGES } from "../../../infer/text/sampling.ts";
 import type { ErrorReport, WriteRequest } from "../../protocol.ts";

@@ -1,8 +1,8 @@
 /** Zips adapters and run directories, and finds them among the files that a visitor chose. */
 
 import { exists, joinPath, listDirectory, openFile } from "#platform";
-import { checkKinds } from "../../../checks.ts";
-import { FormatError } from "../../../errors.ts";
+import { checkKinds } from "../../../core/checks.ts";
+import { FormatError } from "../../../core/errors.ts";
 import { readPieces } from "../../../io/common.ts";
 import { type Files, folderWith } from "../../../io/folder.ts";
 import { LIMITS, parseJson } from "../../../io/limits.ts";

@@ -1,7 +1,8 @@
 /** What can be downloaded of a run: its files with a README, and code that uses it; forms.ts has its other forms. */
 
 import { exists, joinPath, packagePath } from "#platform";
-import { ConfigError } from "../../../errors.ts";
+import { ConfigError } from "../../../core/errors.ts";
+import { nameFile } from "../../../core/quote.ts";
 import { modelCard } from "../../../export/card.ts";
 import { contentBytes } from "../../../export/form.ts";
 import { EXPORT, EXPORTS, FORMS, type Form, planExport } from "../../../export/index.ts";
@@ -16,7 +17,6 @@ import { zip } from "../../../io/zip.ts";
 import { METHODS } from "../../../methods/index.ts";
 import { registerFile } from "../../../platform/files.ts";
 import { contentPieces, type FileContent } from "../../../platform/reader.ts";
-import { nameFile } from "../../../quote.ts";
 import { type BaseName, nameBase } from "../../../record/base-name.ts";
 import { dataName, exampleText } from "../../../record/record.ts";
 import { hasHead } from "../../../tasks/index.ts";

@@ -1,7 +1,7 @@
 /** Runs and adapters that the visitor opens: files of a run directory or of an adapter, or a zip file of them. */
 
 import { exists, joinPath, writeDirectory } from "#platform";
-import { ConfigError } from "../../../errors.ts";
+import { ConfigError } from "../../../core/errors.ts";
 import { fingerprint } from "../../../io/fingerprint.ts";
 import { unpack } from "../../../io/folder.ts";
 import type { BaseModel } from "../../../io/hf.ts";

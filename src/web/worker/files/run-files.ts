@@ -1,9 +1,9 @@
 /** The files that a run is made of, in its folder: it can be resumed after a reload, and elsewhere after a download. */
 
 import { exists, joinPath, linkFile, remove, writeDirectory } from "#platform";
+import { ConfigError } from "../../../core/errors.ts";
 import { digestData } from "../../../data/digest.ts";
 import type { TrainingData } from "../../../data/training-data.ts";
-import { ConfigError } from "../../../errors.ts";
 import { fingerprint } from "../../../io/fingerprint.ts";
 import type { BaseModel } from "../../../io/hf.ts";
 import type { DownloadOptions } from "../../../io/hub/download-options.ts";

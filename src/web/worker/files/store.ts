@@ -6,7 +6,7 @@
 
 import { createStore, del, get, set, values } from "idb-keyval";
 import { joinPath, remove } from "#platform";
-import { ConfigError } from "../../../errors.ts";
+import { ConfigError } from "../../../core/errors.ts";
 import { registeredPaths } from "../../../platform/files.ts";
 import type { RunRecord } from "../../../record/record.ts";
 import { generations, lastCheckpoint } from "../../../run/checkpoint.ts";

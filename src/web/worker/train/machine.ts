@@ -5,7 +5,7 @@
  *       ^                | ^                 |                |
  *       +----finish------+ +------next-------+------next------+
  */
-import { ConfigError } from "../../../errors.ts";
+import { ConfigError } from "../../../core/errors.ts";
 import type { TrainingGroup } from "./group.ts";
 
 /** How the visitor ends runs before their last step. */

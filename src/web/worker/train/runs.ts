@@ -1,7 +1,7 @@
 /** Begins runs, those of a comparison one after the other or together, and ends them. */
 
 import type { DeviceName } from "../../../backend/device.ts";
-import { ConfigError } from "../../../errors.ts";
+import { ConfigError } from "../../../core/errors.ts";
 import type { Mode } from "../../../methods/index.ts";
 import { comparedRuns, describeMethod } from "../../../methods/training.ts";
 import { possibleModes } from "../../../model/trainable.ts";

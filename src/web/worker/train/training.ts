@@ -1,7 +1,7 @@
 /** One run in the worker, from its start or its last checkpoint to its end. TrainingGroup trains it. */
 
 import { joinPath, remove } from "#platform";
-import { FormatError } from "../../../errors.ts";
+import { FormatError } from "../../../core/errors.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../../io/peft/peft.ts";
 import { forgetFile, registeredPaths, registerFile } from "../../../platform/files.ts";
 import { advance, failed, newRecord, planned } from "../../../record/record.ts";

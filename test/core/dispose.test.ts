@@ -3,15 +3,15 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import * as assert from "uvu/assert";
-import type { Backend } from "../src/backend/backend.ts";
-import { openBackend, openDevice } from "../src/backend/device.ts";
-import { Classifier } from "../src/infer/classifier.ts";
-import { LanguageModel } from "../src/infer/text/language-model.ts";
-import { loadModel } from "../src/io/hf.ts";
-import { assertFails, temporaryFolder } from "./helpers/border.ts";
-import { test } from "./helpers/harness.ts";
-import { TASKS } from "./helpers/models.ts";
-import { tinyModel } from "./helpers/tiny.ts";
+import type { Backend } from "../../src/backend/backend.ts";
+import { openBackend, openDevice } from "../../src/backend/device.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { LanguageModel } from "../../src/infer/text/language-model.ts";
+import { loadModel } from "../../src/io/hf.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
+import { tinyModel } from "../helpers/tiny.ts";
 
 const model = tinyModel(join(temporaryFolder(), "model"));
 

@@ -1,11 +1,11 @@
 /** Frozen matrices in 8 and 4 bits: the numbers of GGUF's Q8_0 and of bitsandbytes' NF4, bit for bit. */
 import { createHash } from "node:crypto";
 import * as assert from "uvu/assert";
-import { type BlockDtype, blockBytes, MOST_CODE } from "../src/blocks.ts";
-import { dequantize } from "../src/dequantize.ts";
-import { MAXIMA, NF4, Quantizer } from "../src/quantize.ts";
-import { assertFails } from "./helpers/border.ts";
-import { test } from "./helpers/harness.ts";
+import { type BlockDtype, blockBytes, MOST_CODE } from "../../src/core/blocks.ts";
+import { dequantize } from "../../src/core/dequantize.ts";
+import { MAXIMA, NF4, Quantizer } from "../../src/core/quantize.ts";
+import { assertFails } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
 
 const sha = (data: Uint8Array | Float32Array) =>
   createHash("sha256")

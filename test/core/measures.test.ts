@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { balancedAccuracy, matthews, measureRanking, measureReliability } from "../src/measures.ts";
-import { countConfusions, wilson } from "../src/statistics.ts";
-import { test } from "./helpers/harness.ts";
+import { balancedAccuracy, matthews, measureRanking, measureReliability } from "../../src/core/measures.ts";
+import { countConfusions, wilson } from "../../src/core/statistics.ts";
+import { test } from "../helpers/harness.ts";
 
 interface Case {
   classes: number;

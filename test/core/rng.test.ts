@@ -1,7 +1,7 @@
 /** The seeded generator: its numbers, and the absence of bias. */
 import * as assert from "uvu/assert";
-import { Rng } from "../src/rng.ts";
-import { test } from "./helpers/harness.ts";
+import { Rng } from "../../src/core/rng.ts";
+import { test } from "../helpers/harness.ts";
 
 /** A generator that returns these words. */
 class Scripted extends Rng {

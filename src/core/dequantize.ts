@@ -1,4 +1,4 @@
-/** The values of quantised weights, from the formats of src/blocks.ts. Loaded when such a parameter is read. */
+/** The values of quantised weights, from the formats of src/core/blocks.ts. Loaded when such a parameter is read. */
 import { BLOCKS, type BlockDtype, layoutBlocks, NESTED } from "./blocks.ts";
 import { halfToFloat } from "./half.ts";
 import { MAXIMA, NF4 } from "./quantize.ts";

@@ -1,7 +1,7 @@
 import * as assert from "uvu/assert";
-import { TARGETS } from "../src/names.ts";
-import { editDistance, nearest } from "../src/suggest.ts";
-import { test } from "./helpers/harness.ts";
+import { TARGETS } from "../../src/core/names.ts";
+import { editDistance, nearest } from "../../src/core/suggest.ts";
+import { test } from "../helpers/harness.ts";
 
 test("suggestions", () => {
   const distances: [string, string, number][] = [

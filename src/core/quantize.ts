@@ -1,5 +1,5 @@
 /**
- * Quantises weights to 16, 8 or 4 bits, in the formats of src/blocks.ts. Loaded only if a plan has such weights.
+ * Quantises weights to 16, 8 or 4 bits, in the formats of src/core/blocks.ts. Loaded only if a plan has such weights.
  */
 import { BLOCKS, type BlockDtype, blockBytes, layoutBlocks, MOST_CODE, NESTED } from "./blocks.ts";
 import { ConfigError, ShapeError } from "./errors.ts";

@@ -66,23 +66,10 @@ export const markdownText = (text: string): string =>
 /** Text that begins a paragraph or an item of a list in Markdown: it begins nothing else, such as a heading. */
 export const markdownLine = (text: string): string => markdownText(text).replace(/^(\d*)([-+#=.)])/, "$1\\$2");
 
-/** A row of backticks that is longer than any in the text. */
-function backticks(text: string, fewest: number): string {
-  const longest = Math.max(0, ...(text.match(/`+/g) ?? []).map(({ length }) => length));
-  return "`".repeat(Math.max(fewest, longest + 1));
-}
-
-/** Text in Markdown as code within a line. */
-export function markdownCode(text: string): string {
-  const line = printableLine(text);
-  const marks = backticks(line, 1);
-  const space = /^`|`$/.test(line) ? " " : "";
-  return `${marks}${space}${line}${space}${marks}`;
-}
-
 /** A block of code in Markdown. */
 export function markdownFence(language: string, code: readonly string[]): string[] {
-  const marks = backticks(code.join("\n"), 3);
+  const longest = Math.max(2, ...(code.join("\n").match(/`+/g) ?? []).map(({ length }) => length));
+  const marks = "`".repeat(longest + 1);
   return [`${marks}${language}`, ...code, marks];
 }
 

@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import { Rng } from "../src/rng.ts";
+import { Rng } from "../../src/core/rng.ts";
 import {
   bootstrap,
   bootstrapP,
@@ -18,8 +18,8 @@ import {
   studentT95,
   summarize,
   wilson,
-} from "../src/statistics.ts";
-import { test } from "./helpers/harness.ts";
+} from "../../src/core/statistics.ts";
+import { test } from "../helpers/harness.ts";
 
 function near(actual: number, expected: number, tolerance = 1e-12): void {
   assert.ok(Math.abs(actual - expected) <= tolerance, `${actual} instead of ${expected}`);

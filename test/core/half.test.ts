@@ -1,8 +1,8 @@
 /** Conversion between f32 and f16, by bits. */
 import * as assert from "uvu/assert";
-import { floatToHalf, halfToFloat } from "../src/half.ts";
-import { Rng } from "../src/rng.ts";
-import { test } from "./helpers/harness.ts";
+import { floatToHalf, halfToFloat } from "../../src/core/half.ts";
+import { Rng } from "../../src/core/rng.ts";
+import { test } from "../helpers/harness.ts";
 
 const ALL = Uint16Array.from({ length: 65536 }, (_, i) => i);
 const isNaNHalf = (half: number) => (half & 0x7fff) > 0x7c00;

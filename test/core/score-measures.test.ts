@@ -1,16 +1,16 @@
 /** Measures of scores, beside numpy's and scikit-learn's values, and what is not defined. */
 import * as assert from "uvu/assert";
-import type { Estimate } from "../src/statistics.ts";
-import { estimate } from "../src/tasks/compare.ts";
+import type { Estimate } from "../../src/core/statistics.ts";
+import { estimate } from "../../src/tasks/compare.ts";
 import {
   determination,
   rankCorrelation,
   rankInterval,
   rootMeanSquare,
-} from "../src/tasks/regression/regression-training.ts";
-import { TRAINING } from "../src/tasks/training.ts";
-import { assertAllClose } from "./helpers/allclose.ts";
-import { test } from "./helpers/harness.ts";
+} from "../../src/tasks/regression/regression-training.ts";
+import { TRAINING } from "../../src/tasks/training.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
+import { test } from "../helpers/harness.ts";
 
 /** Float64 on both sides. */
 const DOUBLE = { atol: 1e-12, rtol: 1e-12 };

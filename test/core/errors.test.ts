@@ -2,20 +2,20 @@
 import { readdirSync, readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { ConfigError, errorParts, LowrankError } from "../src/errors.ts";
-import { trainOptions } from "../src/run/settings.ts";
-import { either, setting } from "../src/setting.ts";
-import { messageFor, nameSettings } from "../src/surface.ts";
-import { RUN_SETTINGS } from "../src/train/settings.ts";
-import { asFlag, flagName, terminalMessage } from "../src/views/terminal/flag-words.ts";
-import { asField } from "../src/web/page/train/field-list.ts";
-import { test } from "./helpers/harness.ts";
+import { ConfigError, errorParts, LowrankError } from "../../src/core/errors.ts";
+import { either, setting } from "../../src/core/setting.ts";
+import { messageFor, nameSettings } from "../../src/core/surface.ts";
+import { trainOptions } from "../../src/run/settings.ts";
+import { RUN_SETTINGS } from "../../src/train/settings.ts";
+import { asFlag, flagName, terminalMessage } from "../../src/views/terminal/flag-words.ts";
+import { asField } from "../../src/web/page/train/field-list.ts";
+import { test } from "../helpers/harness.ts";
 
 const read = (name: string) => readFileSync(packagePath(`src/${name}`), "utf8");
 
 /** Each class's codes, as the list has them. */
 const listed = new Map(
-  [...read("error-codes.ts").matchAll(/^ {2}(\w+):((?:\s+(?:\| )?"[^"]+")+);/gm)].map(([, name, codes]) => [
+  [...read("core/error-codes.ts").matchAll(/^ {2}(\w+):((?:\s+(?:\| )?"[^"]+")+);/gm)].map(([, name, codes]) => [
     name!,
     [...codes!.matchAll(/"([^"]+)"/g)].map(([, code]) => code!),
   ]),
