@@ -125,9 +125,14 @@ const STANDINGS: Record<Standing, string> = {
  */
 const MARGIN = 0.02;
 
-/** Whether a run and what it is compared with are as good: all of the difference's interval is within the margin. */
-function isAsGood(measure: Measure, { against, measured }: Compared): boolean {
-  if (against?.standing !== "not distinguishable") return false;
+/**
+ * Whether a run and what it is compared with are as good: all of the difference's interval is within the margin. Rows
+ * made of templates fit words best: there it need not even hold 0.
+ */
+function isAsGood(record: RunRecord, { against, measured }: Compared): boolean {
+  if (against?.standing !== "not distinguishable" && !(against?.standing === "worse" && areMostlyCopies(record)))
+    return false;
+  const measure = judgedBy(record);
   const { low, high } = against.difference;
   const figure = measure.most === 1 ? 1 : Math.abs(readFigure(measured[measure.key])!);
   return Math.max(-low, high) <= MARGIN * figure;
@@ -138,7 +143,7 @@ function describeCompared(record: RunRecord, competitor: Compared): string {
   // What always says the same is expected to be worse.
   const { against } = competitor;
   const isExpected = against?.standing === "better" && competitor === comparedWith(record).at(-1);
-  const words = isAsGood(measure, competitor) ? "as good" : against && STANDINGS[against.standing];
+  const words = isAsGood(record, competitor) ? "as good" : against && STANDINGS[against.standing];
   const standing = !words || isExpected || hasThreshold(record) ? "" : `, ${words}`;
   return `${capital(nameCompared(record, competitor))}: ${countRight(measure, competitor)}${standing}`;
 }
@@ -160,8 +165,10 @@ const isWordCount = (record: RunRecord, competitor: Compared) =>
 /** Whether the word-count model of a run is clearly better than it: texts are labelled by that one. */
 export function isBeatenByWords(record: RunRecord): boolean {
   const best = bestOf(judgedBy(record), comparedWith(record));
-  return best?.against?.standing === "worse" && isWordCount(record, best);
+  return best !== undefined && isBeatenBy(record, best) && isWordCount(record, best);
 }
+
+const isBeatenBy = (record: RunRecord, best: Compared) => best.against?.standing === "worse" && !isAsGood(record, best);
 
 /** How many rows are right, or another figure. */
 function countRight({ key, ofRows, format }: Measure, { measured, rows }: Compared): string {
@@ -297,12 +304,12 @@ function weighAgainstBest(record: RunRecord): string | null {
   const verdict = {
     better: isKept ? `Take this model, not ${name}.` : "",
     worse: `${capital(name)} is better, and ${why}: take it.`,
-    "not distinguishable": isAsGood(measure, best)
+    "not distinguishable": isAsGood(record, best)
       ? `${capital(name)} is as good, within ${measure.most === 1 ? "2 points" : "2 %"}, and ${why}: it is enough.`
       : `Whether it is better than ${name}, which ${why}, cannot be told from ${formatCount(best.rows)} rows${describeRange(measure, best)}.${wouldTell(measure, best)}`,
   };
   if (areMostlyCopies(record))
-    return `${standing === "worse" ? `${verdict.worse} ` : ""}${percent(shareAlike(record), 0)} of the test rows differ from a training row in a few words at most: how good it is on texts in other words cannot be told from them. A test set of such texts (${setting("test")}) would tell, or what you type yourself.`;
+    return `${isBeatenBy(record, best) ? `${verdict.worse} ` : ""}${percent(shareAlike(record), 0)} of the test rows differ from a training row in a few words at most: how good it is on texts in other words cannot be told from them. A test set of such texts (${setting("test")}) would tell, or what you type yourself.`;
   const take = best === others.at(-1) || !standing ? "" : verdict[standing];
   return [take, ideas.length > 0 ? `Try ${ideas.join(", or ")}.` : ""].filter(Boolean).join(" ") || null;
 }

@@ -271,11 +271,23 @@ test("the run beside the baselines: where they win, the summary says so and what
     showResult(copied, 400),
     /note: 80 % of the test rows differ from a training row in a few words at most: how good it is on texts in other words cannot be told from them\. A test set of such texts \(--test\) would tell/,
   );
-  const alike = (share: number) => {
-    const resembling = structuredClone(equal);
+  const alike = (share: number, from: RunRecord = equal) => {
+    const resembling = structuredClone(from);
     resembling.results!.test.compared[1]!.alike = share;
     return showResult(resembling, 400);
   };
+  // There words are no better by less than the margin, however surely.
+  const surely = (low: number) => {
+    const beaten = structuredClone(equal);
+    const { against } = beaten.results!.test.compared[1]!;
+    Object.assign(against!, { standing: "worse", difference: { ...against!.difference, low, high: -0.001 } });
+    return alike(0.9, beaten);
+  };
+  assert.match(
+    surely(-0.03),
+    /clearly better\.\nnote: A word-count model is better, and comes with this run: take it\. 90 %/,
+  );
+  assert.match(surely(-0.01), /as good\.\nnote: 90 % of the test rows differ/);
   assert.match(alike(0.5), "note: 50 % of the test rows differ from a training row in a few words at most:");
   assert.not.match(alike(0.4), "differ from a training row");
   // What helped a small GPT-2 is not advised for another base.

@@ -45,9 +45,12 @@ const endingsOf = (tables: readonly TableFormat[]) => tables.flatMap(({ endings 
 export const ENDINGS = endingsOf(TABLES);
 export const TEXT_ENDINGS = [...endingsOf(TABLES.filter(({ texts }) => texts)), ".md", ".text"];
 
+/** How a file's name ends, without the dot; undefined where it has none. */
+const endingOf = (file: string): string | undefined => /\.([^./\\]*)$/.exec(file)?.[1]?.toLowerCase();
+
 /** The format of a file by its name; undefined for an unknown one. */
 export const tableFormat = (file: string): TableFormat | undefined =>
-  TABLES.find(({ endings }) => endings.includes(/\.([^./\\]*)$/.exec(file)?.[1]?.toLowerCase() ?? ""));
+  TABLES.find(({ endings }) => endings.includes(endingOf(file) ?? ""));
 
 const csv = (separator: string): Dialect => ({ format: "csv", separator });
 
@@ -71,9 +74,9 @@ export const isOnlyTable = (file: string) => !(tableFormat(file) ?? { texts: "on
 /** How the rows of a file are written; undefined for an unknown format. */
 export const knownFormat = (file: string): DataFormat | undefined => tableFormat(file)?.format;
 
-/** The format of a file by its extension. Throws FormatError for an unknown one. */
+/** The format of a file by its extension; without one it is read as .txt. Throws FormatError for an unknown one. */
 export function dataFormat(file: string): DataFormat {
-  const format = knownFormat(file);
+  const format = knownFormat(endingOf(file) === undefined ? `${file}.txt` : file);
   if (format) return format;
   throw new FormatError("unknown-data-format", "The data format is unknown", {
     where: file,

@@ -149,7 +149,9 @@ test("files are read as they are meant, whatever is read at a time", async () =>
     ...["a.txt", "a.tsv"].map((name) => [name, separated(";"), TEXTS] as const),
     ["a.tsv", separated(","), TEXTS],
     ["a.csv", separated(";", ""), TEXTS],
-    ...["a.csv", "a.txt"].flatMap((name) => [";", "\t"].map((separator) => [name, commas(separator), COMMAS] as const)),
+    ...["a.csv", "a.txt", "a"].flatMap((name) =>
+      [";", "\t"].map((separator) => [name, commas(separator), COMMAS] as const),
+    ),
     // JSON: escapes, surrogates, numbers, booleans, nested values aside; arrays on one line or many, and lines.
     ["a.jsonl", VALUES, OF_VALUES],
     ["a.json", JSON.stringify(OBJECTS), OF_OBJECTS],
