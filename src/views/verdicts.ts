@@ -2,7 +2,7 @@
 
 import { capital, formatCount, formatDuration, formatLoss, percent } from "../core/format.ts";
 import { setting } from "../core/setting.ts";
-import type { Estimate, Standing } from "../core/statistics.ts";
+import { type Estimate, estimateDifference, type Standing, wilson } from "../core/statistics.ts";
 import type { Tone } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
 import { METHODS, takesSteps } from "../methods/index.ts";
@@ -186,9 +186,26 @@ export function describeAdvice(record: RunRecord): string | null {
 export function describeNotes(record: RunRecord): string[] {
   return [
     ...fewRows(record),
+    ...describeDrift(record),
     ...describeLimits(record),
     ...(record.results ? (WORDS[record.objective].notes?.(record, record.results) ?? []) : []),
     ...describeKept(record),
+  ];
+}
+
+/** So much less is right of test rows that are of another kind than those that were trained on. */
+const DRIFT = 0.05;
+
+/** That the test rows are of another kind, where far fewer of them are right than of the validation rows. */
+function describeDrift({ objective, results }: RunRecord): string[] {
+  const { ofRows, key } = judgedBy({ objective });
+  const { accuracy: value, rows } = results?.after.val ?? {};
+  if (!ofRows || !rows || value === undefined) return [];
+  const tested = results!.test.compared[0].measured[key] as Estimate;
+  const { low } = estimateDifference({ value, ...wilson(Math.round(value * rows), rows) }, tested);
+  if (low < DRIFT) return [];
+  return [
+    `Of the validation rows ${percent(value)} are right, of the test rows ${percent(tested.value)}: the test rows are of another kind. If new texts will be like them, add such rows to those to train.`,
   ];
 }
 
@@ -339,20 +356,13 @@ function wouldTell(measure: Measure, { against, rows }: Compared): string {
   return needed > rows && needed <= MOST_ASKED ? ` Some ${formatCount(needed)} test rows would tell.` : "";
 }
 
-/** Rows from which LoRA on an encoder can be better than its probe (src/bench/README.md, "The linear probe"). */
-const LORA_PAYS = 1000;
-
 /**
  * What helped a small GPT-2 on four of five data sets (src/bench/README.md, "The defaults"), where more epochs, other
  * rates and dropout did not. Nothing was measured on larger ones, on encoders or of texts.
  */
-function whatHelps({ objective, options: { mode, targets }, parameters, vocabulary, counts }: RunRecord): string[] {
-  if (METHODS[mode].isFitted)
-    return counts.rows[0]! < LORA_PAYS
-      ? []
-      : [`${setting("mode", "lora")}: of so many rows it can learn more, in minutes`];
-  if (parameters >= LARGE || vocabulary !== undefined || !hasHead({ objective }) || METHODS[mode].withoutModel)
-    return [];
+function whatHelps({ objective, options: { mode, targets }, parameters, vocabulary }: RunRecord): string[] {
+  const { isFitted, withoutModel } = METHODS[mode];
+  if (isFitted || parameters >= LARGE || vocabulary !== undefined || !hasHead({ objective }) || withoutModel) return [];
   const isLora = mode === "lora";
   if (isLora && targets.includes("wte")) return ["a larger model, such as gpt2"];
   const all = setting("targets", "all,wte");

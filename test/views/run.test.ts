@@ -290,6 +290,17 @@ test("the run beside the baselines: where they win, the summary says so and what
   assert.match(surely(-0.01), /as good\.\nnote: 90 % of the test rows differ/);
   assert.match(alike(0.5), "note: 50 % of the test rows differ from a training row in a few words at most:");
   assert.not.match(alike(0.4), "differ from a training row");
+  // Test rows of which far fewer are right than of the validation rows are of another kind.
+  const drifted = structuredClone(equal);
+  for (const [rows, isSaid] of [
+    [100, true],
+    [5, false],
+  ] as const) {
+    Object.assign(drifted.results!.after.val!, { rows, accuracy: 1 });
+    const said =
+      "Of the validation rows 100.0 % are right, of the test rows 75.0 %: the test rows are of another kind.";
+    assert.is(showResult(drifted, 300).includes(said), isSaid);
+  }
   // What helped a small GPT-2 is not advised for another base.
   const other = showResult({ ...equal, vocabulary: "another" }, 300);
   assert.match(other, enough);
@@ -399,12 +410,10 @@ test("a run that learned nothing says so, with a learning rate or a number of ep
   const lucky = predictions.map((one) => ({ ...one, label: one.row === 1 ? data.test.label(1) : 0 }));
   assert.match(measured(lucky), /^It is not clearly better than always guessing ham\. /);
   assert.match(note({}), /^Whether it is better than a word-count model, which comes with this run, cannot be told/);
-  // From a thousand rows on LoRA can be better than a probe.
+  // No number of rows is known from which LoRA is better than a probe.
   const test = measureClasses(data, lucky, baselines(data));
   const options = { ...DEFAULTS, mode: "probe" } as const;
-  const probe = (rows: number) => note({ test, options, counts: { ...result.counts, rows: [rows, 9, 9] } });
-  assert.match(probe(1000), "Try --mode lora: of so many rows it can learn more, in minutes.");
-  assert.not.match(probe(999), "Try");
+  assert.not.match(note({ test, options, counts: { ...result.counts, rows: [5000, 9, 9] } }), "Try");
 });
 
 test("the summary says why a run ended early, and which evaluation was kept", async () => {
