@@ -197,11 +197,12 @@ export function describeNotes(record: RunRecord): string[] {
 const DRIFT = 0.05;
 
 /** That the test rows are of another kind, where far fewer of them are right than of the validation rows. */
-function describeDrift({ objective, results }: RunRecord): string[] {
-  const { ofRows, key } = judgedBy({ objective });
-  const { accuracy: value, rows } = results?.after.val ?? {};
-  if (!ofRows || !rows || value === undefined) return [];
-  const tested = results!.test.compared[0].measured[key] as Estimate;
+function describeDrift(record: RunRecord): string[] {
+  const { ofRows, key } = judgedBy(record);
+  const { accuracy: value, rows } = record.results?.after.val ?? {};
+  // The accuracy of the validation rows is without a threshold.
+  if (!ofRows || !rows || value === undefined || hasThreshold(record)) return [];
+  const tested = record.results!.test.compared[0].measured[key] as Estimate;
   const { low } = estimateDifference({ value, ...wilson(Math.round(value * rows), rows) }, tested);
   if (low < DRIFT) return [];
   return [

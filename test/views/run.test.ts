@@ -300,6 +300,9 @@ test("the run beside the baselines: where they win, the summary says so and what
     const said =
       "Of the validation rows 100.0 % are right, of the test rows 75.0 %: the test rows are of another kind.";
     assert.is(showResult(drifted, 300).includes(said), isSaid);
+    // A threshold lowers the accuracy of the test rows alone.
+    const options = { ...DEFAULTS, threshold: "recall=1" as const };
+    assert.not.match(showResult({ ...drifted, options }, 300), "of another kind");
   }
   // What helped a small GPT-2 is not advised for another base.
   const other = showResult({ ...equal, vocabulary: "another" }, 300);
