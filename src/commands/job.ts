@@ -31,7 +31,7 @@ import { DEFAULTS } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { SETTINGS } from "../train/settings.ts";
-import { type DeviceFlags, printRead, settle } from "./cli.ts";
+import { type DeviceFlags, printNote, printRead, settle } from "./cli.ts";
 import { type OpenedFolds, openFolds } from "./run-folds.ts";
 import { DOWNLOADS, readModel, type StudyRequest } from "./run-study.ts";
 
@@ -194,12 +194,12 @@ export async function newFolds(flags: TrainFlags, count: number): Promise<Opened
 /** Flags and settings that say how a model is tested, or what only a single run can do. */
 const OF_ONE_RUN = [
   ...["dataset", "val", "test", "fractions", "split", "trainRows", "balance", "calibrate", "threshold", "positive"],
-  ...["adapter", "force", "plan"],
+  ...["adapter", "plan"],
 ] as const;
 
 /**
  * Folds of the user's own rows where a run is a probe, so that they take seconds: all rows test it. null: rows are in
- * sets, or too few. `needed`: the settings that they need besides the given ones.
+ * sets, or too few, or another run is replaced. `needed`: the settings that they need besides the given ones.
  */
 export async function usualRun(
   flags: TrainFlags,
@@ -208,7 +208,10 @@ export async function usualRun(
   const isOne = flags.data === undefined || OF_ONE_RUN.some((name) => flags[name as keyof TrainFlags]);
   const { mode = "probe", objective = DEFAULT_OBJECTIVE } = readFlags(flags, flags.preset);
   if (isOne || mode !== "probe" || !isOfMessages(objective)) return { needed: {}, folds: null };
-  if (!(await findStudy(out))) await refuseExisting(out, false);
+  if (!(await findStudy(out)) && (await refuseExisting(out, flags.force ?? false))) {
+    printNote(`what is in ${out} is replaced by a single run; in a new --out folds would test all rows`);
+    return { needed: {}, folds: null };
+  }
   const opened = await openRows(flags).catch((error) => {
     if (error instanceof ConfigError && error.code === "already-split") return null;
     throw error;

@@ -14,6 +14,7 @@ import { fingerprint } from "../io/fingerprint.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { frozenBlocks, modelPart } from "../model/trainable.ts";
+import { shareBase } from "./bases.ts";
 import { modelBatch } from "./batches.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { isShared, loadBase } from "./state.ts";
@@ -104,10 +105,10 @@ export class Features {
     size: Pick<EngineOptions, "spec" | "capacity">,
     { signal, shared, store }: Reader = {},
   ): Promise<Features> {
-    const open = async () => {
-      const engine = await Engine.create(device, { ...size, optimizer: null, part: "lower" }, shared);
+    const load = async (from: Engine | undefined) => {
+      const engine = await Engine.create(device, { ...size, optimizer: null, part: "lower" }, from);
       try {
-        await loadBase(engine, model, { signal, wanted: (parameter) => !isShared(parameter, shared) });
+        await loadBase(engine, model, { signal, wanted: (parameter) => !isShared(parameter, from) });
         return engine;
       } catch (error) {
         engine.destroy();
@@ -116,7 +117,9 @@ export class Features {
     };
     const { task, dtype } = size.spec;
     const of = [device.info.kind, dtype, modelPart(size.spec, "lower").features, task.pooling];
-    const name = store ? JSON.stringify([await fingerprint(model), ...of]) : "";
+    const print = store ? await fingerprint(model) : "";
+    const name = JSON.stringify([print, ...of]);
+    const open = () => (shared || !print ? load(shared) : shareBase(device, `${print} ${dtype} rows`, load));
     return new Features(open, (store ?? new FeatureStore(Infinity)).reading(name), store);
   }
 

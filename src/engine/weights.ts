@@ -48,6 +48,8 @@ const MOST_ANSWER_MS = 100;
 export class Weights<P extends ParameterPlan = ParameterPlan> {
   /** Whether a parameter may have changed since the tensors derived of them were computed. */
   protected hasChanged = true;
+  /** Called when it is destroyed. */
+  onDestroy?: () => void;
   /** Partly written pieces in blocks. */
   private readonly begun = new Map<Tensor, Quantize.Quantizer>();
 
@@ -162,6 +164,7 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
 
   destroy(): void {
     this.session.destroy();
+    this.onDestroy?.();
   }
 
   protected async readPieces(pieces: TensorPiece[]): Promise<Float32Array> {

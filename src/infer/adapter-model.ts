@@ -10,6 +10,7 @@ import { asyncDispose } from "../core/dispose.ts";
 import { ConfigError } from "../core/errors.ts";
 import { didYouMean } from "../core/suggest.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { shareBase } from "../engine/bases.ts";
 import { leave } from "../engine/leave.ts";
 import { isShared, loadBase, writeTrained } from "../engine/state.ts";
 import type { Weights } from "../engine/weights.ts";
@@ -76,7 +77,11 @@ async function place<E extends Weights>(
   const unchecked = { device: given, info: given.info };
   const { device: backend, info } = (await check?.chooseFor(given, kind, meta)) ?? unchecked;
   try {
-    const engine = await create(backend, baseModel, adapter, kind);
+    const { dtype } = kind.adapterSpec(meta);
+    const load = (sharedFrom?: E) => create(backend, baseModel, adapter, kind, sharedFrom);
+    // Without a fingerprint, as PEFT writes it, all of the base model would have to be read for it.
+    const print = meta.base_fingerprint && (await (await import("../io/fingerprint.ts")).fingerprint(baseModel));
+    const engine = await (print ? shareBase(backend, `${print} ${dtype} ${kind.layout}`, load) : load());
     return { backend, device: info, engine, adapter: keptOn(backend, adapter), counts: adapter.counts };
   } catch (error) {
     await leave(backend, error);

@@ -124,6 +124,7 @@ export class Classifier extends AdapterModel<Engine> {
     const tokenizer = Tokenizer.load({ model: baseModel });
     const kind: ModelKind<Engine> = {
       adapterSpec,
+      layout: "rows",
       plan: (on, spec, meta) => Engine.plan(on, options(spec, meta)),
       create: (on, spec, meta, sharedFrom) => Engine.create(on, options(spec, meta), sharedFrom),
     };

@@ -9,6 +9,8 @@ import type { Program } from "../plan/plan.ts";
 /** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
 export interface ModelKind<E extends Weights> {
   adapterSpec(meta: AdapterMeta): ModelSpec;
+  /** Models of one layout can share the tensors of their base. */
+  layout: "rows" | "tokens";
   /** What is computed in the check of a device; absent: what an engine does. */
   makeWork?(device: Backend, plan: Program): Work;
   /** What `create` prepares. */

@@ -110,6 +110,7 @@ export async function openLanguageModel(
   const tokenizer = await Tokenizer.load({ model: baseModel });
   const kind: ModelKind<Decoder> = {
     adapterSpec,
+    layout: "tokens",
     makeWork: (on, plan) => generationWork(on, plan as DecoderPlan, Decoder),
     plan: (on, spec) => Decoder.plan(on, { spec, capacity }),
     create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),
