@@ -22,9 +22,15 @@ export interface Call<Asked, Answer> {
   reject(reason: unknown): void;
 }
 
+/** The calls of a turn. Others join it while it lasts, so that a text behind a long list does not wait for all of it. */
+export interface Joined<C> {
+  /** Those that have come since this was called; when there are none, and `isLast` is true, none can join any more. */
+  take(isLast: boolean): C[];
+}
+
 export class Calls<Asked, Answer> {
-  /** Those that wait for the same turn, unless it has begun, and that turn. */
-  private waiting: Call<Asked, Answer>[] | null = null;
+  /** Those of the turn that calls can join, and that turn. */
+  private open: Call<Asked, Answer>[] | null = null;
   private turn: Turns["last"] | undefined;
   private latest: Call<Asked, Answer> | undefined;
 
@@ -32,7 +38,7 @@ export class Calls<Asked, Answer> {
   constructor(
     private readonly turns: Turns,
     private readonly inTurn: (work: () => Promise<void>) => Promise<void>,
-    private readonly answer: (calls: readonly Call<Asked, Answer>[]) => Promise<void>,
+    private readonly answer: (calls: Joined<Call<Asked, Answer>>) => Promise<void>,
   ) {}
 
   make(asked: Asked, { signal, latest }: ClassifyOptions): Promise<Answer> {
@@ -53,19 +59,30 @@ export class Calls<Asked, Answer> {
         this.latest = call;
       }
       // A later call, such as another adapter's, comes between them.
-      if (this.waiting && this.turn === this.turns.last) this.waiting.push(call);
+      if (this.open && this.turn === this.turns.last) this.open.push(call);
       else this.begin([call]);
     });
   }
 
   private begin(calls: Call<Asked, Answer>[]): void {
+    const close = () => {
+      if (this.open === calls) this.open = null;
+    };
     this.inTurn(() => {
-      if (this.waiting === calls) this.waiting = null;
-      return this.answer(calls.filter(({ isOver }) => !isOver));
+      // Again from the first, if a device has failed.
+      let next = 0;
+      const take = (isLast: boolean) => {
+        const some = calls.slice(next).filter(({ isOver }) => !isOver);
+        next = calls.length;
+        if (some.length === 0 && isLast) close();
+        return some;
+      };
+      return this.answer({ take }).finally(close);
     }).catch((error) => {
+      close();
       for (const { reject } of calls) reject(error);
     });
-    this.waiting = calls;
+    this.open = calls;
     this.turn = this.turns.last;
   }
 }

@@ -18,7 +18,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
 import { AdapterModel, DEFAULT_NAME, loadModelWith, withAdapter } from "./adapter-model.ts";
-import { type Call, Calls, type ClassifyOptions } from "./calls.ts";
+import { type Call, Calls, type ClassifyOptions, type Joined } from "./calls.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { capacityFor, computeRows, encodeTexts, type Rows, textLengths } from "./rows.ts";
 import { encodeWords, readEntities } from "./words.ts";
@@ -61,8 +61,6 @@ type Answer = Reading & { logits: Float32Array };
 type Asking = Call<readonly TextOrList[], Answer>;
 
 interface Row {
-  call: Asking;
-  reading: Reading;
   tokens: Uint32Array;
   take(logits: Float32Array): void;
 }
@@ -256,17 +254,28 @@ export class Classifier extends AdapterModel<Engine> {
     }
   }
 
-  /** Answers calls together: their rows go to the device in order, whatever call they are of. */
-  private async answer(calls: readonly Asking[]): Promise<void> {
-    const rows: Row[] = [];
-    for (const call of calls) await this.read(call, rows).catch(call.reject);
-    if (rows.length === 0) return;
-    const take = (row: Row, logits: Float32Array) => row.take(logits);
-    await computeRows(this.engine, rows[0]!.reading, rows, take, ({ call }) => !call.isOver);
+  /** Answers calls together: their rows go to the device in turns, whatever call they are of. */
+  private async answer(calls: Joined<Asking>): Promise<void> {
+    const { meta, engine } = this;
+    const reader = { ...textLengths(meta, engine.plan.spec), pad: this.tokenizer.endOfText, task: meta.task };
+    await computeRows(engine, reader, this.rows(calls), (row, logits) => row.take(logits));
   }
 
-  /** Adds the rows of a call. The last one's logits answer it. */
-  private async read(call: Asking, rows: Row[]): Promise<void> {
+  /** The rows of all calls, of each one at a time; those of a call that has ended are left out. */
+  private async *rows(calls: Joined<Asking>): AsyncGenerator<Row> {
+    let open: { call: Asking; rows: readonly Row[]; next: number }[] = [];
+    for (;;) {
+      const isLast = open.length === 0;
+      const joined = calls.take(isLast);
+      if (isLast && joined.length === 0) return;
+      for (const call of joined) open.push({ call, rows: (await this.read(call).catch(call.reject)) ?? [], next: 0 });
+      open = open.filter(({ call, rows, next }) => !call.isOver && next < rows.length);
+      for (const one of open) yield one.rows[one.next++]!;
+    }
+  }
+
+  /** The rows of a call. The last one's logits answer it. */
+  private async read(call: Asking): Promise<Row[]> {
     const reading = await this.encode(call.asked);
     const found: Float32Array[] = [];
     const answer = () => {
@@ -279,7 +288,7 @@ export class Classifier extends AdapterModel<Engine> {
       found.push(logits);
       if (found.length === reading.tokens.length) answer();
     };
-    for (const tokens of reading.tokens) rows.push({ call, reading, tokens, take });
+    return reading.tokens.map((tokens) => ({ tokens, take }));
   }
 
   /** Texts as the active adapter reads them. */

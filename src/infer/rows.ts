@@ -55,28 +55,18 @@ export async function encodeTexts(
 
 /**
  * Calls `take` with the logits of each row, or of all of its tokens, in order: as many rows at a time as a batch holds.
- * Those that are not wanted when their batch is made are left out.
+ * A row is asked for when its batch is made.
  */
 export async function computeRows<R extends { tokens: Uint32Array }>(
   engine: Engine,
   { padTo, pad, task }: Reader,
-  all: readonly R[],
+  all: Iterable<R> | AsyncIterable<R>,
   take: (row: R, logits: Float32Array) => void,
-  isWanted: (row: R) => boolean = () => true,
 ): Promise<void> {
   const { capacity } = engine.plan;
   const inFlight = new InFlight<() => void>(engine.answerTime());
   const arrive = async () => (await inFlight.next())();
-  for (let next = 0; ; ) {
-    const rows: R[] = [];
-    for (let width = 0; next < all.length && rows.length < capacity.sequences; next++) {
-      const row = all[next]!;
-      if (!isWanted(row)) continue;
-      width += padTo || row.tokens.length;
-      if (width > capacity.tokens && rows.length > 0) break;
-      rows.push(row);
-    }
-    if (rows.length === 0) break;
+  const run = async (rows: R[]) => {
     const batch = packRows({ tokens: rows.map(({ tokens }) => tokens), padTo, pad, task });
     engine.forward(batch);
     const logits = targetLogits(engine, batch);
@@ -92,7 +82,19 @@ export async function computeRows<R extends { tokens: Uint32Array }>(
     };
     inFlight.add(logits.then((found) => () => deliver(found)));
     while (inFlight.isFull) await arrive();
+  };
+  let rows: R[] = [];
+  let width = 0;
+  for await (const row of all) {
+    const more = padTo || row.tokens.length;
+    if (rows.length === capacity.sequences || (rows.length > 0 && width + more > capacity.tokens)) {
+      await run(rows);
+      [rows, width] = [[], 0];
+    }
+    rows.push(row);
+    width += more;
   }
+  if (rows.length > 0) await run(rows);
   while (inFlight.length > 0) await arrive();
 }
 

@@ -33,11 +33,11 @@ async function load() {
     const meta = testMeta({}, { base_model: base, model: TINY, task, labels, settings: {}, base_fingerprint });
     await writeAdapter(join(folder, name), { meta, tensors: drawTensors(meta, name.length) });
   }
-  const { backend, state } = await counting();
+  const { backend, written, state } = await counting();
   const classifier = await Classifier.load(join(folder, "one"), { device: backend });
   await classifier.loadAdapter(join(folder, "other"), "other");
   state.batches = 0;
-  return { classifier, state };
+  return { classifier, backend, written, state };
 }
 
 const settle = <T>(calls: readonly Promise<T>[]) =>
@@ -69,6 +69,41 @@ test("200 calls take the batches of one call of 200, and have its bits", async (
   assert.equal((await Promise.all(calls)).flat(), whole);
   assert.is(state.batches, BATCHES);
   classifier.destroy();
+});
+
+test("a text behind a long list is answered with its next batch, and both have their own bits", async () => {
+  const { classifier, state } = await load();
+  const [whole, alone] = [await classifier.classify(TEXTS), await classifier.classify("you have won")];
+  state.batches = 0;
+  const ends: string[] = [];
+  const list = classifier.classify(TEXTS).finally(() => ends.push("list"));
+  // The list is on the device.
+  while (state.batches === 0) await new Promise((resolve) => setImmediate(resolve));
+  const behind = classifier.classify("you have won").finally(() => ends.push("text"));
+  assert.equal([await behind, await list], [alone, whole]);
+  assert.equal([...ends, state.batches], ["text", "list", BATCHES]);
+  classifier.destroy();
+});
+
+test("models of one base share its weights, which stay until the last of them is destroyed", async () => {
+  const { classifier, backend, written, state } = await load();
+  const texts = TEXTS.slice(0, 20);
+  const expected = await classifier.classify(texts);
+  const before = written.get("wte.weight");
+  const open = (name: string) => Classifier.load(join(folder, name), { device: backend });
+  const [one, other] = await Promise.all([open("one"), open("other")]);
+  classifier.destroy();
+  assert.equal(await one.classify(texts), expected);
+  assert.not.equal(await other.classify(texts), expected);
+  one.destroy();
+  const again = await open("one");
+  assert.equal(await again.classify(texts), expected);
+  assert.is(written.get("wte.weight"), before, "written once");
+  other.destroy();
+  again.destroy();
+  assert.is(state.sessions, 0);
+  (await open("one")).destroy();
+  assert.is(written.get("wte.weight"), 2 * before!, "nothing was left of it");
 });
 
 test("calls that come while others run are right, and what comes between them is done between them", async () => {
