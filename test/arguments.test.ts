@@ -3,11 +3,14 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { ConfigError, DeviceError } from "../src/core/errors.ts";
-import * as api from "../src/index.ts";
+import * as ofData from "../src/entries/data.ts";
+import * as ofEngine from "../src/entries/engine.ts";
+import * as ofRoot from "../src/index.ts";
 import { assertFails, temporaryFolder } from "./helpers/border.ts";
 import { afterAll, test } from "./helpers/harness.ts";
 import { messages, tinyData, tinyModel } from "./helpers/tiny.ts";
 
+const api = { ...ofRoot, ...ofData, ...ofEngine };
 const folder = temporaryFolder();
 const directory = tinyModel(join(folder, "model"));
 const saved = join(folder, "run");
@@ -75,37 +78,32 @@ const listArguments = ({ device, model, data, adapter }: World): Record<string, 
   train: { good: { rows: [{ text: "a", label: "b" }], options: { model, device } }, also: { rows: ROWS } },
   load: { good: { source: saved, options: { model, device } } },
   "learner.classify": { good: { texts: "a", options: {} }, also: { texts: TEXT_OR_TEXTS } },
-  "learner.learn": { good: { rows: [{ text: "a", label: "b" }], options: {} }, also: { rows: ROWS } },
+  "learner.learn": {
+    good: { rows: [{ text: "a", label: "b" }], options: {} },
+    optional: ["rows"],
+    also: { rows: ROWS },
+  },
   "learner.save": { good: { directory: join(folder, "learner"), options: {} } },
   "learner.toBlob": { good: { options: {} } },
-  "run.classifier": { good: { options: {} } },
-  "run.languageModel": { good: { options: {} } },
   "run.save": { good: { directory: saved, options: {} } },
   "Classifier.load": { good: { directory: saved, options: { device } }, needs: "device" },
   "Classifier.of": {
     good: { adapter, baseModel: model, device, dtype: "f32" },
     optional: ["dtype"],
   },
-  "Classifier.untrained": {
-    good: { meta: adapter.meta, options: { seed: 1, headInit: "zeros" }, baseModel: model, device },
-    needs: "",
-  },
   "classifier.classify": { good: { texts: ["a"], options: {} }, also: { texts: TEXT_OR_TEXTS } },
   "classifier.score": { good: { texts: ["a"], options: {} }, also: { texts: TEXT_OR_TEXTS } },
   "classifier.tag": { good: { texts: ["a"], options: {} }, also: { texts: TEXT_OR_TEXTS } },
   "classifier.logits": { good: { texts: ["a"] }, also: { texts: TEXT_OR_TEXTS } },
   "classifier.update": { good: { tensors: new Map() } },
-  "classifier.loadAdapter": { good: { directory: saved, name: "second" } },
-  "classifier.setAdapter": { good: { name: "default" } },
-  "classifier.deleteAdapter": { good: { name: "second" } },
-  "Embedder.load": { good: { options: { device } }, needs: "device" },
+  "Embedder.load": { good: { options: { model, device } } },
   "embedder.embed": { good: { texts: ["a"], options: {} }, also: { texts: TEXT_OR_TEXTS } },
+  "embedder.similar": { good: { texts: ["a"], to: "a", most: 1 }, optional: ["most"] },
   "ClassicModel.load": { good: { path: saved } },
   "classic.classify": { good: { texts: ["a"] }, also: { texts: TEXT_OR_TEXTS } },
   "classic.unlike": { good: { texts: ["a"] }, also: { texts: TEXT_OR_TEXTS } },
   "classic.score": { good: { texts: ["a"] }, also: { texts: TEXT_OR_TEXTS } },
   "LanguageModel.load": { good: { modelOrRun: directory, options: { device } }, needs: "device" },
-  "LanguageModel.loadTrained": { good: { directory: saved, options: { device } }, needs: "device" },
   "LanguageModel.of": {
     good: { baseModel: model, adapter: null, options: { device } },
     needs: "device",
@@ -141,12 +139,12 @@ function listEntries(values: World): Record<string, Entry> {
 
 /** Functions without arguments that could be invalid. */
 const WITHOUT = [
-  ...["device", "adapters", "activeAdapter", "disableAdapters", "enableAdapters", "destroy"],
+  ...["device", "destroy"],
   ...["meta", "labels", "config", "batchSize", "decodeStream", "tokenizer", "constructor"],
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =
-  /^(logits|alone|each|engine|activate|checkDevice|swap|checkAlive|checkLoaded|inTurn|moveToCpu|answer|read|encode|encodeAll|classified|begin|encodeShort|ids|idBytes|encodeText|encodeRow|encodeChunks|encodeAt|gather|decodeView|write|unknownId|countLogits)$/;
+  /^(logits|alone|each|engine|activate|checkDevice|swap|checkAlive|checkLoaded|inTurn|moveToCpu|answer|read|encode|encodeAll|classified|begin|encodeShort|ids|idBytes|encodeText|encodeRow|encodeChunks|encodeAt|gather|rotate|decodeView|write|unknownId|countLogits)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
   const ENTRIES = listEntries(await world());
@@ -288,22 +286,20 @@ test("a string is accepted as an array of one", async () => {
   assert.equal(await lm.complete("you", options), await lm.complete(["you"], options));
 });
 
-test("a closed model, a destroyed one, a released device, a deleted adapter: each is reported", async () => {
-  const { device, model, data, classifier, adapter } = await world();
+test("a closed model, a destroyed one, a released device: each is reported", async () => {
+  const { device, model, data, adapter } = await world();
   const closed = await api.loadModel(directory);
   await closed.close();
   await closed.close();
   const refused = (call: () => unknown) => assertFails("already-destroyed", call);
   await refused(() => api.fineTune({ device, model: closed, data }));
-  await refused(() => api.Classifier.of(adapter, closed, device));
   const [gone, released] = [
     await api.Classifier.of(adapter, model, device),
     await api.LanguageModel.of(model, null, { device }),
   ];
   for (const one of [gone, gone, released]) one.destroy();
   for (const call of [
-    ...[() => gone.classify("a"), () => gone.logits(["a"]), () => gone.setAdapter("default")],
-    ...[() => gone.loadAdapter(saved, "b"), () => gone.disableAdapters(), () => gone.adapters],
+    ...[() => gone.classify("a"), () => gone.logits(["a"]), () => gone.meta],
     ...[
       () => gone.update(new Map()),
       () => released.complete("a"),
@@ -319,7 +315,4 @@ test("a closed model, a destroyed one, a released device, a deleted adapter: eac
   await refused(() => api.Classifier.of(adapter, model, old));
   await refused(() => left.classify("a"));
   assert.instance(await left.classify("a").catch((error) => error), DeviceError);
-  await classifier.loadAdapter(saved, "other");
-  classifier.deleteAdapter("other");
-  await assertFails("no-such-adapter", ['"other"'], () => classifier.setAdapter("other"));
 });

@@ -125,7 +125,9 @@ const API = ["src/index.ts", "src/globals.ts"];
 
 /** The room that a file is in: "ops"; "" for one directly in src/, where only the API is. */
 const fileRoom = (path: string) =>
-  API.includes(path) ? "api" : (/^src\/(web\/(?:page|worker)|[^/]+)\//.exec(path)?.[1] ?? "");
+  API.includes(path) || path.startsWith("src/entries/")
+    ? "api"
+    : (/^src\/(web\/(?:page|worker)|[^/]+)\//.exec(path)?.[1] ?? "");
 
 /** The files under src/ that a source imports, by their paths. */
 const within = ({ path, imports }: Source) =>

@@ -148,20 +148,20 @@ async function bundle(source: string, splitting = true): Promise<{ bytes: number
 
 test("a bundler drops training from a page that classifies, and keeps it where it is used", async () => {
   const isTraining = (path: string) => /fine-tune-/.test(path);
-  const classifying = await bundle('import { Classifier } from "lowrank"; globalThis.c = Classifier;');
+  const classifying = await bundle('import { Classifier } from "lowrank/engine"; globalThis.c = Classifier;');
   assert.ok(classifying.bytes > 10_000, `${classifying.bytes} bytes`);
   assert.equal(classifying.later.filter(isTraining), []);
-  const training = await bundle('import { fineTune } from "lowrank"; globalThis.f = fineTune;');
+  const training = await bundle('import { fineTune } from "lowrank/engine"; globalThis.f = fineTune;');
   assert.is(training.later.filter(isTraining).length, 1);
-  const several = await bundle('import { study } from "lowrank"; globalThis.s = study;');
+  const several = await bundle('import { study } from "lowrank/engine"; globalThis.s = study;');
   assert.is(several.later.filter((path) => /\bstudy-/.test(path)).length, 1);
   assert.is((await bundle('import "lowrank";')).bytes, 0, "an import for its effects alone has some");
   // In one file with all that is loaded on demand: what remains is what is not known to be free of effects.
-  const inOne = async (name: string) =>
-    (await bundle(`import { ${name} } from "lowrank"; globalThis.x = ${name};`, false)).bytes;
-  assert.ok((await inOne("Classifier")) > 200_000, "the measure is wrong");
-  assert.ok((await inOne("ConfigError")) < 8_000, "an error class is bundled with much else");
-  assert.ok((await inOne("Tokenizer")) < 30_000, "a tokenizer is bundled with much else");
+  const inOne = async (name: string, entry: string) =>
+    (await bundle(`import { ${name} } from "${entry}"; globalThis.x = ${name};`, false)).bytes;
+  assert.ok((await inOne("Classifier", "lowrank/engine")) > 200_000, "the measure is wrong");
+  assert.ok((await inOne("ConfigError", "lowrank")) < 8_000, "an error class is bundled with much else");
+  assert.ok((await inOne("Tokenizer", "lowrank/data")) < 30_000, "a tokenizer is bundled with much else");
 });
 
 /** Runs a program in a folder; its arguments are those of `node`. */
@@ -170,7 +170,9 @@ const node = (cwd: string, ...args: string[]) => execFileSync(process.execPath, 
 test("a bundled program in Node says that it lacks the package's files, and runs with a copy of them", async () => {
   const elsewhere = temporaryFolder();
   const contents = `
-    import { openDevice, setPackageUrl, Tokenizer } from "lowrank";
+    import { setPackageUrl } from "lowrank";
+    import { Tokenizer } from "lowrank/data";
+    import { openDevice } from "lowrank/engine";
     if (process.argv[2]) setPackageUrl(process.argv[2]);
     Promise.all([Tokenizer.load(), openDevice("auto", { threads: 1 })]).then(([tokenizer, device]) => {
       console.log(tokenizer.encode("Hello, world!").join(" "), device.info.kind);
@@ -193,7 +195,7 @@ test("a bundled program in Node says that it lacks the package's files, and runs
 });
 
 test("the build for pages says in Node what to import", () => {
-  const load = `import { openDevice } from "lowrank/browser"; openDevice("wasm").catch(({ message }) => console.log(message));`;
+  const load = `import { Embedder } from "lowrank/browser"; Embedder.load({ device: "wasm" }).catch(({ message }) => console.log(message));`;
   const said = node(folder, "--input-type=module", "--eval", load);
   assert.match(said, /this is the build of lowrank for pages\n[\s\S]*import "lowrank", not "lowrank\/browser"/);
 });
@@ -202,7 +204,7 @@ test("what a page cannot import of the build for Node says what to import", () =
   const file = "node_modules/lowrank/dist/index.js";
   const [, name] = /^export \* from "(#.*)";$/m.exec(readFileSync(join(folder, file), "utf8")) ?? [];
   assert.match(name!, /for-node-only.*dist\/browser\/index\.js$/);
-  const load = `console.log(typeof (await import("./${file}")).openDevice)`;
+  const load = `console.log(typeof (await import("./${file}")).train)`;
   assert.is(node(folder, "--input-type=module", "--eval", load), "function\n");
 });
 
@@ -216,22 +218,27 @@ testAll("Vite builds a page without configuration, with the workers and the pack
   const root = join(folder, "page");
   mkdirSync(root);
   writeFileSync(join(root, "index.html"), '<script type="module" src="./page.js"></script>');
-  writeFileSync(join(root, "page.js"), 'import * as library from "lowrank"; globalThis.lowrank = library;');
-  const built = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
-  const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
-  const training = ["fine-tune", "study"];
-  for (const name of [...training, "kernels-worker", "data", "kernels-relaxed", "model", "e5-small-cut"]) {
-    const found = names.filter((path) => basename(path).startsWith(`${name}-`));
-    assert.is(found.length, 1, `${name}: ${names}`);
-  }
+  const built = async (imported: string) => {
+    writeFileSync(join(root, "page.js"), `import { train } from "lowrank"; ${imported} globalThis.train = train;`);
+    const bundle = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
+    return (bundle as Rolldown.RolldownOutput).output.map(({ fileName }) => basename(fileName));
+  };
+  const [code, withBase] = [await built(""), await built('import "lowrank/bases/e5-small-cut";')];
+  for (const name of ["train", "trainer", "kernels-worker", "data", "kernels-relaxed"])
+    assert.is(code.filter((file) => file.startsWith(`${name}-`)).length, 1, `${name}: ${code}`);
+  const data = (names: string[]) => names.filter((name) => /\.(gguf|safetensors|csv|txt)$/.test(name));
+  assert.equal(data(code), []);
+  assert.match(data(withBase).join(), /^e5-small-cut-[\w-]+\.gguf$/);
 });
 
 testAll("both entries have types that hold without this project's settings", () => {
   const source = `
-    import { Classifier, fineTune, openDevice, registerFile } from "lowrank";
+    import { registerFile, train } from "lowrank";
+    import { Classifier, fineTune, openDevice } from "lowrank/engine";
     import * as page from "lowrank/browser";
     export const classifier: Promise<Classifier> = openDevice().then((device) => Classifier.load("run", { device }));
-    export const same: typeof fineTune = page.fineTune;
+    import "lowrank/bases/gpt2-micro";
+    export const same: typeof train = page.train;
     export const register = (file: Blob) => registerFile("a.csv", file);
     // @ts-expect-error a rank is a number
     fineTune({ rank: "8" });

@@ -28,7 +28,8 @@ const RUNTIMES = {
 };
 
 const LIBRARY = `
-  import { fineTune, loadDataset, loadModel, openDevice, Tokenizer } from "lowrank";
+  import { loadDataset, Tokenizer } from "lowrank/data";
+  import { fineTune, loadModel, openDevice } from "lowrank/engine";
   const tokenizer = await Tokenizer.load();
   const ids = tokenizer.encode("Hello, world!");
   console.log([...ids].join(" "), tokenizer.decode(ids));

@@ -17,7 +17,7 @@ export const namedAdapter = (device: DeviceName): string | undefined => /^webgpu
 /** Returns the name of a device. Throws ConfigError, which suggests the nearest one, for any other text. */
 export function parseDevice(name: string): DeviceName {
   if (namedAdapter(name as DeviceName) !== undefined) return name as DeviceName;
-  return parseChoice("device", name, [...DEVICES, "webgpu:NAME"]);
+  return parseChoice("device (wasm: the CPU, webgpu: a GPU)", name, [...DEVICES, "webgpu:NAME"]);
 }
 
 /** Options of `openDevice`. */
@@ -36,7 +36,7 @@ export interface DeviceOptions {
  *
  * @example
  * ```ts
- * import { openDevice } from "lowrank";
+ * import { openDevice } from "lowrank/engine";
  *
  * const device = await openDevice("auto");
  * console.log(device.info.name); // "CPU, 2 threads, SIMD"

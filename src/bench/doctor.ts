@@ -12,7 +12,7 @@ import { COMMON_DTYPES, type WeightDtype } from "../core/tensor.ts";
 import { compareWork, engineWork, measure, type Work } from "../engine/check-work.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { Engine } from "../engine/engine.ts";
-import { NO_ADAPTERS } from "../infer/several-adapters.ts";
+import { NO_ADAPTERS } from "../infer/no-adapter.ts";
 import { BASE_TASK } from "../infer/text/decoding.ts";
 import { generationWork } from "../infer/text/generation-check.ts";
 import type { MemoryLimits } from "../plan/memory.ts";

@@ -13,7 +13,7 @@ const loadCode = () => import("./answers.ts");
  *
  * @example
  * ```ts
- * import { ClassicModel } from "lowrank";
+ * import { ClassicModel } from "lowrank/engine";
  *
  * const classic = await ClassicModel.load("runs/first"); // or the path of a classic.json
  * const [first] = await classic.classify("You have won a prize, call now");
@@ -54,7 +54,7 @@ export class ClassicModel {
    *
    * @example
    * ```ts
-   * import { ClassicModel } from "lowrank";
+   * import { ClassicModel } from "lowrank/engine";
    *
    * const classic = await ClassicModel.load("runs/first/classic.json");
    * const [first, second] = await classic.classify(["You have won a prize", "See you at noon"]);
@@ -70,7 +70,7 @@ export class ClassicModel {
    *
    * @example
    * ```ts
-   * import { ClassicModel } from "lowrank";
+   * import { ClassicModel } from "lowrank/engine";
    *
    * const classic = await ClassicModel.load("runs/stars");
    * const [first] = await classic.score("What a lovely day");
@@ -88,7 +88,7 @@ export class ClassicModel {
    *
    * @example
    * ```ts
-   * import { ClassicModel } from "lowrank";
+   * import { ClassicModel } from "lowrank/engine";
    *
    * const classic = await ClassicModel.load("runs/first");
    * const [isUnlike] = await classic.unlike("qwxz kjfh");

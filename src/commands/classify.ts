@@ -75,7 +75,7 @@ const program = command(
   )
   .option(
     "--json",
-    "print one JSON object per text; text, label, probability, probabilities, labels (of several; label is the most probable of them), " +
+    "print one JSON object per text; text, label (or null and the reason), probability, probabilities, labels (of several; label is the most probable of them), " +
       "or score, null for an empty text, or entities, each with label, text, start, end and probability",
   )
   .option("--force", "replace an existing --out")

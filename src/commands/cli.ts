@@ -134,9 +134,8 @@ export function threadsFlag(): Option {
   return new Option("--threads <n>", "threads of the wasm device (default: one per core)").argParser(number);
 }
 
-export function dtypeFlag(): Option {
-  const description =
-    "data type of the frozen weights (default: as in training); no weights are frozen after full fine-tuning";
+export function dtypeFlag(usual = "as in training"): Option {
+  const description = `data type of the frozen weights (default: ${usual}); no weights are frozen after full fine-tuning`;
   return choice("--dtype <type>", description, WEIGHT_DTYPES);
 }
 

@@ -4,8 +4,11 @@ import { openDevice } from "../backend/device.ts";
 import { ConfigError } from "../core/errors.ts";
 import { printable } from "../core/printable.ts";
 import type { WeightDtype } from "../core/tensor.ts";
+import { closing, withAdapter } from "../infer/adapter-model.ts";
 import type { GenerateOptions } from "../infer/text/generation.ts";
-import { LanguageModel } from "../infer/text/language-model.ts";
+import type { LanguageModel } from "../infer/text/language-model.ts";
+import { openWriter } from "../infer/text/writer.ts";
+import { loadModel } from "../io/hf.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import { BUNDLED_GPT2, expectWriter } from "../record/base-name.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
@@ -63,7 +66,7 @@ const program = command(
   .option("--batch-size <n>", "prompts per batch (default: as many as fit in memory, at most 8)", number)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .addOption(dtypeFlag())
+  .addOption(dtypeFlag("as in training; without a GPU int16, the fastest"))
   .option("--json", "print one JSON object per prompt; prompt, text, tokens, finish, forgotten");
 listMain(program, [
   ...["model", "run", "adapter", "maxNewTokens", "temperature", "topP", "chat", "stop", "seed", "json"],
@@ -149,16 +152,12 @@ await main(async () => {
   else await settle(trained);
   const device = await openDevice(name, { threads });
   try {
-    const loading = {
-      device,
-      onProgress: downloadProgress(process.stderr),
-      ...(batchSize === undefined ? {} : { batchSize }),
-      ...(dtype === undefined ? {} : { dtype }),
-    };
+    const downloads = { onProgress: downloadProgress(process.stderr) };
+    const how = { device, batchSize, dtype };
     const lm =
       trained === undefined
-        ? await LanguageModel.load(model ?? BUNDLED_GPT2, loading)
-        : await LanguageModel.loadTrained(trained, { ...loading, ...(model === undefined ? {} : { model }) });
+        ? await closing(await loadModel(model ?? BUNDLED_GPT2, downloads), (base) => openWriter(base, null, how))
+        : await withAdapter(trained, model, downloads, (of, base) => openWriter(base, of, how));
     if (readsChats(lm.meta) && !options.chat)
       console.error("The model was trained on chats: --chat puts each prompt into its template.");
     const started = performance.now();

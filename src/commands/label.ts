@@ -253,8 +253,10 @@ async function onDevice<M extends Pick<Classifier, "tokenizer" | "destroy">, T>(
       ...(model === undefined ? {} : { model }),
       ...(dtype === undefined ? {} : { dtype }),
     });
+    const before = loaded.tokenizer.unread;
     const result = await work(loaded, device);
-    if (loaded.tokenizer.unread > 0) printNote(`${formatCount(loaded.tokenizer.unread)} ${UNREAD}`);
+    const unread = loaded.tokenizer.unread - before;
+    if (unread > 0) printNote(`${formatCount(unread)} ${UNREAD}`);
     loaded.destroy();
     return result;
   } finally {

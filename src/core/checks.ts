@@ -232,7 +232,8 @@ export function checkOptions(name: string, options: unknown, kinds: Fields, othe
   checkArguments(options as object, kinds);
 }
 
-export function refuseUnknown(option: string, known: readonly string[], others: OtherNames = {}): never {
+export function refuseUnknown(option: string, known: readonly string[], given: OtherNames = {}): never {
+  const others = { ...given, abortSignal: ["signal"] } as OtherNames;
   const names = Object.keys(others).filter((name) => known.includes(others[name]![0]));
   const near = nearest(option, [...known, ...names]);
   const [meant, value] = lookUp(others, near) ?? [near];

@@ -49,7 +49,8 @@ function brief(text: string): string {
  *
  * @example
  * ```ts
- * import { loadDataset, LowrankError } from "lowrank";
+ * import { LowrankError } from "lowrank";
+ * import { loadDataset } from "lowrank/data";
  *
  * try {
  *   await loadDataset({ file: "messages.csv" });

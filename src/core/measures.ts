@@ -36,7 +36,7 @@ export function matthews(confusions: readonly Confusion[], classes: number): num
   return both === 0 ? null : (rows * right - product(there, named)) / both;
 }
 
-interface Points {
+export interface Points {
   xs: number[];
   ys: number[];
 }
@@ -91,7 +91,7 @@ function startCurve(x: number, y: number) {
 }
 
 /** The rows whose highest probability is in an interval of equal width. */
-interface ReliabilityBin {
+export interface ReliabilityBin {
   /** The middle of the interval. */
   middle: number;
   rows: number;

@@ -16,7 +16,7 @@ const BYTES_PER_UNIT = 3;
 /** Texts of up to this many units always fit into a chunk. They take the fast path, without new views or copies. */
 const SHORT_UNITS = Math.floor(CHUNK_BYTES / BYTES_PER_UNIT);
 
-interface EncodeOptions {
+export interface EncodeOptions {
   /**
    * Whether special tokens in the text, such as `<|endoftext|>`, become their ids. Default false: they are encoded like
    * any other text. Added tokens that are not special always become their ids.
@@ -40,7 +40,7 @@ const OPTIONS = { allowSpecial: "boolean?", addSpecialTokens: "boolean?" } as co
  *
  * @example
  * ```ts
- * import { Tokenizer } from "lowrank";
+ * import { Tokenizer } from "lowrank/data";
  *
  * const tokenizer = await Tokenizer.load();
  * const ids = tokenizer.encode("Hello, world!"); // Uint32Array [15496, 11, 995, 0]
@@ -305,6 +305,15 @@ function joinPair(first: Uint32Array, second: Uint32Array, separators: number, e
 /**
  * Decodes ids incrementally. A character whose bytes are spread over several ids is emitted with the last one, so that
  * the concatenated pieces equal the text that `Tokenizer.decode` returns for all ids.
+ *
+ * @example
+ * ```ts
+ * import { Tokenizer } from "lowrank/data";
+ *
+ * const tokenizer = await Tokenizer.load();
+ * const stream = tokenizer.decodeStream();
+ * for (const id of tokenizer.encode("na\u00efve")) console.log(stream.push(id));
+ * ```
  */
 export class DecodeStream {
   private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });

@@ -6,7 +6,7 @@ import { joinPair, type PairSettings, type TextOrPair } from "../core/pair.ts";
 import { type Estimate, formatStanding, type Standing } from "../core/statistics.ts";
 import type { Chart } from "./chart.ts";
 
-interface Heading {
+export interface Heading {
   kind: "heading";
   level: 1 | 2;
   text: string;
@@ -15,7 +15,7 @@ interface Heading {
 /** What a result is worth: clearly better than all it is compared with, not so, or no better than a guess. */
 export type Tone = "good" | "unclear" | "poor";
 
-interface Text {
+export interface Text {
   kind: "text";
   text: string;
   /** Of a verdict: pages and files show it in its own weight. */
@@ -82,7 +82,7 @@ export interface Note {
 }
 
 /** Something to copy: a command. */
-interface Code {
+export interface Code {
   kind: "code";
   text: string;
 }

@@ -5,7 +5,7 @@
 import type { Interval } from "../core/statistics.ts";
 
 /** A value without a number is not drawn: a line has a gap there. */
-type Value = number | null;
+export type Value = number | null;
 
 export interface Axis {
   title: string;

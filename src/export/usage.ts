@@ -74,13 +74,11 @@ function scriptCode(
 ): string[] {
   const [directory, base] = load;
   const { predicts } = TASKS[meta.task.objective];
-  const name = predicts ? "Classifier" : "LanguageModel";
-  const [call, text] = predicts ? [predicts.method, example] : ["complete", promptOf(meta)];
+  const [call, text] = predicts ? [predicts.method, example] : ["generate", promptOf(meta)];
   const options = readsChats(meta) ? ", { chat: true }" : "";
   return [
-    `import { ${name}, openDevice } from ${quote(from)};`,
-    "const device = await openDevice();",
-    `const model = await ${name}.load(${directory}, { device${base === undefined ? "" : `, model: ${base}`} });`,
+    `import { load } from ${quote(from)};`,
+    `const model = await load(${directory}${base === undefined ? "" : `, { model: ${base} }`});`,
     `const [result] = await model.${call}([${quote(text)}]${options});`,
   ];
 }
@@ -110,7 +108,7 @@ function pageUsage(trained: Trained, directory: string): Usage {
 function nodeUsage(trained: Trained, directory: string): Usage {
   const { base } = trained;
   const load = [literal(`./${directory}`), ...(base.place === "folder" ? [literal(base.name)] : [])];
-  const code = [...scriptCode(trained, literal, "lowrank", ...load), "console.log(result);", "device.destroy();"];
+  const code = [...scriptCode(trained, literal, "lowrank", ...load), "console.log(result);", "model.destroy();"];
   return {
     title: "In Node",
     language: "js",

@@ -28,6 +28,20 @@ export interface Joined<C> {
   take(isLast: boolean): C[];
 }
 
+const listeners = new WeakMap<AbortSignal, Set<() => void>>();
+
+/** What ends calls by a signal: one listener for all of them, as Node warns of more than ten. */
+function endsBy(signal: AbortSignal): Set<() => void> {
+  const known = listeners.get(signal);
+  if (known) return known;
+  const ends = new Set<() => void>();
+  listeners.set(signal, ends);
+  signal.addEventListener("abort", () => {
+    for (const end of ends) end();
+  });
+  return ends;
+}
+
 export class Calls<Asked, Answer> {
   /** Those of the turn that calls can join, and that turn. */
   private open: Call<Asked, Answer>[] | null = null;
@@ -44,16 +58,17 @@ export class Calls<Asked, Answer> {
   make(asked: Asked, { signal, latest }: ClassifyOptions): Promise<Answer> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
+      const ends = signal && endsBy(signal);
       const ending =
         <T>(end: (value: T) => void) =>
         (value: T) => {
           call.isOver = true;
-          signal?.removeEventListener("abort", abort);
+          ends?.delete(abort);
           end(value);
         };
       const call = { asked, isOver: false, resolve: ending(resolve), reject: ending(reject) };
       const abort = () => call.reject(signal!.reason);
-      signal?.addEventListener("abort", abort);
+      ends?.add(abort);
       if (latest) {
         this.latest?.reject(superseded());
         this.latest = call;

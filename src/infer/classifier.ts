@@ -6,9 +6,7 @@ import { concat } from "../core/concat.ts";
 import { ConfigError, DataError, DeviceError } from "../core/errors.ts";
 import { isBlank, SENTENCES, TEXTS, type TextOrList, type TextOrPair } from "../core/pair.ts";
 import type { WeightDtype } from "../core/tensor.ts";
-import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
-import type { Initialization } from "../engine/initial.ts";
 import { writeTrained } from "../engine/state.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/hub/download-options.ts";
@@ -17,7 +15,7 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
-import { AdapterModel, DEFAULT_NAME, loadModelWith, withAdapter } from "./adapter-model.ts";
+import { AdapterModel, loadModelWith, tokenizerOf, withAdapter } from "./adapter-model.ts";
 import { type Call, Calls, type ClassifyOptions, type Joined } from "./calls.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { capacityFor, computeRows, encodeTexts, type Rows, textLengths } from "./rows.ts";
@@ -71,7 +69,7 @@ interface Row {
  *
  * @example
  * ```ts
- * import { Classifier, openDevice } from "lowrank";
+ * import { Classifier, openDevice } from "lowrank/engine";
  *
  * const device = await openDevice();
  * const classifier = await Classifier.load("runs/first", { device });
@@ -112,21 +110,17 @@ export class Classifier extends AdapterModel<Engine> {
   static async of(adapter: Adapter, baseModel: BaseModel, device: Device, dtype?: WeightDtype): Promise<Classifier> {
     const kinds = { adapter: "adapter", baseModel: "model", device: "device", dtype: "text?" } as const;
     checkArguments({ adapter, baseModel, device, dtype }, kinds);
-    const adapterSpec = (meta: AdapterMeta) =>
-      classifierSpec(meta, baseModel, dtypeOn(meta, dtype, adapter.meta, device));
-    const options = (spec: ModelSpec, meta: AdapterMeta) => {
-      return { spec, capacity: capacityFor(textLengths(meta, spec).longest), optimizer: null };
-    };
-    // An adapter for another task is refused first.
-    adapterSpec(adapter.meta);
-    const tokenizer = Tokenizer.load({ model: baseModel });
+    const { meta } = adapter;
+    const spec = classifierSpec(meta, baseModel, dtypeOn(meta, dtype, device));
+    const options = { spec, capacity: capacityFor(textLengths(meta, spec).longest), optimizer: null };
+    const tokenizer = tokenizerOf(baseModel, meta);
     const kind: ModelKind<Engine> = {
-      adapterSpec,
+      spec,
       layout: "rows",
-      plan: (on, spec, meta) => Engine.plan(on, options(spec, meta)),
-      create: (on, spec, meta, sharedFrom) => Engine.create(on, options(spec, meta), sharedFrom),
+      plan: (on) => Engine.plan(on, options),
+      create: (on, sharedFrom) => Engine.create(on, options, sharedFrom),
     };
-    const loaded = loadModelWith(backendOf(device), baseModel, adapter, kind, DEFAULT_NAME);
+    const loaded = loadModelWith(backendOf(device), baseModel, adapter, kind);
     // At the same time: the tokenizer may come from a server.
     return Promise.all([loaded, tokenizer]).then(
       (both) => new Classifier(...both),
@@ -137,36 +131,21 @@ export class Classifier extends AdapterModel<Engine> {
     );
   }
 
-  /** The model before training: the base model, with the head and the adapter that a run begins with. */
-  static async untrained(
-    meta: AdapterMeta,
-    options: Initialization,
-    baseModel: BaseModel,
-    device: Device,
-  ): Promise<Classifier> {
-    checkArguments({ meta, baseModel, device }, { meta: "meta", baseModel: "model", device: "device" });
-    checkOptions("options", options, { seed: "number", headInit: "text" });
-    const { initialTensors } = await import("../engine/initial.ts");
-    const spec = classifierSpec(meta, baseModel, dtypeOn(meta, undefined, meta, device));
-    return Classifier.of({ meta, tensors: await initialTensors(spec, options, baseModel) }, baseModel, device);
-  }
-
   /**
-   * Classifies a text, or several, in order, with the active adapter. A pair of texts is an array of two:
+   * Classifies a text, or several, in order. A pair of texts is an array of two:
    * `[["Is it open?", "Until six"]]`. Texts longer than the context are cut, as in training; blank ones have no label.
    * Throws ConfigError for single texts where the model was trained on pairs and the other way round and if it gives
    * scores, DataError if the model gives no finite numbers.
    *
    * @example
    * ```ts
-   * import { Classifier, openDevice } from "lowrank";
+   * import { Classifier, openDevice } from "lowrank/engine";
    *
    * const device = await openDevice();
    * const classifier = await Classifier.load("runs/spam", { device });
    * const [spam] = await classifier.classify("You have won a prize");
-   * await classifier.loadAdapter("runs/tone", "tone"); // the base model is in memory once
-   * await classifier.setAdapter("tone");
-   * const [tone] = await classifier.classify("You have won a prize");
+   * const other = await Classifier.load("runs/tone", { device }); // the base model is in memory once
+   * const [tone] = await other.classify("You have won a prize");
    * console.log(spam!.label, tone!.label);
    * // As a user types: a newer call ends this one, and so does the signal.
    * await classifier.classify("You hav", { latest: true, signal: AbortSignal.timeout(1000) });
@@ -182,7 +161,7 @@ export class Classifier extends AdapterModel<Engine> {
    *
    * @example
    * ```ts
-   * import { Classifier, openDevice } from "lowrank";
+   * import { Classifier, openDevice } from "lowrank/engine";
    *
    * const classifier = await Classifier.load("runs/stars", { device: await openDevice() });
    * const [first] = await classifier.score("What a lovely day");
@@ -200,7 +179,7 @@ export class Classifier extends AdapterModel<Engine> {
    *
    * @example
    * ```ts
-   * import { Classifier, openDevice } from "lowrank";
+   * import { Classifier, openDevice } from "lowrank/engine";
    *
    * const tagger = await Classifier.load("runs/entities", { device: await openDevice() });
    * const [first] = await tagger.tag("John Smith lives in Berlin");
@@ -258,11 +237,11 @@ export class Classifier extends AdapterModel<Engine> {
   private async answer(calls: Joined<Asking>): Promise<void> {
     const { meta, engine } = this;
     const reader = { ...textLengths(meta, engine.plan.spec), pad: this.tokenizer.endOfText, task: meta.task };
-    await computeRows(engine, reader, this.rows(calls), (row, logits) => row.take(logits));
+    await computeRows(engine, reader, this.rotate(calls), (row, logits) => row.take(logits));
   }
 
   /** The rows of all calls, of each one at a time; those of a call that has ended are left out. */
-  private async *rows(calls: Joined<Asking>): AsyncGenerator<Row> {
+  private async *rotate(calls: Joined<Asking>): AsyncGenerator<Row> {
     let open: { call: Asking; rows: readonly Row[]; next: number }[] = [];
     for (;;) {
       const isLast = open.length === 0;
@@ -291,7 +270,7 @@ export class Classifier extends AdapterModel<Engine> {
     return reading.tokens.map((tokens) => ({ tokens, take }));
   }
 
-  /** Texts as the active adapter reads them. */
+  /** Texts as the adapter reads them. */
   private async encode(texts: readonly TextOrList[]): Promise<Reading> {
     const { meta } = this;
     const { padTo, longest } = textLengths(meta, this.engine.plan.spec);

@@ -1,13 +1,32 @@
 /** Vectors of texts, by which texts of like meaning are found. */
 import type { Device, DeviceInfo } from "../backend/backend.ts";
+import type { DeviceName } from "../backend/device.ts";
+import { type Lease, leaseDevice } from "../backend/lease.ts";
 import { checkArguments, checkOptions } from "../core/checks.ts";
+import { asyncDispose } from "../core/dispose.ts";
 import { isBlank } from "../core/pair.ts";
 import type { WeightDtype } from "../core/tensor.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import { type BaseModel, DEFAULT_BASE, loadModel } from "../io/hf.ts";
 import { closing } from "./adapter-model.ts";
 import type { ClassifyOptions } from "./calls.ts";
 import { Classifier, type ClassifierOptions, checkFinite, OPTIONS } from "./classifier.ts";
-import { NO_ADAPTERS } from "./several-adapters.ts";
+import { NO_ADAPTERS } from "./no-adapter.ts";
+
+/** Where an embedder is, and its base model. */
+export interface EmbedderOptions extends Omit<ClassifierOptions, "device"> {
+  /** A device, or the name of one, which models share. Default: a graphics card if there is one, else the CPU. */
+  device?: Device | DeviceName;
+}
+
+/** A text that is like another one. */
+export interface Similar {
+  text: string;
+  /** Its index among the texts. */
+  index: number;
+  /** The cosine similarity of the two: 1 of equal texts. */
+  similarity: number;
+}
 
 /**
  * A base model that makes vectors of texts: the mean of a text's outputs, or what a folder of sentence-transformers
@@ -18,22 +37,21 @@ import { NO_ADAPTERS } from "./several-adapters.ts";
  *
  * @example
  * ```ts
- * import { Embedder, openDevice } from "lowrank";
+ * import { Embedder } from "lowrank";
  *
- * const embedder = await Embedder.load({ device: await openDevice() });
- * const [asked, ...answers] = await embedder.embed([
- *   "query: where is my parcel", // what e5 was trained with
- *   "query: Ihr Paket ist unterwegs",
- *   "query: we close at six",
- * ]);
- * const cosine = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
- * console.log(answers.map((answer) => cosine(asked!, answer)));
+ * const embedder = await Embedder.load();
+ * const [vector] = await embedder.embed("query: where is my parcel"); // what e5 was trained with
+ * console.log(vector!.length);
+ * const texts = ["query: Ihr Paket ist unterwegs", "query: we close at six"];
+ * const [nearest] = await embedder.similar(texts, "query: where is my parcel");
+ * console.log(nearest!.text, nearest!.similarity);
  * embedder.destroy();
  * ```
  */
 export class Embedder {
   private constructor(
     private readonly classifier: Classifier,
+    private readonly lease: Lease,
     /** Numbers of a vector. */
     readonly size: number,
   ) {}
@@ -42,15 +60,22 @@ export class Embedder {
    * Loads a base model, by default the bundled one. Throws ConfigError if there is none of this name, FormatError if a
    * file is damaged.
    */
-  static async load(options: ClassifierOptions): Promise<Embedder> {
-    checkOptions("options", options, OPTIONS);
+  static async load(options: EmbedderOptions = {}): Promise<Embedder> {
+    checkOptions("options", options, { ...OPTIONS, device: "any?" });
     const { device, model = DEFAULT_BASE, dtype, ...downloads } = options;
-    const open = async (base: BaseModel) => new Embedder(await withoutHead(base, device, dtype), base.config.n_embd);
-    return typeof model === "object" ? open(model) : closing(await loadModel(model, downloads), open);
+    const lease = await leaseDevice(device);
+    const open = async (base: BaseModel) =>
+      new Embedder(await withoutHead(base, lease.device, dtype), lease, base.config.n_embd);
+    try {
+      return await (typeof model === "object" ? open(model) : closing(await loadModel(model, downloads), open));
+    } catch (error) {
+      lease.giveBack();
+      throw error;
+    }
   }
 
   /** The base model's. */
-  get tokenizer(): Classifier["tokenizer"] {
+  get tokenizer(): Tokenizer {
     return this.classifier.tokenizer;
   }
 
@@ -77,9 +102,26 @@ export class Embedder {
     });
   }
 
+  /** The `most` texts that are most like another one, the nearest first. */
+  async similar(texts: readonly string[], to: string, most = 10): Promise<Similar[]> {
+    checkArguments({ texts, to, most }, { texts: "texts", to: "text", most: "count" });
+    const [asked, ...vectors] = await this.embed([to, ...texts]);
+    const found = vectors.map((vector, index): Similar => {
+      const similarity = vector.reduce((sum, value, i) => sum + value * asked![i]!, 0);
+      return { text: texts[index]!, index, similarity };
+    });
+    return found.sort((a, b) => b.similarity - a.similarity).slice(0, most);
+  }
+
   /** Frees the model's memory on the device. */
   destroy(): void {
     this.classifier.destroy();
+    this.lease.giveBack();
+  }
+
+  /** Frees it at the end of a block that begins with `await using`. */
+  async [asyncDispose](): Promise<void> {
+    this.destroy();
   }
 }
 

@@ -2,18 +2,17 @@
 import type { Backend } from "../backend/backend.ts";
 import type { Work } from "../engine/check-work.ts";
 import type { Weights } from "../engine/weights.ts";
-import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
 
 /** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
 export interface ModelKind<E extends Weights> {
-  adapterSpec(meta: AdapterMeta): ModelSpec;
+  spec: ModelSpec;
   /** Models of one layout can share the tensors of their base. */
   layout: "rows" | "tokens";
   /** What is computed in the check of a device; absent: what an engine does. */
   makeWork?(device: Backend, plan: Program): Work;
   /** What `create` prepares. */
-  plan(device: Backend, spec: ModelSpec, meta: AdapterMeta): Program;
-  create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
+  plan(device: Backend): Program;
+  create(device: Backend, sharedFrom?: E): Promise<E>;
 }

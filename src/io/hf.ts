@@ -97,7 +97,7 @@ const openGguf = async (path: string) => (await import("./gguf/gguf-model.ts")).
  *
  * @example
  * ```ts
- * import { loadModel } from "lowrank";
+ * import { loadModel } from "lowrank/engine";
  *
  * const model = await loadModel("gpt2", { onProgress: ({ file, loaded, total }) => console.log(file, loaded, total) });
  * console.log(model.config.n_layer); // 12

@@ -15,7 +15,8 @@ export async function zip(files: Iterable<readonly [string, FileContent]>, withi
     parts.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
   });
   for (const [path, content] of files) {
-    const file = new ZipPassThrough(within + path);
+    // The same contents are the same bytes, whenever they are written.
+    const file = Object.assign(new ZipPassThrough(within + path), { mtime: new Date(1980, 0) });
     archive.add(file);
     for await (const piece of contentPieces(content)) file.push(piece);
     file.push(new Uint8Array(), true);

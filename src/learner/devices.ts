@@ -1,18 +1,15 @@
 /**
- * Where models are: the device of those that were given none, the trainings of a device, one after the other, and how a
- * download is reported. `load` has it without what trains.
+ * Where models are: the trainings of a device, one after the other, and how a download is reported. `load` has it
+ * without what trains.
  */
 import type { Device } from "../backend/backend.ts";
-import type { DeviceName } from "../backend/device.ts";
-import { openDevice } from "../backend/device.ts";
-import { isText } from "../core/checks.ts";
 import { Turns } from "../infer/turns.ts";
 import type { DownloadEvent, DownloadOptions } from "../io/hub/download-options.ts";
 
 /** How far `train`, `load` or `learn` are: plain JSON. */
 export interface Progress {
-  /** Whether a base model is downloaded, or the model learns. */
-  phase: "download" | "train";
+  /** Whether a base model is downloaded, the texts are read by it, or the model learns. */
+  phase: "download" | "read" | "train";
   /** Of the phase, from 0 to 1. */
   fraction: number;
   /** Until the phase ends, once it is known. */
@@ -32,17 +29,6 @@ export function downloads({
   const report = ({ loaded, total }: DownloadEvent) =>
     onProgress?.({ phase: "download", fraction: total > 0 ? loaded / total : 0 });
   return { ...(signal && { signal }), ...(onProgress && { onProgress: report }) };
-}
-
-const shared = new Map<DeviceName, Promise<Device>>();
-
-/** The device that is given; by name, or without one, that of all models, opened for the first. */
-export async function chooseDevice(given: Device | DeviceName = "auto"): Promise<Device> {
-  if (!isText(given)) return given;
-  const device = shared.get(given) ?? openDevice(given);
-  shared.set(given, device);
-  device.catch(() => shared.delete(given));
-  return device;
 }
 
 const trainings = new WeakMap<Device, Turns>();

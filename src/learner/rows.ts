@@ -1,5 +1,5 @@
 /** The rows that a model learns of, from wherever they come, and those that it has learned of. */
-import { exists, modelAddress } from "#platform";
+import { exists, joinPath, modelAddress } from "#platform";
 import { checkKinds, type FieldKind, inRange, isText, type Kind, optional } from "../core/checks.ts";
 import { ConfigError } from "../core/errors.ts";
 import type { DatasetOptions } from "../data/dataset-options.ts";
@@ -8,7 +8,9 @@ import { isBundled } from "../data/sets/named.ts";
 import type { TaggedRow } from "../data/text/tagged.ts";
 import type { TextRow, TextsOptions } from "../data/text/texts.ts";
 import { matchData, type TrainingData } from "../data/training-data.ts";
+import { readJson } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
+import { LIMITS } from "../io/limits.ts";
 import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import { FILE_SOURCE, type FileSource, openSource } from "../platform/files.ts";
 import type { FileReader } from "../platform/reader.ts";
@@ -42,21 +44,20 @@ export function checkSets(json: unknown, where: string): RowSets {
   return json as RowSets;
 }
 
+/** The rows that a model was saved with; null: without rows. */
+export async function savedRows(place: string): Promise<RowSets | null> {
+  const file = joinPath(place, ROWS_FILE);
+  return (await exists(file)) ? checkSets(await readJson(file, LIMITS.ownJson), file) : null;
+}
+
+/** Options of `loadDataset` and `loadTexts`. */
+const NAMES = [
+  ...["split", "seed", "dedupe", "balance", "sheet", "textColumn", "labelColumn", "labelSeparator", "labels"],
+  ...["encoding", "trainRows", "padding", "skipFaulty", "maxLength", "stride"],
+] as const;
+
 /** How rows are read. */
-export interface ReadRows
-  extends Omit<
-      DatasetOptions,
-      | "model"
-      | "objective"
-      | "fractions"
-      | "groupColumn"
-      | "corrections"
-      | "onProgress"
-      | "onTable"
-      | "chunkBytes"
-      | "module"
-    >,
-    Pick<TextsOptions, "stride"> {
+export interface ReadRows extends Pick<DatasetOptions & TextsOptions, (typeof NAMES)[number] | "signal"> {
   /** The task. Default: that of the first of rows in memory; of others "classification". */
   objective?: Objective;
   /**
@@ -66,20 +67,12 @@ export interface ReadRows
   test?: number;
 }
 
-/** Rows are checked where they are used. */
-export const READ_OPTIONS = {
-  ...{
-    objective: "any?",
-    test: optional(inRange({ min: 0, max: 0.5 })),
-    split: "any?",
-    seed: "any?",
-    dedupe: "any?",
-    balance: "any?",
-    sheet: "any?",
-  },
-  ...{ textColumn: "any?", labelColumn: "any?", labelSeparator: "any?", labels: "any?", encoding: "any?" },
-  ...{ trainRows: "any?", padding: "any?", skipFaulty: "any?", maxLength: "any?", stride: "any?", signal: "signal?" },
-} as const satisfies Record<keyof ReadRows, FieldKind>;
+/** They are checked where they are used. */
+export const READ_OPTIONS: Record<string, FieldKind> = {
+  ...Object.fromEntries(["objective", ...NAMES].map((name) => [name, "any?"])),
+  test: optional(inRange({ min: 0, max: 0.5 })),
+  signal: "signal?",
+};
 
 /** Of fewer rows none are kept to measure with: a fifth of them would say nothing. */
 const FEW_ROWS = 50;

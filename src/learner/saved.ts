@@ -1,9 +1,9 @@
 /** A model as files: the directory of its adapter, or a zip of it. Loaded when it is saved. */
-import { absolutePath, exists, joinPath } from "#platform";
+import { absolutePath, createHasher, exists, joinPath } from "#platform";
 import { checkArguments, checkOptions } from "../core/checks.ts";
-import { LowrankError } from "../core/errors.ts";
+import { ConfigError, LowrankError } from "../core/errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { listedIn, marked, refuseOutput, writeFolder } from "../io/marker.ts";
+import { listedIn, marked, readMarker, refuseOutput, writeFolder } from "../io/marker.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { adapterFiles, readFinalNorm } from "../io/peft/peft-write.ts";
 import { zip } from "../io/zip.ts";
@@ -16,8 +16,10 @@ export interface SaveModelOptions {
    * them before, else false: no text leaves memory.
    */
   rows?: boolean;
-  /** Replaces another model in this directory. Default false. */
+  /** Replaces another model in this directory, or a newer one. Default false. */
   force?: boolean;
+  /** Learns the rows that a newer model in this directory has besides, and replaces it. Default false. */
+  merge?: boolean;
 }
 
 interface Saved {
@@ -35,26 +37,49 @@ async function filesOf({ adapter, base, rows }: Saved, { rows: wanted = false }:
   return marked(files, MODEL);
 }
 
-/** See `Learner.save`; it may replace what is in one of `places`. */
+/** What a model's directory has: another revision after each save there, whoever saved. Null: there is no model. */
+export async function revisionOf(directory: string): Promise<string | null> {
+  const marker = await readMarker(directory, MODEL);
+  if (!marker) return null;
+  const hasher = await createHasher("sha256");
+  hasher.update(new TextEncoder().encode(JSON.stringify(marker.files)));
+  return hasher.digest().slice(0, 8);
+}
+
+/** The directories that a model may replace itself in, each with the revision that it has seen there. */
+export type Places = Map<string, string | null>;
+
+/** See `Learner.save`. */
 export async function saveModel(
   directory: string,
   saved: Saved,
   options: SaveModelOptions,
-  places: ReadonlySet<string>,
+  places: Places,
+  learnFrom: () => Promise<void>,
 ): Promise<void> {
   checkArguments({ directory }, { directory: "text" });
-  checkOptions("options", options, { rows: "boolean?", force: "boolean?" });
-  const isOwn = places.has(absolutePath(directory));
+  checkOptions("options", options, { rows: "boolean?", force: "boolean?", merge: "boolean?" });
+  const path = absolutePath(directory);
+  if (options.merge) await learnFrom();
+  const [isOwn, seen, found] = [places.has(path), places.get(path), await revisionOf(directory)];
+  if (isOwn && !options.force && found !== null && found !== seen)
+    throw new ConfigError("newer-model", "another program has saved a newer model here", {
+      where: directory,
+      expected: seen ? `revision ${seen}, which this one was loaded from or saved as` : "no model",
+      found: `revision ${found}`,
+      hint: "give { merge: true } to learn its rows, too, or { force: true } to replace it",
+    });
   const hasRows = isOwn && (await exists(joinPath(directory, ROWS_FILE)));
   // It learns on with them, also if their file goes.
   if (hasRows) await saved.rows();
-  const files = await filesOf(saved, { rows: options.rows ?? hasRows });
+  const files = await filesOf(saved, { rows: options.rows ?? (hasRows || options.merge === true) });
   try {
     const replaces = await refuseOutput(directory, options.force === true || isOwn, MODEL, () => ({
       found: "another model",
       hint: "give { force: true } to replace it",
     }));
     await writeFolder(directory, files, MODEL, replaces);
+    places.set(path, await revisionOf(directory));
   } catch (cause) {
     if (cause instanceof LowrankError) throw cause;
     // Of a page: a private window, no permission, or no space left.

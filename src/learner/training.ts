@@ -2,15 +2,21 @@
 
 import type { Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions } from "../core/checks.ts";
-import { DataError, nameList } from "../core/errors.ts";
+import { ConfigError, DataError, nameList } from "../core/errors.ts";
 import { numel } from "../core/tensor.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/training-data.ts";
+import type { Classifier } from "../infer/classifier.ts";
+import type { LanguageModel } from "../infer/text/language-model.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { type AdapterMeta, adapterShapes, dtypeOn } from "../io/peft/adapter-meta.ts";
 import type { Adapter, Tensors } from "../io/peft/peft.ts";
 import { takesSteps } from "../methods/index.ts";
 import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import { isOfMessages } from "../tasks/index.ts";
 import { OPTIONS } from "../train/job.ts";
+import { evaluateRows } from "../train/linear.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { OTHER_NAMES, settingsToKeep, type TrainOptions } from "../train/settings.ts";
@@ -24,14 +30,12 @@ import { listRows, ROW_SOURCE, type RowSets, type RowSource, readSets } from "./
 export interface LearnOptions extends Partial<TrainOptions> {
   /** Receives how far it is. */
   onProgress?: (progress: Progress) => void;
-  /** Receives what training reports in full, as that of `fineTune`. */
-  onEvent?: (event: TrainEvent) => void;
   /** Ends it: the promise rejects with the signal's reason. */
   signal?: AbortSignal;
 }
 
 /** The kinds of those that are not settings. */
-export const REPORTS = { onProgress: "function?", onEvent: "function?", signal: "signal?" } as const;
+export const REPORTS = { onProgress: "function?", signal: "signal?" } as const;
 
 export interface Place {
   device: Device;
@@ -42,7 +46,7 @@ export interface Place {
 export async function fit(
   { device, base }: Place,
   data: TrainingData,
-  { onProgress, onEvent, ...options }: LearnOptions,
+  { onProgress, ...options }: LearnOptions,
   adapter?: Adapter,
 ): Promise<FineTuneRun> {
   const { signal } = options;
@@ -50,8 +54,10 @@ export async function fit(
     if (event.type === "step") {
       const { record, steps, secondsLeft } = event;
       onProgress?.({ phase: "train", fraction: record.step / steps, secondsLeft, loss: record.loss });
+    } else if (event.type === "features") {
+      const { done, rows, secondsLeft } = event;
+      onProgress?.({ phase: "read", fraction: done / rows, secondsLeft });
     }
-    onEvent?.(event);
   };
   const args = { ...options, device, model: base, data, onEvent: report, ...(adapter ? { adapter } : {}) };
   const run = await inTurn(device, async () => {
@@ -73,27 +79,27 @@ export function checkLearning(rows: unknown, options: unknown): void {
 }
 
 /**
- * Goes on from an adapter with further rows and those that it has learned, if they are known. Gives the run, and all
- * rows. `end` aborts it, as the signal among the options does.
+ * Goes on from an adapter with further rows and those that it has learned, if they are known; with `anew` from the base
+ * model. Gives the run, and all rows. `options.signal` ends it.
  */
 export async function learn(
-  source: RowSource,
+  more: RowSource,
   adapter: Adapter,
   known: RowSets | null,
   place: Place,
   options: LearnOptions,
-  end: AbortSignal,
+  anew: boolean,
 ): Promise<{ run: FineTuneRun; sets: RowSets }> {
   const { train, ...held } = known ?? NO_ROWS;
   // First, so that an error names the row as it was given.
-  const sets = { ...held, train: [...(await listRows(source, place.base, adapter.meta)), ...train] };
+  const sets = { ...held, train: [...(await listRows(more, place.base, adapter.meta)), ...train] };
   const data = await readSets(sets, place.base, adapter.meta);
   if (!known) refuseForgetting(data, adapter.meta);
-  const signal = options.signal ? AbortSignal.any([options.signal, end]) : end;
-  const settings = { ...settingsOf(adapter.meta, data, place.device), ...options, signal };
+  if (anew) return { run: await fit(place, data, { mode: "lora", ...options }), sets };
+  const settings = { ...settingsOf(adapter.meta, data, place.device), ...options };
   const { epochs = epochsFor(sets.train.length, settings) } = settings;
-  const more = takesSteps(adapter.meta.mode) ? { epochs } : {};
-  const run = await fit(place, data, { ...settings, ...more }, withLabels(adapter, data.labels));
+  const steps = takesSteps(adapter.meta.mode) ? { epochs } : {};
+  const run = await fit(place, data, { ...settings, ...steps }, withLabels(adapter, data.labels));
   return { run, sets };
 }
 
@@ -102,7 +108,7 @@ function settingsOf(meta: AdapterMeta, { labels, val, test }: TrainingData, devi
   const { calibrate, threshold, positive, ...others } = settingsToKeep(meta.settings.training ?? {});
   const chosen = { calibrate, threshold, positive };
   const isChosen = labels.length === meta.labels.length && val.size > 0 && test.size > 0;
-  return { dtype: dtypeOn(meta, undefined, meta, device), ...others, ...(isChosen ? chosen : {}) };
+  return { dtype: dtypeOn(meta, undefined, device), ...others, ...(isChosen ? chosen : {}) };
 }
 
 /**
@@ -143,4 +149,22 @@ export function withLabels({ meta, tensors }: Adapter, labels: readonly string[]
     larger.set(name, { shape, data });
   }
   return { meta: grown, tensors: larger };
+}
+
+/** Loss and measures of a classifier on rows. Throws ConfigError for a model of tags or texts. */
+export async function evaluate(
+  source: RowSource,
+  model: Classifier | LanguageModel,
+  base: BaseModel,
+  meta: AdapterMeta,
+): Promise<Evaluation> {
+  const { objective } = meta.task;
+  if (!isOfMessages(objective) || !("logits" in model))
+    throw new ConfigError("wrong-task", "rows of tags and of texts are measured by training alone", {
+      hint: "use run.results",
+    });
+  const train = await listRows(source, base, meta);
+  const data = (await readSets({ ...NO_ROWS, train }, base, meta)) as LoadedDataset;
+  const texts = Array.from({ length: data.train.size }, (_, row) => data.train.text(row));
+  return evaluateRows(data, data.train, await model.logits(texts));
 }

@@ -45,7 +45,7 @@ export const INITS = ["gaussian", "kaiming", "paper"] as const;
 export type Init = (typeof INITS)[number];
 
 /** One adapter: its site (`h.3.attn.q`, `head`), its rank, and the factor of B A x. */
-interface LoraSite {
+export interface LoraSite {
   site: string;
   r: number;
   scale: number;

@@ -1,27 +1,33 @@
 /**
- * URLs of the package's files in a page, relative to the built files in a folder of dist/. Paths are relative to the
- * package's root, as in Node. Every URL is a literal: bundlers do not find and copy others.
+ * URLs of the package's files in a page. Paths are relative to the package's root, as in Node. Bundlers find and copy
+ * what is a literal: the code's own files, and those of a base model that is imported (src/entries).
  */
 import { packageUrl } from "./package-url.ts";
 
-/** URLs by path. */
-const ASSETS: Readonly<Record<string, () => URL>> = {
+/** The files that the code needs, relative to the built files in a folder of dist/. */
+const OWN: Readonly<Record<string, () => URL>> = {
   "dist/data.wasm": () => new URL("../data.wasm", import.meta.url),
   "dist/tokenizer.wasm": () => new URL("../tokenizer.wasm", import.meta.url),
   "dist/kernels.wasm": () => new URL("../kernels.wasm", import.meta.url),
   "dist/kernels-relaxed.wasm": () => new URL("../kernels-relaxed.wasm", import.meta.url),
   "dist/gpt2.tokenizer.bin": () => new URL("../gpt2.tokenizer.bin", import.meta.url),
-  "data/datasets/human-rights.txt": () => new URL("../../data/datasets/human-rights.txt", import.meta.url),
-  "data/datasets/languages.csv": () => new URL("../../data/datasets/languages.csv", import.meta.url),
-  "data/datasets/spam.csv": () => new URL("../../data/datasets/spam.csv", import.meta.url),
-  "data/models/gpt2-micro/config.json": () => new URL("../../data/models/gpt2-micro/config.json", import.meta.url),
-  "data/models/gpt2-micro/model.safetensors": () =>
-    new URL("../../data/models/gpt2-micro/model.safetensors", import.meta.url),
-  "data/models/gpt2-micro/vocab.json": () => new URL("../../data/models/gpt2-micro/vocab.json", import.meta.url),
-  "data/models/gpt2-micro/merges.txt": () => new URL("../../data/models/gpt2-micro/merges.txt", import.meta.url),
-  "data/models/e5-small-cut/e5-small-cut.gguf": () =>
-    new URL("../../data/models/e5-small-cut/e5-small-cut.gguf", import.meta.url),
 };
+
+/** Data that is beside them, or that a bundler has copied, by name in data/. */
+const DATA = [
+  ...["human-rights.txt", "languages.csv", "spam.csv"].map((name) => `datasets/${name}`),
+  ...["config.json", "model.safetensors", "vocab.json", "merges.txt"].map((name) => `models/gpt2-micro/${name}`),
+  "models/e5-small-cut/e5-small-cut.gguf",
+];
+
+/** Where this code is: with a literal in its place bundlers would copy all data. */
+const here = import.meta.url;
+const copied = new Map<string, URL>();
+
+/** Says where a bundler has put files of data/. */
+export function placeData(folder: string, files: Readonly<Record<string, URL>>): void {
+  for (const [name, url] of Object.entries(files)) copied.set(`data/${folder}/${name}`, url);
+}
 
 const PACKAGE = "package:";
 
@@ -35,15 +41,16 @@ export function isPackagePath(path: string): boolean {
 }
 
 export function packageFiles(): string[] {
-  return Object.keys(ASSETS).map(packagePath);
+  return [...Object.keys(OWN), ...DATA.map((name) => `data/${name}`)].map(packagePath);
 }
 
 /** The URL of a file of the package; undefined if there is none. */
 export function assetUrl(path: string): URL | undefined {
+  if (!packageFiles().includes(path)) return undefined;
   const name = path.slice(PACKAGE.length);
-  const url = ASSETS[name];
   const folder = packageUrl();
-  return folder !== undefined && url ? new URL(name, folder) : url?.();
+  if (folder !== undefined) return new URL(name, folder);
+  return copied.get(name) ?? OWN[name]?.() ?? new URL(`../../${name}`, here);
 }
 
 /**

@@ -30,7 +30,9 @@ const fileKey = (path: string) => path.replaceAll("\\", "/");
  *
  * @example
  * ```ts
- * import { Classifier, loadDataset, openDevice, registerFile } from "lowrank";
+ * import { registerFile } from "lowrank";
+ * import { loadDataset } from "lowrank/data";
+ * import { Classifier, openDevice } from "lowrank/engine";
  *
  * const input = document.querySelector<HTMLInputElement>("input[type=file]")!;
  * registerFile("messages.csv", input.files![0]!);

@@ -32,6 +32,6 @@ export const noPackageFile = (where: string, cause: DownloadError): ConfigError 
   new ConfigError("missing-package-file", "a file of the package was not found", {
     where,
     found: cause.details.found!,
-    hint: "copy the package's folders unchanged; another origin must allow this one (CORS); Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
+    hint: "a bundler copies a base model that is imported: import 'lowrank/bases/e5-small-cut'; without one, copy the package's folders unchanged; another origin must allow this one (CORS); Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
     cause,
   });

@@ -41,7 +41,7 @@ export const FORMAT = "lowrank-run";
 export const VERSION = 4;
 
 /** A run's identity: all that is needed to repeat it and to use the trained model. Known before its first step. */
-interface RunIdentity {
+export interface RunIdentity {
   format: typeof FORMAT;
   version: typeof VERSION;
   /** The version of Lowrank, and where it runs. */
@@ -99,7 +99,7 @@ export interface TrialName {
   model: string;
 }
 
-interface RunProgress {
+export interface RunProgress {
   state: "training" | "stopped" | "finished" | "failed";
   /** Null before it is known where the run is trained; likewise 0 in the next numbers. */
   device: DeviceInfo | null;
@@ -132,7 +132,7 @@ export interface ErrorRecord {
   message: string;
 }
 
-interface RunOutcome {
+export interface RunOutcome {
   /** The step after which the saved parameters are. */
   keptStep: number;
   /**

@@ -131,6 +131,10 @@ export const TUNED = "tuned";
 export const buildProbe = (record: RunRecord, { spec, ...learned }: NonNullable<TrainResult["probe"]>): Adapter =>
   buildAdapter({ ...record, results: null }, spec, learned);
 
+/** What answers for a run: what was trained, or the probe. */
+export const buildServed = (record: RunRecord, result: TrainResult): Adapter =>
+  result.probe ? buildProbe(record, result.probe) : buildAdapter(record, result.spec, result);
+
 /** The files of a run directory, and the record among them. */
 export interface RunContents {
   files: Map<string, FileContent>;

@@ -1,9 +1,6 @@
 /** The API of training: the trainer, with a result that can be saved. */
 import { backendOf, type Device } from "../backend/backend.ts";
-import { checkArguments, checkOptions, type FieldKind } from "../core/checks.ts";
-import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
-import type { LanguageModelOptions } from "../infer/text/decoding.ts";
-import { LanguageModel } from "../infer/text/language-model.ts";
+import { checkOptions, type FieldKind } from "../core/checks.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { newRecord } from "../record/record.ts";
 import { ARGUMENTS, divideArguments, OPTIONS, type TrainArguments } from "../train/job.ts";
@@ -11,7 +8,7 @@ import { completeOptions } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
 import { OTHER_NAMES } from "../train/settings.ts";
 import { train } from "../train/trainer.ts";
-import { buildAdapter, buildProbe, refuseExisting } from "./directory.ts";
+import { buildAdapter, buildServed, refuseExisting } from "./directory.ts";
 import { LiveRun } from "./live-run.ts";
 import { addSamples } from "./samples.ts";
 import { pickSettings } from "./settings.ts";
@@ -33,15 +30,6 @@ export interface FineTuneArguments extends Omit<TrainArguments, "device"> {
 export interface FineTuneRun extends TrainResult, TrainedRun {
   /** What answers, as `loadAdapter` gives it: what was trained, or the probe that is as good (`probe`). */
   adapter: Adapter;
-  /**
-   * The trained classifier, of what is in memory, on the run's base model, which must be open, and on its device unless
-   * another is given. Throws ConfigError for a run of `objective` lm.
-   */
-  classifier(options?: Partial<Pick<ClassifierOptions, "device" | "dtype">>): Promise<Classifier>;
-  /** The trained language model, likewise. Throws ConfigError for a run of another objective. */
-  languageModel(
-    options?: Partial<Pick<LanguageModelOptions, "device" | "dtype" | "batchSize">>,
-  ): Promise<LanguageModel>;
 }
 
 const KINDS: Record<string, FieldKind> = { ...ARGUMENTS, ...OPTIONS, save: "text?" };
@@ -67,18 +55,15 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
   const learned = buildAdapter(live.record, result.spec, result);
   await addSamples(result.results, { device, model, data, adapter, learned, signal });
   await live.end(result, data);
-  const served = result.probe ? buildProbe(live.record, result.probe) : learned;
+  const served = buildServed(live.record, result);
   return {
     ...result,
-    ...trainedRun(live.record, save, (to, replace) => live.save(to, result, data, replace)),
+    ...trainedRun(
+      live.record,
+      async () => served,
+      save,
+      (to, replace) => live.save(to, result, data, replace),
+    ),
     adapter: served,
-    classifier: async (options = {}) => {
-      checkOptions("options", options, { device: "device?", dtype: "text?" });
-      return Classifier.of(served, model, options.device ?? device, options.dtype);
-    },
-    languageModel: async (options = {}) => {
-      checkArguments({ options }, { options: "object" });
-      return LanguageModel.of(model, learned, { device, ...options });
-    },
   };
 }

@@ -8,7 +8,7 @@ import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { type ErrorRecord, errorRecord, newRecord, type RunRecord } from "../record/record.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
-import { removeRun } from "../run/directory.ts";
+import { buildServed, removeRun } from "../run/directory.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { storedRun, type TrainedRun, trainedRun } from "../run/trained-run.ts";
 import type { Job, Start } from "../train/job.ts";
@@ -39,7 +39,7 @@ export type StudyEvent =
   | { type: "failed"; trial: Trial; error: ErrorRecord };
 
 /** The progress of the trials that are trained at the same time. */
-interface Progress {
+export interface Progress {
   /** How many have begun. */
   count: number;
   /** Steps of all of them. */
@@ -358,7 +358,12 @@ class TrialRun implements TrainingJob {
       const { record } = live;
       const run =
         directory === undefined
-          ? trainedRun(record, directory, (to, replace) => live.save(to, result, data, replace))
+          ? trainedRun(
+              record,
+              async () => buildServed(record, result),
+              directory,
+              (to, replace) => live.save(to, result, data, replace),
+            )
           : storedRun(record, directory);
       if (out !== undefined) await keepError(out, trial, null);
       study.leave(this);

@@ -1,17 +1,14 @@
 /** How certain a prediction is. Apart from predictions.ts, which a page that classifies loads. */
-import { type Decision, isAnswered, type Labelled, labelThreshold } from "./predictions.ts";
+import { type Classification, type Decision, type Labelled, labelThreshold } from "./predictions.ts";
 
 /** A prediction without labels, or entities, of a lower probability; a score as it is: it has none. */
 export function atLeast(result: Labelled, least: number): Labelled {
   if ("score" in result) return result;
   if ("entities" in result) return { entities: result.entities.filter(({ probability }) => probability >= least) };
-  const { probability, probabilities, labels } = result;
-  const isLess = isAnswered(result) && probability! < least;
-  if (labels === undefined) return isLess ? { ...result, label: null } : result;
-  return {
-    ...(isLess ? { label: null, probability: null, probabilities } : result),
-    labels: labels.filter((label) => probabilities[label]! >= least),
-  };
+  const { probabilities, labels } = result;
+  const isLess = result.label !== null && result.probability < least;
+  const kept: Classification = isLess ? { ...result, label: null, reason: "unsure" } : result;
+  return labels === undefined ? kept : { ...kept, labels: labels.filter((label) => probabilities[label]! >= least) };
 }
 
 /**

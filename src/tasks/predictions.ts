@@ -1,16 +1,29 @@
 /** Logits as classes and probabilities. */
 
-/** What a classifier makes of a text. */
-export interface Classification {
-  /** The most probable label, of `labels` where there are several; null: there is none, or the text is blank. */
-  label: string | null;
-  /** Its probability. */
-  probability: number | null;
+/** The label of a text: the most probable one. */
+export interface Classified {
+  label: string;
+  probability: number;
   /** Probability of every label; none for a blank text. */
   probabilities: Record<string, number>;
-  /** Where a text can have several labels: those whose probability reaches their threshold; none of a blank text. */
+  /** Where a text can have several labels: those whose probability reaches their threshold. */
   labels?: string[];
 }
+
+/** A text without a label. */
+export interface Unclassified extends Pick<Classified, "probabilities" | "labels"> {
+  label: null;
+  /** Of the most probable label; null: there is none. */
+  probability: number | null;
+  /**
+   * "blank": there is no text; "unsure": no label is as probable as `minProbability`; "none": where a text can have
+   * several labels, none reaches its threshold.
+   */
+  reason: "blank" | "unsure" | "none";
+}
+
+/** What a classifier makes of a text. */
+export type Classification = Classified | Unclassified;
 
 /** What a regression makes of a text. */
 export interface Scored {

@@ -110,7 +110,7 @@ export interface TestResults<Details = object> {
 }
 
 /** A part of the test set. */
-interface PartEvaluation extends Evaluation {
+export interface PartEvaluation extends Evaluation {
   name: string;
 }
 

@@ -56,11 +56,14 @@ async function bundle(hash) {
     define,
     entryPoints: [
       { in: "src/index.ts", out: "node" },
+      ...["data", "engine"].map((name) => ({ in: `src/entries/${name}.ts`, out: name })),
       ...COMMANDS.map((name) => ({ in: `src/commands/${name}.ts`, out: name })),
     ],
     outdir: NEW,
     splitting: true,
   });
+  // In Node a base model is read from the package.
+  writeFileSync(join(NEW, "bases.js"), "export {};\n");
   writeFileSync(join(NEW, "index.js"), `export * from "${FOR_NODE}";\n`);
   // In one file: with the chunks and packages of the commands a thread takes half as long again to start.
   // Its name says that it is a module: beside a copy of it there is no package.json.

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
-const entries = ["index", "browser"].map((name) => join(root, `dist/types/src/${name}.d.ts`));
+const entries = ["index", "entries/data", "entries/engine"].map((name) => join(root, `dist/types/src/${name}.d.ts`));
 const config = join(root, "build/docs.tsconfig.json");
 writeFileSync(
   config,

@@ -16,7 +16,12 @@ const WEB = join(NEW, "web");
 let constants = {};
 /** The library and the page have a folder each: shared chunks would cost more requests and bytes. */
 const LIBRARY = "browser";
-const LIBRARY_ENTRY = "src/index.ts";
+const LIBRARY_ENTRIES = {
+  index: "src/index.ts",
+  ...Object.fromEntries(
+    ["data", "engine", "e5-small-cut", "gpt2-micro"].map((name) => [name, `src/entries/${name}.ts`]),
+  ),
+};
 const SCRIPTS = "dist/page";
 /** The library's worker, one file without imports, so that a bundler may copy it as it is. */
 const WORKER = { "kernels-worker": "src/backend/kernels-worker.ts" };
@@ -123,7 +128,7 @@ async function roll(input, external, { preserveEntrySignatures, ...output }) {
 
 export async function buildWeb(define) {
   constants = define;
-  await bundle(join(NEW, LIBRARY), { index: LIBRARY_ENTRY }, { namesMaps: true, annotates: true });
+  await bundle(join(NEW, LIBRARY), LIBRARY_ENTRIES, { namesMaps: true, annotates: true });
   const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts` };
   await bundle(join(WEB, SCRIPTS), scripts);
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
@@ -173,7 +178,7 @@ function joinModules(entryPoints) {
     }));
     if (id !== REQUESTS && !entries.some(({ atOnce }) => atOnce.has(id))) return null;
     // The library's entry point exports nothing but its names, not what other scripts import.
-    if (id === resolve(LIBRARY_ENTRY)) return null;
+    if (id === resolve(LIBRARY_ENTRIES.index)) return null;
     // A class that most pages do not import: by itself, no bundler takes it into them.
     if (id === resolve("src/classic/model.ts")) return "classic-model";
     const users = entries.filter(({ all }) => all.has(id));
@@ -218,7 +223,6 @@ const NOT_ALONE = [
   "peft-import",
   "fingerprint",
   "served",
-  "several-adapters",
   "browser-disk",
   "device-check",
   "inference-check",

@@ -123,7 +123,7 @@ const LOSSES: Record<
   },
 };
 
-function evaluateRows(data: LoadedDataset, set: LoadedDataset["train"], logits: Float32Array): Evaluation {
+export function evaluateRows(data: LoadedDataset, set: LoadedDataset["train"], logits: Float32Array): Evaluation {
   const { answer, columns, measures } = TRAINING[data.objective];
   const { length } = data.labels;
   const losses = LOSSES[TASKS[data.objective].loss](logits, set);

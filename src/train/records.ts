@@ -161,7 +161,7 @@ export interface Checkpoint {
  *
  * @example
  * ```ts
- * import { type FineTuneArguments, fineTune, RunFailed } from "lowrank";
+ * import { type FineTuneArguments, fineTune, RunFailed } from "lowrank/engine";
  *
  * declare const args: FineTuneArguments;
  * try {

@@ -17,7 +17,7 @@ import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 
 const KEEPS = ["best", "last"] as const;
-type Keep = (typeof KEEPS)[number];
+export type Keep = (typeof KEEPS)[number];
 
 const RECOMPUTES = ["auto", "on", "off"] as const;
 /** Whether activations are recomputed in the backward pass; `auto`: if the plan does not fit into memory otherwise. */
@@ -253,7 +253,7 @@ export const SETTINGS: Settings<TrainOptions> = {
   ),
   positive: { default: null, kind: "text" },
   seed: inPage(
-    { default: 1, number: { min: 0, max: 2 ** 32 - 1, whole: true } },
+    { default: 1, number: { min: 0, max: 2 ** 32 - 1, whole: true }, others: ["random_state"] },
     "Seed: The start of all random numbers. The same seed gives the same run; another one shows how much is chance.",
   ),
   // Zeros are better than the others, which are there to compare with: src/bench/README.md.

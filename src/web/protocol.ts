@@ -195,8 +195,6 @@ export interface ErrorReport {
 
 export interface Verdict {
   adapter: Labelled;
-  /** The base model with the initial head; null: a head of zeros, which says the same of every text. */
-  base: Labelled | null;
   device: DeviceInfo;
   /** The answer of a finished run's model of word counts, and whether the text is unlike those it learned. */
   classic: { says: Labelled; isUnlike: boolean } | null;

@@ -4,8 +4,10 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
+import type * as Data from "../../src/entries/data.ts";
+import type * as Engine from "../../src/entries/engine.ts";
+import { Classifier, fineTune, loadModel } from "../../src/entries/engine.ts";
 import type * as Lowrank from "../../src/index.ts";
-import { Classifier, fineTune, loadModel } from "../../src/index.ts";
 import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -35,7 +37,7 @@ async function begin(page: Page): Promise<string> {
 function logitsInPage(page: Page, adapter: string): Promise<{ name: string; logits: number[] }> {
   return page.evaluate(
     async ([adapter, texts]) => {
-      const { Classifier, openDevice }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+      const { Classifier, openDevice }: typeof Engine = await import(`${location.origin}/dist/browser/engine.js`);
       const device = await openDevice("wasm");
       const classifier = await Classifier.load(`${location.origin}/${adapter}`, { device });
       const logits = [...(await classifier.logits(texts))];
@@ -79,7 +81,8 @@ test("after the first visit the page works offline, with all threads", async () 
   await page.reload();
   assert.match(await begin(page), /uses \d+ threads/);
   const read = await page.evaluate(async () => {
-    const { Tokenizer, loadModel }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+    const { Tokenizer }: typeof Data = await import(`${location.origin}/dist/browser/data.js`);
+    const { loadModel }: typeof Engine = await import(`${location.origin}/dist/browser/engine.js`);
     const model = await loadModel("gpt2-micro");
     return [(await Tokenizer.load()).encode("a b").length, (await model.read("wpe.weight")).length];
   });
@@ -114,7 +117,7 @@ test("own messages begin with e5-small-cut, which is kept once it is loaded; a c
   await page.reload();
   await isModel("e5-small-cut", 12);
   const read = await page.evaluate(async () => {
-    const { loadModel }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+    const { loadModel }: typeof Engine = await import(`${location.origin}/dist/browser/engine.js`);
     const model = await loadModel("e5-small-cut");
     return [model.config.n_layer, (await model.read("ln_f.weight")).length];
   });
@@ -193,7 +196,8 @@ test("from another origin the library trains and classifies, on threads or in a 
   const { page } = await openPage(context, await pageWith(policy("'none'")));
   const info = await page.evaluate(
     async ([code, files]) => {
-      const { openDevice, setPackageUrl }: typeof Lowrank = await import(`${code}/dist/browser/index.js`);
+      const { setPackageUrl }: typeof Lowrank = await import(`${code}/dist/browser/index.js`);
+      const { openDevice }: typeof Engine = await import(`${code}/dist/browser/engine.js`);
       setPackageUrl(files);
       return (await openDevice("wasm")).info;
     },

@@ -4,8 +4,11 @@ import { dirname, join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
+import type * as Data from "../../src/entries/data.ts";
+import { loadDataset } from "../../src/entries/data.ts";
+import type * as Engine from "../../src/entries/engine.ts";
+import { Classifier, fineTune, loadModel } from "../../src/entries/engine.ts";
 import type * as Lowrank from "../../src/index.ts";
-import { Classifier, fineTune, loadDataset, loadModel } from "../../src/index.ts";
 import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test, testIf } from "../helpers/harness.ts";
@@ -32,8 +35,10 @@ interface PageRun {
 function trainInPage(page: Page, csv: string): Promise<PageRun> {
   return page.evaluate(
     async ([csv, texts, options]) => {
-      const { Classifier, fineTune, loadDataset, loadModel, openDevice, registerFile }: typeof Lowrank = await import(
-        `${location.origin}/dist/browser/index.js`
+      const { registerFile }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+      const { loadDataset }: typeof Data = await import(`${location.origin}/dist/browser/data.js`);
+      const { Classifier, fineTune, loadModel, openDevice }: typeof Engine = await import(
+        `${location.origin}/dist/browser/engine.js`
       );
       registerFile("picked.csv", new Blob([csv]));
       const device = await openDevice("wasm", { threads: 2 });
@@ -103,9 +108,9 @@ test("a study in a page: in memory, and in its files, where the same call repeat
   const { page, faults } = await openLibrary(await openBrowser());
   const [memory, first, again] = await page.evaluate(
     async ([csv, options]) => {
-      const { loadDataset, loadModel, openDevice, registerFile, study }: typeof Lowrank = await import(
-        `${location.origin}/dist/browser/index.js`
-      );
+      const { registerFile }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+      const { loadDataset }: typeof Data = await import(`${location.origin}/dist/browser/data.js`);
+      const { loadModel, openDevice, study }: typeof Engine = await import(`${location.origin}/dist/browser/engine.js`);
       registerFile("picked.csv", new Blob([csv]));
       const device = await openDevice("wasm", { threads: 2 });
       const model = await loadModel("gpt2-micro");
@@ -195,7 +200,8 @@ test("a model opens from a blob, a response, a URL, a handle and a folder on a s
     if (range !== undefined) ranges.push(range);
   });
   const found = await page.evaluate(async () => {
-    const { loadModel, registerFile }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+    const { registerFile }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+    const { loadModel }: typeof Engine = await import(`${location.origin}/dist/browser/engine.js`);
     const base = `${location.origin}/data/models/gpt2-micro`;
     const whole = async (name: string) => (await fetch(`${base}/${name}`)).blob();
     const root = await navigator.storage.getDirectory();
@@ -265,7 +271,7 @@ test("an HTML page in place of a package file is reported, and a server that doe
   const { page } = await openLibrary(context);
   const load = () =>
     page.evaluate(async () => {
-      const { Tokenizer }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+      const { Tokenizer }: typeof Data = await import(`${location.origin}/dist/browser/data.js`);
       return Tokenizer.load().then(
         () => "no error",
         (error: Error) => error.message,

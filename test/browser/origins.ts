@@ -1,6 +1,8 @@
 /** A page on one origin with the library on another, as on a CDN. */
 import type { Page } from "playwright-core";
 import { packagePath } from "#platform";
+import type * as Data from "../../src/entries/data.ts";
+import type * as Engine from "../../src/entries/engine.ts";
 import type * as Lowrank from "../../src/index.ts";
 import { messages } from "../helpers/tiny.ts";
 import { plainServer } from "./browser.ts";
@@ -23,10 +25,13 @@ export function trainFrom(
   page: Page,
   url: string,
   files?: string,
-): Promise<{ device: Lowrank.DeviceInfo; logits: number[] }> {
+): Promise<{ device: Engine.DeviceInfo; logits: number[] }> {
   return page.evaluate(
     async ([url, files, csv]) => {
-      const lowrank: typeof Lowrank = await import(`${url}/dist/browser/index.js`);
+      const [root, ofData, engine] = await Promise.all(
+        ["index", "data", "engine"].map((entry) => import(`${url}/dist/browser/${entry}.js`)),
+      );
+      const lowrank: typeof Lowrank & typeof Data & typeof Engine = { ...root, ...ofData, ...engine };
       if (files !== undefined) lowrank.setPackageUrl(files);
       lowrank.registerFile("messages.csv", new Blob([csv]));
       const device = await lowrank.openDevice("wasm", { threads: 2 });

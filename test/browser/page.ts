@@ -99,7 +99,6 @@ export async function trainOnFile(
   await see(page, "try");
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned >> text=spam");
-  assert.is(await page.locator("#verdict .base").count(), 0, "a head of zeros says the same of every message");
 }
 
 export async function openLearned(page: Page): Promise<void> {

@@ -9,8 +9,9 @@ import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { bytesReader } from "../../src/data/corpus.ts";
-import type * as Lowrank from "../../src/index.ts";
-import { fineTune, loadDataset, loadModel } from "../../src/index.ts";
+import { loadDataset } from "../../src/entries/data.ts";
+import type * as Engine from "../../src/entries/engine.ts";
+import { fineTune, loadModel } from "../../src/entries/engine.ts";
 import { zip } from "../../src/io/zip.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -71,7 +72,7 @@ const firstLabels = (page: Page, place: string, times: number): Promise<number[]
       const taken: number[] = [];
       for (let i = 0; i < times; i++) {
         const start = performance.now();
-        const { Classifier, openDevice }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+        const { Classifier, openDevice }: typeof Engine = await import(`${location.origin}/dist/browser/engine.js`);
         const classifier = await Classifier.load(place, { device: await openDevice("wasm", { threads: 2 }) });
         await classifier.classify("you have won a prize");
         taken.push(Math.round(performance.now() - start));
@@ -134,7 +135,7 @@ test("without storage nothing is kept, and all works; what is loaded at the same
   const { page, faults } = await openPage(context, `${server.url}/`);
   const weights = () => server.requests.filter((line) => line.includes("/model.safetensors")).length;
   await page.evaluate(async (place) => {
-    const { Classifier, openDevice }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+    const { Classifier, openDevice }: typeof Engine = await import(`${location.origin}/dist/browser/engine.js`);
     const device = await openDevice("wasm", { threads: 2 });
     await Promise.all([1, 2, 3].map(() => Classifier.load(place, { device })));
   }, `${server.url}/run.zip`);

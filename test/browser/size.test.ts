@@ -86,7 +86,9 @@ test("a page of one file has at most 100 kB of code in addition to the model, th
 test("importing the library has no side effects", async () => {
   // A module with side effects would fail in Node, which has no location, navigator.gpu or Worker.
   const before = Object.keys(globalThis).sort();
-  const library = (await import(`${LIBRARY}/index.js`)) as Record<string, unknown>;
-  assert.type(library.fineTune, "function");
+  for (const [entry, name] of Object.entries({ index: "train", data: "loadDataset", engine: "fineTune" })) {
+    const library = (await import(`${LIBRARY}/${entry}.js`)) as Record<string, unknown>;
+    assert.type(library[name], "function");
+  }
   assert.equal(Object.keys(globalThis).sort(), before);
 });

@@ -21,7 +21,7 @@ const base = tinyModel(join(folder, "tiny"));
 /** The prompts with the texts that Node generates. */
 async function inNode(model: string, prompts: readonly string[], options: GenerateOptions, adapter?: string) {
   const device = await openDevice("wasm");
-  const lm = await LanguageModel.load(model, { device, ...(adapter === undefined ? {} : { adapter }) });
+  const lm = await LanguageModel.load(adapter ?? model, { device, ...(adapter === undefined ? {} : { model }) });
   const done = await lm.complete(prompts, options);
   lm.destroy();
   device.destroy();

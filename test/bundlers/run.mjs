@@ -102,10 +102,11 @@ async function visit(site, { device, headers, expected }, results, picture) {
 /** Checks the types of both entries and of the package's own files, as a project without other types sees them. */
 function checkTypes() {
   const source = `
-    import { Classifier, fineTune, openDevice } from "lowrank";
+    import { Classifier, fineTune, openDevice } from "lowrank/engine";
+    import { train } from "lowrank";
     import * as page from "lowrank/browser";
     export const classifier: Promise<Classifier> = openDevice().then((device) => Classifier.load("run", { device }));
-    export const same: typeof fineTune = page.fineTune;
+    export const same: typeof train = page.train;
     // @ts-expect-error a rank is a number
     fineTune({ rank: "8" });
   `;

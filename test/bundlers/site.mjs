@@ -58,7 +58,7 @@ export async function trainRun() {
   writeFileSync(join(home, "messages.csv"), messages(40));
   const what = ["--data", join(home, "messages.csv"), "--model", "gpt2-micro", "--epochs", "1", "--device", "wasm"];
   must(process.execPath, ["dist/lowrank.js", "train", ...what, "--out", run, "--force"]);
-  const { Classifier, openDevice } = await import("../../dist/node.js");
+  const { Classifier, openDevice } = await import("../../dist/engine.js");
   const device = await openDevice("wasm");
   const results = await (await Classifier.load(run, { device })).classify(TEXTS);
   device.destroy();

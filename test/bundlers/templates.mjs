@@ -1,7 +1,7 @@
 /** The templates of data/templates with the packed package: built, run, and asked for a label. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +20,11 @@ function place(name, run) {
   rmSync(folder, { recursive: true, force: true });
   cpSync(join("data/templates", name), folder, { recursive: true });
   cpSync(join(home, "run"), join(folder, run), { recursive: true });
+  // The run's base is smaller than that of runs by default.
+  for (const file of readdirSync(folder, { recursive: true }).filter((name) => /\.js$/.test(name))) {
+    const code = readFileSync(join(folder, file), "utf8");
+    writeFileSync(join(folder, file), code.replace("bases/e5-small-cut", "bases/gpt2-micro"));
+  }
   return folder;
 }
 

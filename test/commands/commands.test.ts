@@ -138,7 +138,7 @@ test("classify: arguments, lines of standard input, JSON", async () => {
   const piped = await classify([], `\uFEFF${texts.toReversed().join("\r\n")}\r`);
   assert.equal(piped.stdout.trimEnd().split("\n"), ["\t\t", ...lines.toReversed()]);
   const json = jsonLines((await classify(["--json", ...texts])).stdout);
-  assert.equal(json.pop(), { text: "", label: null, probability: null, probabilities: {} });
+  assert.equal(json.pop(), { text: "", label: null, reason: "blank", probability: null, probabilities: {} });
   for (const [i, { text, label, probability, probabilities }] of json.entries()) {
     assert.is(text, texts[i]);
     assert.is(probability, probabilities[label]);

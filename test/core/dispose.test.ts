@@ -8,6 +8,7 @@ import { openBackend, openDevice } from "../../src/backend/device.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { loadModel } from "../../src/io/hf.ts";
+import { drawTensors } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
@@ -63,7 +64,6 @@ const META = {
   labels: ["a", "b"],
   settings: {},
 } as const;
-const START = { seed: 1, headInit: "zeros" } as const;
 
 test("a classifier whose tokenizer cannot be loaded leaves nothing on the device", async () => {
   await using device = await openBackend("wasm", { threads: 1 });
@@ -76,7 +76,9 @@ test("a classifier whose tokenizer cannot be loaded leaves nothing on the device
     },
   };
   const meta = { ...META, model: baseModel.config, labels: [...META.labels] };
-  const error = await Classifier.untrained(meta, START, broken, state.backend).catch((reason) => reason);
+  const error = await Classifier.of({ meta, tensors: drawTensors(meta) }, broken, state.backend).catch(
+    (reason) => reason,
+  );
   assert.is(error.message, "no vocabulary");
   assert.is(state.open, 0);
 });
@@ -92,7 +94,7 @@ test("models that are forgotten without destroy are freed by the garbage collect
     for await (const _ of lm.generate("a")) break;
     const baseModel = await loadModel(model);
     const meta = { ...META, model: baseModel.config, labels: [...META.labels] };
-    const classifier = await Classifier.untrained(meta, START, baseModel, state.backend);
+    const classifier = await Classifier.of({ meta, tensors: drawTensors(meta) }, baseModel, state.backend);
     await classifier.classify("see you");
     await baseModel.close();
   };

@@ -355,7 +355,7 @@ testAll("a resumed run stays on its kind of device", async () => {
   cpu.destroy();
 });
 
-testAll("an adapter that is loaded later and needs other shaders is checked, too", async () => {
+testAll("a model that needs other shaders than the one before it is checked, too", async () => {
   const folder = temporaryFolder();
   const save = async (name: string, lora: Partial<LoraConfig>) => {
     const meta = testMeta(lora, { base_model: directory, model: TINY, settings: {} });
@@ -367,9 +367,8 @@ testAll("an adapter that is loaded later and needs other shaders is checked, too
     await save("other", { target_modules: ["q"], use_dora: true }),
   ];
   const answers = async (device: Backend) => {
-    const classifier = await Classifier.load(first, { device });
-    await classifier.loadAdapter(other, "other");
-    await classifier.setAdapter("other");
+    await Classifier.load(first, { device });
+    const classifier = await Classifier.load(other, { device });
     const [{ probabilities }] = (await classifier.classify(["you have won a prize"])) as [Classification];
     return { number: probabilities.spam!, why: classifier.device.why };
   };

@@ -6,6 +6,7 @@ import { openWasm } from "../../src/backend/wasm.ts";
 import { DeviceError } from "../../src/core/errors.ts";
 import { numel } from "../../src/core/tensor.ts";
 import { LanguageModel } from "../../src/infer/text/language-model.ts";
+import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import { memoryTotals, withoutShared } from "../../src/plan/memory.ts";
 import type { TrainEvent } from "../../src/train/records.ts";
 import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
@@ -89,22 +90,21 @@ const said = (device: Backend) =>
     classifier.update(new Map([["head.weight", { shape, data }]]));
     // Two calls at a time, which are joined.
     const second = await Promise.all([TEXT, "see you"].map((text) => classifier.logits(text)));
-    const lm = await LanguageModel.of(model, null, { device });
-    const { loss } = await lm.score(TEXT);
+    const alone = await LanguageModel.of(model, null, { device });
+    const { loss } = await alone.score(TEXT);
     // How many calls there are depends on how fast the device seems to be.
     const { now } = performance;
     performance.now = () => 0;
     // Longer than the context, and with the tokens before kept on the device.
     const prompt = `${TEXT} `.repeat(11);
-    await lm.loadAdapter(await tales(), "tales");
-    await lm.setAdapter("tales");
+    const lm = await LanguageModel.of(model, await loadAdapter(await tales(), model), { device });
     const options = { maxNewTokens: 12, repetitionPenalty: 1.5 };
     const texts = await lm.complete([prompt, TEXT], options).finally(() => {
       performance.now = now;
     });
     const devices = [classifier.device, lm.device];
     classifier.destroy();
-    lm.destroy();
+    for (const one of [alone, lm]) one.destroy();
     return {
       numbers: [...first, ...second.flatMap((logits) => [...logits]), loss],
       ids: texts.map(({ ids }) => ids),

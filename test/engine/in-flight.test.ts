@@ -6,7 +6,7 @@ import { concat } from "../../src/core/concat.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { evaluate } from "../../src/engine/evaluate.ts";
 import { InFlight } from "../../src/engine/in-flight.ts";
-import { fineTune } from "../../src/index.ts";
+import { fineTune } from "../../src/entries/engine.ts";
 import { computeRows } from "../../src/infer/rows.ts";
 import type { SegmentName } from "../../src/plan/plan.ts";
 import type { TrainEvent } from "../../src/train/records.ts";

@@ -7,7 +7,7 @@ export async function checkTexts(work, micro, report, { LanguageModel, openDevic
   for (const name of ["wasm", "webgpu"]) {
     const device = await openDevice(name);
     for (const { name: job, model = micro, adapter, tokens: maxNewTokens, ids: wanted } of jobs) {
-      const lm = await LanguageModel.load(model, { device, ...(adapter === undefined ? {} : { adapter }) });
+      const lm = await LanguageModel.load(adapter ?? model, { device, ...(adapter === undefined ? {} : { model }) });
       const written = await lm.complete(prompts.slice(0, wanted.length), { maxNewTokens });
       lm.destroy();
       const same = written.filter(({ ids }, i) => JSON.stringify(ids) === JSON.stringify(wanted[i])).length;

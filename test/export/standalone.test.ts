@@ -8,10 +8,10 @@ import { packagePath } from "#platform";
 import { openWasm } from "../../src/backend/wasm.ts";
 import { formatScore } from "../../src/core/format.ts";
 import { markdownLine } from "../../src/core/quote.ts";
+import { fineTune } from "../../src/entries/engine.ts";
 import { modelCard } from "../../src/export/card.ts";
 import { planStandalone } from "../../src/export/page.ts";
 import { listUsages, pageQuestion, type Trained } from "../../src/export/usage.ts";
-import { fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
@@ -285,7 +285,7 @@ test("a model that PEFT cannot load has no code for it, but the reason; a langua
   const writes = listUsages(lm)
     .map(({ text, code }) => `${text}\n${code}`)
     .join("\n");
-  for (const text of ['complete(["Once upon a time"])', "LanguageModel.load", "model.eval().generate("])
+  for (const text of ['generate(["Once upon a time"])', "load(", "model.eval().generate("])
     assert.ok(writes.includes(text), text);
   assert.not.match(writes, /Classifier|pad on/);
 });

@@ -1,6 +1,7 @@
 /** A short run of a tiny model on a device, and what it says of a text. */
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";
+import { initialTensors } from "../../src/engine/initial.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
@@ -48,7 +49,8 @@ export async function withModel<T>(work: (model: BaseModel) => Promise<T>): Prom
 
 /** A classifier before training, on a device. */
 export async function untrained(model: BaseModel, device: Backend): Promise<Classifier> {
-  const { meta } = buildAdapter(
+  const spec = runSpec(model, await tinyData(messages(8)), resolveOptions({ rank: 2 }));
+  const adapter = buildAdapter(
     {
       model: directory,
       base: await fingerprint(model),
@@ -59,10 +61,10 @@ export async function untrained(model: BaseModel, device: Backend): Promise<Clas
       results: null,
       settings: {},
     },
-    runSpec(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
-    { tensors: new Map() },
+    spec,
+    { tensors: await initialTensors(spec, { seed: 1, headInit: "uniform" }, model) },
   );
-  return Classifier.untrained(meta, { seed: 1, headInit: "uniform" }, model, device);
+  return Classifier.of(adapter, model, device);
 }
 
 /** What a device says of a text, and behind it. */

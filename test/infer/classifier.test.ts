@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
-import { testMeta } from "../helpers/adapters.ts";
+import { drawTensors, testMeta } from "../helpers/adapters.ts";
 import { assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -20,7 +20,7 @@ test("a context of more than 1024 tokens is read to its end, and no further", as
   writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, n_positions: length }));
   const baseModel = await openBaseModel(directory);
   const meta = testMeta({}, { base_model: directory, model: { ...TINY, n_positions: length }, settings: {} });
-  const classifier = await Classifier.untrained(meta, { seed: 1, headInit: "uniform" }, baseModel, await testDevice());
+  const classifier = await Classifier.of({ meta, tensors: drawTensors(meta) }, baseModel, await testDevice());
   const words = (count: number) => " word".repeat(count);
   const logits = (count: number, end = "") => classifier.logits(words(count) + end);
   const whole = await logits(length);

@@ -19,7 +19,7 @@ test("a margin is the distance of the two most probable classes, or of labels fr
   const two = { label: "9", probability: 0.25, probabilities: { b: 0.75, "9": 0.25 } };
   const settings = { threshold: 0.125, positive: 1 };
   assert.is(marginOf(two, { labels: ["b", "9"], settings }), 0.125);
-  const many = { label: null, probability: null, probabilities, labels: [] };
+  const many = { label: null, reason: "none" as const, probability: null, probabilities, labels: [] };
   assert.is(marginOf(many, { labels, settings: { thresholds: [0.75, 0.5, 0.75] } }), 0.125);
   assert.is(marginOf(many, { labels, settings: {} }), 0);
   assert.equal(
@@ -33,11 +33,11 @@ test("no label of a lower probability is given; the probability of a class stays
   const one = { label: "ham", probability: 0.75, probabilities };
   assert.equal(
     [0, 0.75, 0.8].map((least) => atLeast(one, least)),
-    [one, one, { ...one, label: null }],
+    [one, one, { ...one, label: null, reason: "unsure" }],
   );
   const both = { label: "ham", probability: 0.75, probabilities, labels: ["spam", "ham"] };
   assert.equal(atLeast(both, 0.5), { ...both, labels: ["ham"] });
-  assert.equal(atLeast(both, 0.8), { ...both, label: null, probability: null, labels: [] });
+  assert.equal(atLeast(both, 0.8), { ...both, label: null, reason: "unsure", labels: [] });
   const [ann, oslo] = [0.9, 0.4].map((probability) => ({ label: "X", text: "y", start: 0, end: 1, probability }));
   assert.equal(atLeast({ entities: [ann!, oslo!] }, 0.5), { entities: [ann] });
   assert.equal(atLeast({ score: 0.1 }, 0.5), { score: 0.1 });

@@ -33,7 +33,11 @@ for (const { name, adapter, batchSize, counts } of [
   testOnDevices(`greedy writing and scores are those of transformers: ${name}`, async () => {
     const { prompts, tokens, repetition_penalty: repetitionPenalty, [name]: expected } = fixture;
     const device = await testDevice();
-    const lm = await LanguageModel.load("gpt2-micro", { device, batchSize, ...(adapter ? { adapter } : {}) });
+    const lm = await LanguageModel.load(adapter ?? "gpt2-micro", {
+      device,
+      batchSize,
+      ...(adapter && { model: "gpt2-micro" }),
+    });
     try {
       const ids = async (some: string[], options: GenerateOptions) =>
         (await lm.complete(some, options)).map((completion) => completion.ids);

@@ -4,17 +4,13 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
 import type { Device } from "../../src/backend/backend.ts";
-import {
-  forgetFile,
-  type Learner,
-  load,
-  loadModel,
-  registerFile,
-  type TrainModelOptions,
-  train,
-} from "../../src/index.ts";
+import { leaseDevice } from "../../src/backend/lease.ts";
+import { loadModel } from "../../src/entries/engine.ts";
+import { forgetFile, type Learner, load, registerFile, study, type TrainModelOptions, train } from "../../src/index.ts";
+import type { Progress } from "../../src/learner/devices.ts";
 import { type RowSource, readRows } from "../../src/learner/rows.ts";
 import { withLabels } from "../../src/learner/training.ts";
+import type { Objective } from "../../src/tasks/index.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";
@@ -31,13 +27,13 @@ const TWO = [...rows(6, "parcel", "shipping"), ...rows(6, "refund", "money")];
 const REFUND = "refund number 9 refund";
 
 /** What `work` makes of a model, which is destroyed then. */
-async function using<T>(
-  work: (learner: Learner, device: Device) => Promise<T>,
+async function using<T, O extends Objective = "classification">(
+  work: (learner: Learner<O>, device: Device) => Promise<T>,
   source: RowSource = TWO,
-  options: TrainModelOptions = {},
+  options: TrainModelOptions & { objective?: O } = {},
 ): Promise<T> {
   const device = await testDevice("wasm 1 thread");
-  const learner = await train(source, { ...QUICK, device, ...options });
+  const learner = (await train(source, { ...QUICK, device, ...options })) as unknown as Learner<O>;
   try {
     return await work(learner, device);
   } finally {
@@ -58,13 +54,15 @@ test("a model of a few rows answers one text with one answer, a list with a list
     assert.equal(learner.run!.results?.after.test ?? null, null, "nothing is measured on no rows");
     assert.equal(await learner.classify(REFUND, { minProbability: 0.5 }), one);
     const [unsure, , blank] = await learner.classify([REFUND, REFUND, ""], { minProbability: 1 });
-    assert.equal([unsure, blank], [{ ...one, label: null }, list[2]]);
+    assert.equal([unsure, blank], [{ ...one, label: null, reason: "unsure" }, list[2]]);
+    assert.equal(blank, { label: null, reason: "blank", probability: null, probabilities: {} });
     await assertFails("invalid-value", ["minProbability"], () => learner.classify(REFUND, { minProbability: 2 }));
     await assertFails("unknown-option", ["minProbabilty"], () =>
       learner.classify("x", { minProbabilty: 0.5 } as never),
     );
-    await assertFails("wrong-task", ["use classify"], () => learner.generate("x"));
-    await assertFails("wrong-task", ["use classify"], () => learner.score("x"));
+    const [writer, scorer] = [learner as unknown as Learner<"lm">, learner as unknown as Learner<"regression">];
+    await assertFails("wrong-task", ["use classify"], () => writer.generate("x"));
+    await assertFails("wrong-task", ["use classify"], () => scorer.score("x"));
   }));
 
 test("it learns further rows and a new label, and answers as before meanwhile", () =>
@@ -151,6 +149,104 @@ test("a model that has measured itself learns one row of a new label, with the s
     TWO,
     { ...settings, epochs: 1, test: 0.25 },
   );
+});
+
+test("rows are listed, corrected and forgotten, and learned then; a probe reads none of them again", async () => {
+  const device = await testDevice("wasm 1 thread");
+  const phases: string[] = [];
+  const onProgress = ({ phase, fraction }: Progress) => phases.push(`${phase} ${fraction}`);
+  const learner = await train(TWO, { model, mode: "probe", device, onProgress });
+  assert.is(phases.at(-1), "read 1");
+  assert.equal((await learner.rows.list()).length, TWO.length);
+  const before = await learner.classify(REFUND);
+  const [first] = TWO;
+  assert.is(await learner.rows.correct(first!.text, "lost"), 1);
+  assert.is(await learner.rows.forget(TWO[1]!.text), 1);
+  await learner.rows.add([{ text: "gone number 3 gone", label: "lost" }]);
+  assert.equal(await learner.classify(REFUND), before, "nothing is learned yet");
+  await learner.learn();
+  assert.equal([...learner.labels].sort(), ["lost", "money", "shipping"]);
+  const rows = await learner.rows.list();
+  assert.is(rows.length, TWO.length);
+  assert.equal(
+    rows.find((row) => "label" in row && row.text === first!.text),
+    { text: first!.text, label: "lost", set: "train" },
+  );
+  assert.is((await learner.classify("gone number 3 gone")).label, "lost");
+  await assertFails("no-such-row", ["nowhere"], () => learner.rows.forget("nowhere"));
+  const measured = await learner.evaluate(TWO.slice(2));
+  assert.equal([measured.rows, measured.accuracy], [TWO.length - 2, 1]);
+  const path = join(folder, "taught");
+  await learner.save(path);
+  const bare = await load(path, { device });
+  await assertFails("rows-unknown", ["rows: true"], () => bare.rows.list());
+  // Anew, by LoRA.
+  await learner.tune({ rank: 2, alpha: 8, lr: 0.02, epochs: 1 });
+  assert.is(learner.run!.record.options.mode, "lora");
+  for (const one of [learner, bare]) one.destroy();
+});
+
+test("a save over another's newer one is refused with both revisions, and merged if that is asked for", async () => {
+  const device = await testDevice("wasm 1 thread");
+  const path = join(folder, "shared");
+  const learner = await train(TWO, { model, mode: "probe", device });
+  await learner.save(path, { rows: true });
+  const other = await load(path, { device });
+  await other.learn([{ text: "invoice number 1 invoice", label: "billing" }]);
+  await other.save(path);
+  await learner.learn([{ text: "gone number 3 gone", label: "lost" }]);
+  await assertFails("newer-model", ["revision ", ", which this one was", "found:    revision ", "merge: true"], () =>
+    learner.save(path),
+  );
+  await learner.save(path, { merge: true });
+  await learner.save(path);
+  const merged = await load(path, { device });
+  assert.equal([...merged.labels].sort(), ["billing", "lost", "money", "shipping"]);
+  assert.is((await merged.rows.list()).length, TWO.length + 2);
+  await assertFails("newer-model", [], () => other.save(path));
+  await other.save(path, { force: true });
+  for (const one of [learner, other, merged]) one.destroy();
+});
+
+test("a device that nobody gave is opened once, and destroyed with the last model", async () => {
+  const given = await leaseDevice("wasm");
+  const first = await train(TWO, { model, mode: "probe", device: "wasm" });
+  const { device } = given;
+  assert.is((await leaseDevice("wasm")).device, device);
+  given.giveBack();
+  given.giveBack();
+  assert.ok((await first.classify(REFUND)).label);
+  first.destroy();
+  const another = await leaseDevice("wasm");
+  assert.is(another.device, device, "one lease is left");
+});
+
+test("a study gives a model that all rows have tested, or the best of some settings", async () => {
+  const device = await testDevice("wasm 1 thread");
+  const file = join(folder, "studied.csv");
+  writeFileSync(file, messages(40));
+  const fractions: number[] = [];
+  const {
+    model: learner,
+    estimate,
+    answers,
+    best,
+  } = await study(file, {
+    ...{ model, mode: "probe", device, folds: 3 },
+    onProgress: ({ fraction }) => fractions.push(fraction),
+  });
+  assert.is(answers!.length, 80);
+  assert.ok(estimate!.value >= 0 && estimate!.measure.length > 0);
+  assert.equal([fractions.at(-1), best.record.folds], [1, 3]);
+  assert.ok(learner.labels.includes((await learner.classify("you have won a prize")).label!));
+  learner.destroy();
+  const runs = [1, 2].map((rank) => ({ rank, alpha: 8, lr: 0.02, epochs: 1, batchSize: 4 }));
+  const chosen = await study(file, { model, device, mode: "lora", test: 0.3, runs });
+  assert.match(chosen.report.toMarkdown(), /[Rr]ank/);
+  assert.ok(runs.some(({ rank }) => chosen.best.record.options.rank === rank));
+  assert.is((await chosen.model.classify(["", REFUND])).length, 2);
+  chosen.model.destroy();
+  await assertFails("options-conflict", [], () => study(file, { runs, folds: 3 } as never));
 });
 
 test("nothing but its own directory is replaced", () =>
@@ -249,7 +345,7 @@ testAll("numbers are scores if that is asked for", () =>
 );
 
 testAll("lists of labels, tags and texts say what is learned", async () => {
-  await using(
+  await using<void, "multi-label">(
     async (learner) => {
       assert.equal([learner.objective, (await learner.classify(REFUND)).labels], ["multi-label", ["money"]]);
     },
@@ -257,7 +353,7 @@ testAll("lists of labels, tags and texts say what is learned", async () => {
     { epochs: 30 },
   );
   const sentence = { words: ["Ann", "lives", "in", "Rome"], tags: ["B-PER", "O", "O", "B-LOC"] };
-  await using(
+  await using<void, "tokens">(
     async (learner) => {
       assert.equal(learner.objective, "tokens");
       await learner.tag("Ann lives in Rome");
@@ -267,12 +363,18 @@ testAll("lists of labels, tags and texts say what is learned", async () => {
     [sentence, sentence, sentence, sentence],
     { epochs: 1, signal: new AbortController().signal },
   );
-  await using(
+  await using<void, "lm">(
     async (learner) => {
       assert.equal(learner.objective, "lm");
-      const { text } = await learner.generate("the cat", { maxNewTokens: 3 });
-      assert.type(text, "string");
-      await assertFails("wrong-task", ["generate"], () => learner.classify("x"));
+      const told: string[] = [];
+      const { text } = await learner.generate("the cat", { maxNewTokens: 3, onText: (more) => told.push(more) });
+      assert.equal(told.join(""), text);
+      const streamed: string[] = [];
+      for await (const more of learner.stream("the cat", { maxNewTokens: 3 })) streamed.push(more);
+      assert.equal(streamed.join(""), text);
+      const classifier = learner as unknown as Learner;
+      await assertFails("wrong-task", ["generate"], () => classifier.classify("x"));
+      await assertFails("wrong-task", ["run.results"], () => learner.evaluate(["the cat sat"]));
       await learner.learn(["the cat sat on the mat again and again"], { epochs: 1 });
     },
     Array.from({ length: 8 }, (_, i) => `the cat sat on mat ${i} and the dog on mat ${i + 1}`),
@@ -283,8 +385,9 @@ testAll("lists of labels, tags and texts say what is learned", async () => {
 testAll("pairs are one text of two", () =>
   using(
     async (learner) => {
-      const one = await learner.classify(["refund", "refund now"]);
-      assert.equal(one, (await learner.classify([["refund", "refund now"]]))[0]);
+      const [one] = await learner.classify([["refund", "refund now"]]);
+      assert.ok(learner.labels.includes(one!.label!));
+      await assertFails("wrong-text-count", ["pairs"], () => learner.classify("refund"));
     },
     TWO.map(({ text, label }) => ({ text: [text, "now"] as const, label })),
     { epochs: 1 },

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform";
 import type { ErrorCode } from "../../src/core/error-codes.ts";
-import { Classifier, LanguageModel, loadAdapter, loadModel } from "../../src/index.ts";
+import { Classifier, LanguageModel, loadAdapter, loadModel } from "../../src/entries/engine.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import { atAdapter, openAdapter } from "../../src/io/peft/open-adapter.ts";
@@ -165,7 +165,6 @@ test("a base model on a server is kept by its fingerprint, and downloaded no mor
     ]);
     loaded.push(await Classifier.load(`${ranges.url}/kept`, { device }));
     const logits = await Promise.all(loaded.map((classifier) => classifier.logits(["a prize"])));
-    await loaded[0]!.loadAdapter(join(folder, "kept"), "again");
     for (const classifier of loaded) classifier.destroy();
     for (const other of logits.slice(1)) assertSameBits("at the same time, and kept", other, logits[0]!);
     return { logits: logits[0]!, asked: ranges.requests.filter((line) => line.includes("/model/")) };

@@ -1,6 +1,6 @@
 /** The record of a run, folded from the trainer's events. */
 import * as assert from "uvu/assert";
-import type { TrainEvent } from "../../src/index.ts";
+import type { TrainEvent } from "../../src/entries/engine.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "../../src/record/curve.ts";
 import { advance, dataFiles, moveFiles, within } from "../../src/record/record.ts";
 import { parseRecord } from "../../src/run/check-record.ts";

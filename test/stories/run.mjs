@@ -56,11 +56,15 @@ function runStep(step, coverage) {
   const [name, ...args] = command;
   const script = join(folder, "story.mjs");
   if (step.script !== undefined) {
-    const library = JSON.stringify(pathToFileURL(resolve("dist/node.js")).href);
+    const built = { lowrank: "node", "lowrank/data": "data", "lowrank/engine": "engine" };
+    const library = (name) => JSON.stringify(pathToFileURL(resolve(`dist/${built[name]}.js`)).href);
     const given = { MAILS: mails, BOOK: book, SITE: `${hub}/site` };
     const rows = Object.entries(given).map(([name, value]) => `const ${name} = ${JSON.stringify(value)};\n`);
     // Node 20 does not know `await using`.
-    const { code } = transformSync(rows.join("") + step.script.replaceAll('"lowrank"', library), { target: "node20" });
+    const { code } = transformSync(
+      rows.join("") + step.script.replaceAll(/"(lowrank(\/\w+)?)"/g, (_, name) => library(name)),
+      { target: "node20" },
+    );
     writeFileSync(script, code);
   }
   const child = spawn(process.execPath, [name === undefined ? script : resolve(`dist/${name}.js`), ...args], {

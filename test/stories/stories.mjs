@@ -56,7 +56,8 @@ export const MAIN = [
 ];
 
 const PIECES = `
-  import { Classifier, ClassicModel, fineTune, LanguageModel, loadDataset, loadModel, loadTagged, loadTexts, openDevice, Tokenizer } from "lowrank";
+  import { loadDataset, loadTagged, loadTexts, Tokenizer } from "lowrank/data";
+  import { Classifier, ClassicModel, fineTune, LanguageModel, loadModel, openDevice } from "lowrank/engine";
   const tokenizer = await Tokenizer.load();
   tokenizer.decode(tokenizer.encode("Hello, world!"));
   const device = await openDevice("wasm");
@@ -64,11 +65,9 @@ const PIECES = `
   const options = { device, model, epochs: 1 };
   const data = await loadDataset({ file: "mails.csv" }, { model, maxLength: 32 });
   const run = await fineTune({ ...options, data, onEvent: () => {}, save: "runs/library" });
-  const classifier = await run.classifier();
+  const classifier = await Classifier.of(run.adapter, model, device);
   await Promise.all([classifier.classify("See you at noon"), classifier.classify("Free entry, reply now")]);
   const second = await Classifier.load("runs/library", { device });
-  await second.loadAdapter("runs/mails-micro", "other");
-  await second.setAdapter("other");
   await second.classify("See you");
   await (await ClassicModel.load("runs/library")).classify("See you at noon");
   const texts = await loadTexts({ rows: BOOK.map((text) => ({ text })) }, { model, maxLength: 32 });
@@ -78,11 +77,7 @@ const PIECES = `
   await lm.score("Everyone has the right to life.");
   const tagged = await loadTagged({ file: "entities.conll" }, { model, maxLength: 32 });
   const tagger = await fineTune({ ...options, data: tagged });
-  await (await tagger.classifier()).tag(["Ann Lee went to Rome"]);
-  await second.disableAdapters();
-  await second.enableAdapters();
-  await second.setAdapter("default");
-  second.deleteAdapter("other");
+  await (await Classifier.of(tagger.adapter, model, device)).tag(["Ann Lee went to Rome"]);
   await classifier.influences?.("See you");
   device.destroy();
 `;
@@ -109,7 +104,8 @@ const KINDS = `
 `;
 
 const SEVERAL = `
-  import { crossValidate, loadDataset, loadModel, openDevice, study } from "lowrank";
+  import { loadDataset } from "lowrank/data";
+  import { crossValidate, loadModel, openDevice, study } from "lowrank/engine";
   const device = await openDevice("wasm");
   const model = await loadModel("gpt2-micro");
   const data = await loadDataset({ file: "mails.csv" }, { model, maxLength: 32 });

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import type { ErrorCode } from "../../src/core/error-codes.ts";
+import { loadDataset } from "../../src/entries/data.ts";
 import {
   Classifier,
   crossValidate,
   fineTune,
-  loadDataset,
   RunFailed,
   type RunRecord,
   type StudyArguments,
@@ -16,7 +16,7 @@ import {
   type StudyResult,
   study,
   type TrainedRun,
-} from "../../src/index.ts";
+} from "../../src/entries/engine.ts";
 import { readRecord } from "../../src/run/directory.ts";
 import type { ChosenDecision } from "../../src/tasks/task.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";

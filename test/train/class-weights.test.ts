@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
-import { fineTune } from "../../src/index.ts";
+import { fineTune } from "../../src/entries/engine.ts";
 import { type BaseModel, loadModel } from "../../src/io/hf.ts";
 import { isUnequal, weighClasses } from "../../src/train/class-weights.ts";
 import type { TrainArguments } from "../../src/train/job.ts";

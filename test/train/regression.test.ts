@@ -6,7 +6,7 @@ import { fitRidge, fitWithin } from "../../src/classic/fit.ts";
 import type { Estimate } from "../../src/core/statistics.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
-import { Classifier, fineTune } from "../../src/index.ts";
+import { Classifier, fineTune } from "../../src/entries/engine.ts";
 import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import { trueScores } from "../../src/labels/score.ts";
 import type { Baseline } from "../../src/tasks/task.ts";

@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import type { Estimate } from "../../src/core/statistics.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTagged } from "../../src/data/text/tagged.ts";
-import { Classifier, fineTune } from "../../src/index.ts";
+import { Classifier, fineTune } from "../../src/entries/engine.ts";
 import { readEntities } from "../../src/infer/words.ts";
 import { compareWith, keptFigures } from "../../src/tasks/compare.ts";
 import type { TaggedText } from "../../src/tasks/predictions.ts";

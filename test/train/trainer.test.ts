@@ -9,7 +9,7 @@ import { openWebGPU } from "../../src/backend/webgpu.ts";
 import type { ErrorCode } from "../../src/core/error-codes.ts";
 import { DeviceError } from "../../src/core/errors.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
-import { type FineTuneRun, fineTune } from "../../src/index.ts";
+import { type FineTuneRun, fineTune } from "../../src/entries/engine.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
@@ -303,8 +303,7 @@ test("an AbortSignal stops the run; the trained parameters can be used", async (
   assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
   assert.ok(aborted.evaluations.at(-1)!.step <= aborted.steps.length);
   assert.equal([aborted.results, aborted.answers, aborted.record.state], [null, null, "stopped"]);
-  const classifier = await aborted.classifier();
-  assert.equal(classifier.adapters, ["default"]);
+  const classifier = await Classifier.of(aborted.adapter, (await usual()).model, await testDevice());
   assert.is((await classifier.classify(["a"])).length, 1);
   classifier.destroy();
   const reason = new Error("enough");
@@ -337,8 +336,8 @@ async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDat
     assertAllClose(name, Object.values(probabilities), own.probabilities, PACKING);
   }
   assert.equal(await classify(), loaded, "a second time the same bits");
-  assert.equal(await classify(result.classifier), loaded, "from memory");
   const { model } = await usual();
+  assert.equal(await classify(() => Classifier.of(result.adapter, model, device)), loaded, "from memory");
   assert.equal(await classify(() => Classifier.load(saved, { device, model })), loaded, "on a model that is open");
   assert.equal((await model.read("wpe.weight")).length, TINY.n_positions * TINY.n_embd, "which stays open");
 }

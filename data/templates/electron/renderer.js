@@ -1,5 +1,6 @@
 /** Either will do: the window, whose GPU is Chromium's, or the main process, which several windows share. */
 import { load } from "lowrank";
+import "lowrank/bases/e5-small-cut"; // the base model of the run
 
 const model = load("/run");
 document.querySelector("#text").oninput = async ({ target }) => {

@@ -48,6 +48,7 @@ export interface BlockOptions {
   length: number;
   /** Tokens between the starts of two blocks of a text: 1 to `length`. */
   stride: number;
+  /** Of the base model that reads them. */
   tokenizer: Tokenizer;
 }
 

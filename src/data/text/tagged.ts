@@ -26,7 +26,7 @@ export interface TaggedRow {
   tags: readonly string[];
 }
 
-interface Sentence extends TaggedRow {
+export interface Sentence extends TaggedRow {
   /** Its place in its file, from 0. */
   place: number;
   /** What it belongs to, if it was asked for. */

@@ -5,19 +5,19 @@ import { type ModelConfig, textContext } from "../../core/config.ts";
 import { ConfigError, DataError } from "../../core/errors.ts";
 import { keyValueColumns } from "../../core/names.ts";
 import type { WeightDtype } from "../../core/tensor.ts";
-import { Tokenizer } from "../../data/tokenizer.ts";
+import type { Tokenizer } from "../../data/tokenizer.ts";
 import { Decoder } from "../../engine/decoder.ts";
 import { type BaseModel, loadModel } from "../../io/hf.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import { adaptedSpec, dtypeOn } from "../../io/peft/adapter-meta.ts";
-import { findAdapter, loadAdapter } from "../../io/peft/open-adapter.ts";
+import { findAdapter } from "../../io/peft/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../../io/peft/peft.ts";
 import type { DecoderPlan } from "../../model/decoder.ts";
 import type { ModelSpec } from "../../model/trainable.ts";
 import { hasHead, TASKS, type TaskConfig } from "../../tasks/index.ts";
-import { closing, DEFAULT_NAME, type LoadedModel, loadModelWith, withAdapter } from "../adapter-model.ts";
+import { closing, type LoadedModel, loadModelWith, tokenizerOf, withAdapter } from "../adapter-model.ts";
 import type { ModelKind } from "../model-kind.ts";
-import { NO_ADAPTERS } from "../several-adapters.ts";
+import { NO_ADAPTERS } from "../no-adapter.ts";
 import {
   GENERATE_OPTIONS,
   type GenerateOptions,
@@ -36,9 +36,7 @@ export { iterate } from "./read-ahead.ts";
 export interface LanguageModelOptions extends DownloadOptions {
   /** What it runs on, from `openDevice`. */
   device: Device;
-  /** Directory of an adapter for the model: a run's, or one that PEFT wrote (CAUSAL_LM). Default: none. */
-  adapter?: string;
-  /** The base model, by name or open (then it stays open). Default: the one that the adapter names. */
+  /** The base model of a run or an adapter, by name or open (then it stays open). Default: the one that it names. */
   model?: string | BaseModel | undefined;
   /** Texts generated at the same time; default: as many as fit 256 MB of keys and values, at most 8. */
   batchSize?: number | undefined;
@@ -71,25 +69,13 @@ type Opened = [loaded: LoadedModel<Decoder>, tokenizer: Tokenizer];
 
 /** What `LanguageModel.load` loads. */
 export async function load(modelOrRun: string, options: LanguageModelOptions): Promise<Opened> {
-  const { adapter, ...others } = options;
-  const isTrained = (await findAdapter(modelOrRun)) !== undefined;
-  if (isTrained && adapter !== undefined)
-    throw new ConfigError("options-conflict", "two adapters for one model", { found: `${modelOrRun} and ${adapter}` });
-  if (isTrained) return loadTrained(modelOrRun, others);
-  const { device, model: _, batchSize, dtype, ...downloads } = others;
-  return closing(await loadModel(modelOrRun, downloads), async (baseModel) => {
-    const opened = adapter === undefined ? null : await loadAdapter(adapter, baseModel);
-    return openLanguageModel(baseModel, opened, { device, batchSize, dtype });
-  });
-}
-
-/** What `LanguageModel.loadTrained` loads. */
-export async function loadTrained(
-  directory: string,
-  { device, model, batchSize, dtype, ...downloads }: Omit<LanguageModelOptions, "adapter">,
-): Promise<Opened> {
-  return withAdapter(directory, model, downloads, (adapter, baseModel) =>
-    openLanguageModel(baseModel, adapter, { device, batchSize, dtype }),
+  const { device, model, batchSize, dtype, ...downloads } = options;
+  if ((await findAdapter(modelOrRun)) !== undefined)
+    return withAdapter(modelOrRun, model, downloads, (trained, baseModel) =>
+      openLanguageModel(baseModel, trained, { device, batchSize, dtype }),
+    );
+  return closing(await loadModel(modelOrRun, downloads), (baseModel) =>
+    openLanguageModel(baseModel, null, { device, batchSize, dtype }),
   );
 }
 
@@ -104,18 +90,16 @@ export async function openLanguageModel(
   const sequences = resolveBatchSize(config, batchSize);
   const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
   const capacity = { tokens, sequences };
-  const adapterSpec = (meta: AdapterMeta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta, device));
-  // An adapter for another task is refused first.
-  adapterSpec(first.meta);
-  const tokenizer = await Tokenizer.load({ model: baseModel });
+  const spec = lmSpec(config, first.meta, dtypeOn(first.meta, dtype, device));
+  const tokenizer = await tokenizerOf(baseModel, first.meta);
   const kind: ModelKind<Decoder> = {
-    adapterSpec,
+    spec,
     layout: "tokens",
     makeWork: (on, plan) => generationWork(on, plan as DecoderPlan, Decoder),
-    plan: (on, spec) => Decoder.plan(on, { spec, capacity }),
-    create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),
+    plan: (on) => Decoder.plan(on, { spec, capacity }),
+    create: (on, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),
   };
-  return [await loadModelWith(backendOf(device), baseModel, first, kind, adapter && DEFAULT_NAME), tokenizer];
+  return [await loadModelWith(backendOf(device), baseModel, first, kind), tokenizer];
 }
 
 /** See `LanguageModel.generate`. */

@@ -13,19 +13,18 @@ import type { Completion, GenerateOptions, GenerationChunk, Prompt } from "./gen
 const OPTIONS = {
   ...DOWNLOAD_OPTIONS,
   device: "device",
-  adapter: "text?",
   model: "name or model?",
   batchSize: "number?",
   dtype: "text?",
 } as const satisfies Record<keyof LanguageModelOptions, FieldKind>;
 
 /**
- * A GPT-2 that generates and scores texts, with or without adapters. Calls run one after the other; `destroy` frees its
+ * A GPT-2 that generates and scores texts, with or without an adapter. Calls run one after the other; `destroy` frees its
  * memory.
  *
  * @example
  * ```ts
- * import { LanguageModel, openDevice } from "lowrank";
+ * import { LanguageModel, openDevice } from "lowrank/engine";
  *
  * const device = await openDevice();
  * const lm = await LanguageModel.load("gpt2", { device });
@@ -46,21 +45,13 @@ export class LanguageModel extends AdapterModel<Decoder> {
   }
 
   /**
-   * Loads a model by name or directory, with `adapter` if it is given; or a run of `objective` lm or an adapter's
-   * directory, with the base model that it names. Throws ConfigError if there is none, or only a classifier,
+   * Loads a model by name or directory; or a run of `objective` lm or an adapter's directory, with its base model. Throws ConfigError if there is none, or only a classifier,
    * FormatError if a file is damaged, DeviceError if it does not fit into memory.
    */
   static async load(modelOrRun: string, options: LanguageModelOptions): Promise<LanguageModel> {
     checkArguments({ modelOrRun }, { modelOrRun: "text" });
     checkOptions("options", options, OPTIONS);
     return new LanguageModel(...(await (await import("./decoding.ts")).load(modelOrRun, options)));
-  }
-
-  /** Loads a run of `objective` lm, or an adapter's directory. Throws as `load` does. */
-  static async loadTrained(directory: string, options: Omit<LanguageModelOptions, "adapter">): Promise<LanguageModel> {
-    checkArguments({ directory }, { directory: "text" });
-    checkOptions("options", options, OPTIONS);
-    return new LanguageModel(...(await (await import("./decoding.ts")).loadTrained(directory, options)));
   }
 
   /** A language model from a base model and an adapter in memory; null: the base model alone. */
@@ -86,11 +77,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
    *
    * @example
    * ```ts
-   * import { LanguageModel, openDevice } from "lowrank";
+   * import { LanguageModel, openDevice } from "lowrank/engine";
    *
-   * const lm = await LanguageModel.load("smollm2-135m", { device: await openDevice() });
-   * await lm.loadAdapter("runs/helpdesk", "helpdesk");
-   * await lm.setAdapter("helpdesk");
+   * const lm = await LanguageModel.load("runs/helpdesk", { device: await openDevice() });
    * const chats = ["My parcel is late.", "Where is it?"].map((content) => [{ role: "user", content }]);
    * for await (const { prompt, text } of lm.generate(chats)) console.log(prompt, text);
    * ```

@@ -42,19 +42,17 @@ export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightD
 }
 
 /**
- * The element type of the frozen matrices for an adapter on a shared base model: `requested` if given, otherwise that
- * of the `first` adapter, or f32 where the device does not have that. Mode "all" has no frozen matrices and defaults to
- * f32.
+ * The element type of the frozen matrices for an adapter: `requested` if given, otherwise that of its training, or f32
+ * where the device does not have that. Mode "all" has no frozen matrices and defaults to f32.
  */
 export function dtypeOn(
-  { mode }: AdapterMeta,
+  meta: AdapterMeta,
   requested: WeightDtype | undefined,
-  first: AdapterMeta,
   { info }: { info: { kind: "webgpu" | "wasm" } },
 ): WeightDtype {
   if (requested !== undefined) return parseChoice("dtype", requested, WEIGHT_DTYPES);
-  const trained = baseDtype(first);
-  return METHODS[mode].freezesNothing || !hasDtype(info.kind, trained) ? "f32" : trained;
+  const trained = baseDtype(meta);
+  return METHODS[meta.mode].freezesNothing || !hasDtype(info.kind, trained) ? "f32" : trained;
 }
 
 const VERSION = 1;

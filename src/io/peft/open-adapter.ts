@@ -77,7 +77,8 @@ export async function atAdapter<T>(
  *
  * @example
  * ```ts
- * import { fineTune, loadAdapter, loadDataset, loadModel, openDevice } from "lowrank";
+ * import { loadDataset } from "lowrank/data";
+ * import { fineTune, loadAdapter, loadModel, openDevice } from "lowrank/engine";
  *
  * const model = await loadModel("gpt2-micro");
  * const adapter = await loadAdapter("runs/first", model);

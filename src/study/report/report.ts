@@ -50,6 +50,7 @@ const MANY = 100;
 
 /** The report of a study: tables, figures, intervals, tests. */
 export interface StudyReport {
+  /** @internal */
   blocks: readonly Block[];
   toMarkdown(): string;
   /** A page by itself. Its links lead to the pages of the runs in a study's directory. */

@@ -4,7 +4,7 @@ import { type Predictor, SCORE, type Task } from "../task.ts";
 
 const predicts: Predictor<Classification> = {
   method: "classify",
-  blank: () => ({ label: null, probability: null, probabilities: {} }),
+  blank: () => ({ label: null, reason: "blank", probability: null, probabilities: {} }),
   of: (logits, { labels, settings }) =>
     predictions(logits, labels.length).map((one) => {
       const { label, probability, probabilities } = decide(one, settings);

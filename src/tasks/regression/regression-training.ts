@@ -74,7 +74,7 @@ function ranks(values: ArrayLike<number>): Float64Array {
 }
 
 /** Rows with neighbouring true scores: the means, and the interval of the mean score. */
-interface ScoreBin {
+export interface ScoreBin {
   truth: number;
   predicted: number;
   interval: Interval;

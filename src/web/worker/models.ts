@@ -6,7 +6,6 @@ import type { ClassicModel } from "../../classic/model.ts";
 import { CLASSIC } from "../../classic/parts.ts";
 import { ConfigError, DeviceError } from "../../core/errors.ts";
 import type { TextOrPair } from "../../core/pair.ts";
-import type { Initialization } from "../../engine/initial.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { type Influences, measureInfluences } from "../../infer/influence.ts";
 import type { Labeller } from "../../infer/table/labeller.ts";
@@ -14,7 +13,6 @@ import { Turns } from "../../infer/turns.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft/peft.ts";
-import { METHODS } from "../../methods/index.ts";
 import { trainedTensors } from "../../run/checkpoint.ts";
 import { buildAdapter } from "../../run/directory.ts";
 import { TASKS } from "../../tasks/index.ts";
@@ -44,64 +42,52 @@ export interface Trained {
   id: string;
   meta: AdapterMeta;
   tensors: Tensors;
-  /** What it began with. */
-  start: Initialization;
   model: BaseModel;
   device: Backend;
 }
 
 class Tester {
   private readonly turns = new Turns();
-  private open: { trained: Trained; adapter: Classifier; base: Classifier | null } | undefined;
+  private open: { trained: Trained; classifier: Classifier } | undefined;
 
   async classify(trained: Trained, text: TextOrPair): Promise<Omit<Verdict, "classic">> {
-    const { adapter, base } = await this.prepare(trained);
-    const { method } = TASKS[trained.meta.task.objective].predicts!;
-    const read = async (one: Classifier) => (await one[method]([text]))[0]!;
-    return { adapter: await read(adapter), base: base && (await read(base)), device: adapter.device };
+    const [adapter] = await this.answers(trained, [text]);
+    return { adapter: adapter!, device: this.open!.classifier.device };
   }
 
   /** What the trained parameters alone make of some texts. */
   async answers(trained: Trained, texts: readonly TextOrPair[]): Promise<Labelled[]> {
-    const { adapter } = await this.prepare(trained);
-    return adapter[TASKS[trained.meta.task.objective].predicts!.method]([...texts]);
+    const classifier = await this.prepare(trained);
+    return classifier[TASKS[trained.meta.task.objective].predicts!.method]([...texts]);
   }
 
   async influences(trained: Trained, text: TextOrPair): Promise<Influences | null> {
-    const { adapter } = await this.prepare(trained);
-    return measureInfluences(adapter, text);
+    return measureInfluences(await this.prepare(trained), text);
   }
 
   close(): void {
-    this.open?.adapter.destroy();
-    this.open?.base?.destroy();
+    this.open?.classifier.destroy();
     this.open = undefined;
   }
 
-  /** Calls at the same time have the same classifiers. */
+  /** Calls at the same time have the same classifier. */
   private prepare(trained: Trained) {
     return this.turns.run(() => this.openFor(trained));
   }
 
-  /** Reuses the classifiers for the same run on the same device; writes the tensors again if they have changed. */
+  /** Reuses the classifier for the same run on the same device; writes the tensors again if they have changed. */
   private async openFor(trained: Trained) {
     const { open } = this;
     if (open?.trained.id === trained.id && open.trained.device === trained.device) {
-      if (open.trained.tensors !== trained.tensors) open.adapter.update(trained.tensors);
+      if (open.trained.tensors !== trained.tensors) open.classifier.update(trained.tensors);
       open.trained = trained;
-      return open;
+      return open.classifier;
     }
     this.close();
-    const { meta, tensors, start, model, device } = trained;
-    const adapter = await Classifier.of({ meta, tensors }, model, device);
-    try {
-      const base = start.headInit === "zeros" ? null : await Classifier.untrained(meta, start, model, device);
-      this.open = { trained, adapter, base };
-    } catch (error) {
-      adapter.destroy();
-      throw error;
-    }
-    return this.open;
+    const { meta, tensors, model, device } = trained;
+    const classifier = await Classifier.of({ meta, tensors }, model, device);
+    this.open = { trained, classifier };
+    return classifier;
   }
 }
 
@@ -135,13 +121,7 @@ async function latestTrained(id: string): Promise<Trained> {
   const training = machine.group?.of(id);
   const isTraining = training !== undefined && isUnderWay(training.run);
   const run = isTraining ? training.run : await readRun(id);
-  const { seed, headInit } = run.record.options;
-  const parts = {
-    id,
-    start: { seed, headInit },
-    model: await openModel(run.model),
-    device: await pageDevice(run.device),
-  };
+  const parts = { id, model: await openModel(run.model), device: await pageDevice(run.device) };
   if (!isTraining) {
     const name = adapterName(run);
     if (loaded?.name !== name) loaded = { name, adapter: storedAdapter(run, parts.model) };
@@ -228,8 +208,7 @@ export async function write(request: WriteRequest): Promise<WriteReport> {
   const { Writer } = await import("./writer.ts");
   const opened = writer ?? new Writer();
   writer = opened;
-  const isFrozen = !run || !METHODS[run.record.options.mode].freezesNothing;
-  const target = { device, model, adapter, isFrozen };
+  const target = { device, model, adapter };
   return useDevice(device, () =>
     opened.write(target, request, signal, (chunk, seconds) => emit({ type: "written", chunk, seconds })),
   );

@@ -1,23 +1,23 @@
-/** Generates text with a base model, which stays on its device, and with language-model adapters on it. */
+/** Generates text with a base model, which stays on its device, alone or with a language model's adapter. */
 import type { Backend } from "../../backend/backend.ts";
-import { ConfigError } from "../../core/errors.ts";
 import type { GenerationChunk } from "../../infer/text/generation.ts";
-import { LanguageModel } from "../../infer/text/language-model.ts";
+import type { LanguageModel } from "../../infer/text/language-model.ts";
+import { openWriter } from "../../infer/text/writer.ts";
 import type { BaseModel } from "../../io/hf.ts";
+import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { WriteReport, WriteRequest } from "../protocol.ts";
 
 /** The model that generates. */
 interface WriteTarget {
   device: Backend;
   model: BaseModel;
-  /** The adapter's name, another one after each change of the adapter, and directory; null: there is none. */
+  /** The adapter's name, another one after each change of it, and directory; null: there is none. */
   adapter: { name: string; directory: string } | null;
-  /** Whether all weights of the base model are the same with the adapter. */
-  isFrozen: boolean;
 }
 
 export class Writer {
-  private open: (Pick<WriteTarget, "device" | "model" | "isFrozen"> & { lm: LanguageModel }) | undefined;
+  /** The model that is open: alone, or with the adapter of a name. */
+  private open: (Omit<WriteTarget, "adapter"> & { lm: LanguageModel; name: string | null }) | undefined;
 
   /** Writes behind the prompts, and emits the text in chunks, until all are done or the signal aborts. */
   async write(
@@ -26,12 +26,14 @@ export class Writer {
     signal: AbortSignal,
     emit: (chunk: GenerationChunk, seconds: number) => void,
   ): Promise<WriteReport> {
-    const lm = await this.prepare(target);
-    const started = performance.now();
-    const seconds = () => (performance.now() - started) / 1000;
+    let started: number | undefined;
+    const seconds = () => (started === undefined ? 0 : (performance.now() - started) / 1000);
+    let { info } = target.device;
     try {
       for (const isAdapted of new Set(prompts.map((one) => one.isAdapted))) {
-        await (isAdapted ? lm.setAdapter(target.adapter!.name) : lm.disableAdapters());
+        const lm = await this.prepare(target, isAdapted ? target.adapter : null);
+        info = lm.device;
+        started ??= performance.now();
         const places = [...prompts.keys()].filter((i) => prompts[i]!.isAdapted === isAdapted);
         const texts = places.map((i) => prompts[i]!.prompt);
         for await (const chunk of lm.generate(texts, { ...options, signal }))
@@ -40,7 +42,7 @@ export class Writer {
     } catch (error) {
       if (!signal.aborted) throw error;
     }
-    return { seconds: seconds(), stopped: signal.aborted, device: lm.device };
+    return { seconds: seconds(), stopped: signal.aborted, device: info };
   }
 
   close(): void {
@@ -48,30 +50,15 @@ export class Writer {
     this.open = undefined;
   }
 
-  private async prepare({ device, model, adapter, isFrozen }: WriteTarget): Promise<LanguageModel> {
-    if (this.open?.device !== device || this.open.model !== model || this.open.isFrozen !== isFrozen) {
-      this.close();
-      const isInIntegers = isFrozen && device.info.kind === "wasm";
-      const lm = await (isInIntegers ? openInIntegers(model, device) : LanguageModel.of(model, null, { device }));
-      this.open = { device, model, isFrozen, lm };
-    }
-    const { lm } = this.open;
-    if (adapter && !lm.adapters.includes(adapter.name)) {
-      await lm.loadAdapter(adapter.directory, adapter.name);
-      await lm.setAdapter(adapter.name);
-      for (const name of lm.adapters) if (name !== adapter.name) lm.deleteAdapter(name);
-    }
+  /** Opens a model with an adapter; the one that was open goes then, so that its base model stays on the device. */
+  private async prepare({ device, model }: WriteTarget, adapter: WriteTarget["adapter"]): Promise<LanguageModel> {
+    const { open } = this;
+    const name = adapter?.name ?? null;
+    if (open?.device === device && open.model === model && open.name === name) return open.lm;
+    const opened = adapter && (await loadAdapter(adapter.directory, model));
+    const lm = await openWriter(model, opened, { device });
+    this.close();
+    this.open = { device, model, lm, name };
     return lm;
-  }
-}
-
-/** On the CPU a token takes a third of the time in integers, and only near ties are written in another way. */
-async function openInIntegers(model: BaseModel, device: Backend): Promise<LanguageModel> {
-  try {
-    return await LanguageModel.of(model, null, { device, dtype: "int16" });
-  } catch (error) {
-    // A few models have weights that are too different in size.
-    if (!(error instanceof ConfigError && error.code === "weights-out-of-range")) throw error;
-    return LanguageModel.of(model, null, { device });
   }
 }

@@ -1,5 +1,8 @@
 /** A page that uses the package as a bundler finds it: it classifies with a trained run, and trains for one step. */
-import { Classifier, fineTune, loadDataset, loadModel, openDevice, registerFile } from "lowrank";
+import { registerFile } from "lowrank";
+import "lowrank/bases/gpt2-micro";
+import { loadDataset } from "lowrank/data";
+import { Classifier, fineTune, loadModel, openDevice } from "lowrank/engine";
 
 let device;
 

@@ -45,7 +45,7 @@ test("a run from a file to its end: what it will take, its events, its results, 
   ]);
 
   const message = "you have won a prize, please";
-  const { adapter, base: before, classic } = await tab.call("classify", id, "you have won a prize, call now");
+  const { adapter, classic } = await tab.call("classify", id, "you have won a prize, call now");
   assert.equal([classic && "label" in classic.says && classic.says.label, classic?.isUnlike], ["spam", false]);
   const lines = await tab.call("label", id, "you have won a prize, call now\nsee you at lunch", { classic: true });
   assert.equal(
@@ -53,7 +53,7 @@ test("a run from a file to its end: what it will take, its events, its results, 
     ["spam", classic && "probability" in classic.says && classic.says.probability],
   );
   assert.is((await tab.call("classify", id, "Rechnung über zwölf Gänse")).classic?.isUnlike, true);
-  assert.equal(["label" in adapter && adapter.label, before], ["spam", null], "a head of zeros says nothing");
+  assert.is("label" in adapter && adapter.label, "spam");
   const found = await tab.call("influences", id, message);
   assert.equal(
     found!.parts.map(({ start, end }) => message.slice(start, end)),

@@ -20,11 +20,8 @@ afterAll(async () => (await device).destroy());
 
 /** The texts that Node generates. */
 async function inNode(prompts: readonly string[], options: GenerateOptions, adapter?: string): Promise<string[]> {
-  const lm = await LanguageModel.load(base, {
-    device: await device,
-    dtype: "int16",
-    ...(adapter === undefined ? {} : { adapter }),
-  });
+  const own = adapter === undefined ? {} : { model: base };
+  const lm = await LanguageModel.load(adapter ?? base, { device: await device, dtype: "int16", ...own });
   const done = await lm.complete(prompts, options);
   lm.destroy();
   return done.map(({ text }) => text);

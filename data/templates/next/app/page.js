@@ -1,5 +1,6 @@
 "use client";
 import { load } from "lowrank";
+import "lowrank/bases/e5-small-cut"; // the base model of the run
 import { useState } from "react";
 
 let model;

@@ -1,4 +1,4 @@
-/** Classifies a message as it is typed, with the trained adapter and the base model, and shows which words count. */
+/** Classifies a message as it is typed, with what was trained and by its words, and shows which words count. */
 
 import { useSignal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
@@ -129,13 +129,7 @@ function Reply() {
 }
 
 /** `truth`: the message's true label, labels or score, where it is known. */
-function Sides({
-  verdict: { adapter, base, classic, device },
-  truth,
-}: {
-  verdict: Verdict;
-  truth: Answer | undefined;
-}) {
+function Sides({ verdict: { adapter, classic, device }, truth }: { verdict: Verdict; truth: Answer | undefined }) {
   const side = (title: string, kind: string, verdict: Verdict["adapter"]) => {
     const [look, words] = truth === undefined ? [] : judge(truth, answerOf(verdict));
     return (
@@ -153,7 +147,6 @@ function Sides({
         <p class="note">This message is unlike those that were learned: what a model says of it means little.</p>
       )}
       {classic && side("Word counts alone (TF-IDF)", "counts", classic.says)}
-      {base && !example.value && side("Base model, untrained head", "base", base)}
       {replaced && <p class="help">{replaced}</p>}
     </>
   );
